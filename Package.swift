@@ -1,0 +1,85 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Targets that hold no `unsafe` word: strict memory safety makes the compiler check it.
+let pure: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
+/// Targets at the machine's edge (libcrypto, packet buffers, system calls).
+let edge: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "parley",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "parley", targets: ["parley"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    ],
+    targets: [
+        // Ground
+        .target(name: "Primitives", swiftSettings: pure),
+        .target(
+            name: "CLibcrypto",
+            cSettings: [.define("OPENSSL_SUPPRESS_DEPRECATED")],
+            linkerSettings: [.linkedLibrary("crypto")]),
+        .target(name: "Cryptography", dependencies: ["Primitives", "CLibcrypto"], swiftSettings: edge),
+        // Values
+        .target(name: "IPsec", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
+        // The three parts
+        .target(name: "ISAKMP", dependencies: ["Primitives"], swiftSettings: pure),
+        .target(name: "Oakley", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
+        .target(name: "SKEME", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
+        // The domain of interpretation
+        .target(name: "IPsecDOI", dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec"], swiftSettings: pure),
+        // Key exchanges
+        .target(
+            name: "IKEv1",
+            dependencies: ["Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "IPsec", "IPsecDOI"],
+            swiftSettings: pure),
+        .target(
+            name: "IKEv2",
+            dependencies: ["Primitives", "Cryptography", "ISAKMP", "Oakley", "IPsec"],
+            swiftSettings: pure),
+        // One machine
+        .target(
+            name: "KeyManagement",
+            dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec", "IKEv1", "IKEv2"],
+            swiftSettings: pure),
+        .target(name: "DataPlane", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: edge),
+        .target(
+            name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
+        .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),
+        // Explaining
+        .target(
+            name: "Explain",
+            dependencies: ["Primitives", "ISAKMP", "IPsec", "KeyManagement"],
+            swiftSettings: pure),
+        .target(name: "Capture", dependencies: ["Primitives", "ISAKMP", "Explain"], swiftSettings: pure),
+        // Edges
+        .target(name: "CPlatform"),
+        .target(
+            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
+        .target(name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
+        .target(
+            name: "Simulation",
+            dependencies: ["Primitives", "Cryptography", "IPsec", "KeyManagement", "DataPlane", "Credentials"],
+            swiftSettings: pure),
+        // Wiring
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "Primitives", "Cryptography", "ISAKMP", "IPsec", "KeyManagement", "DataPlane", "Configuration",
+                "Control", "Credentials", "Explain", "Platform",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: edge),
+        .executableTarget(
+            name: "parley",
+            dependencies: [
+                "Primitives", "Cryptography", "IPsec", "KeyManagement", "Configuration", "Control", "Explain",
+                "Capture", "Simulation", "Platform", "Daemon",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: edge),
+    ]
+)

@@ -1,0 +1,1 @@
+int parley_platform_unused;

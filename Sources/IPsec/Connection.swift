@@ -1,0 +1,204 @@
+package import Primitives
+
+/// Addresses that a connection accepts or tries for one end.
+package enum AddressPattern: Hashable, Sendable, CustomStringConvertible {
+    /// `%any`, `%any4` and `%any6` (the family, or `nil` for both).
+    case any(IPAddress.Family?)
+    /// A block or range; a single address is a range of one.
+    case range(IPAddress, IPAddress)
+    /// A DNS name, with the addresses that the resolver last gave.
+    case name(String, [IPAddress])
+
+    package func matches(_ address: IPAddress) -> Bool {
+        switch self {
+        case .any(let family): family == nil || family == address.family
+        case .range(let first, let last): first.family == address.family && first <= address && address <= last
+        case .name(_, let addresses): addresses.contains(address)
+        }
+    }
+
+    /// The addresses to which an initiator can send: single ones and resolved names.
+    package var concrete: [IPAddress] {
+        switch self {
+        case .any: []
+        case .range(let first, let last): first == last ? [first] : []
+        case .name(_, let addresses): addresses
+        }
+    }
+
+    /// Larger is closer: a single address beats a name, a block, and any.
+    package func specificity(for address: IPAddress) -> Int {
+        guard matches(address) else { return 0 }
+        switch self {
+        case .any: return 1
+        case .range(let first, let last): return first == last ? 4 : 2
+        case .name: return 3
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .any(nil): "%any"
+        case .any(.v4): "%any4"
+        case .any(.v6): "%any6"
+        case .range(let first, let last): first == last ? "\(first)" : "\(first)-\(last)"
+        case .name(let name, _): name
+        }
+    }
+}
+
+/// Which major versions of IKE a connection speaks.
+package enum IKEVersion: UInt8, Hashable, Sendable {
+    /// Answers both, initiates version 2.
+    case any = 0
+    case v1 = 1
+    case v2 = 2
+}
+
+/// How one end proves who it is. Certificates, EAP and the rest join in their own time.
+package enum AuthenticationMethod: Hashable, Sendable {
+    case preSharedKey
+}
+
+/// What happens to a child at an event: the values of `start_action`, `dpd_action` and `close_action`.
+package enum ChildAction: String, Hashable, Sendable {
+    case none
+    case trap
+    case start
+}
+
+/// A child's policy: an SPD entry (RFC 4301 §4.4.1) with the lifetimes that its SAs get.
+package struct ChildPolicy: Hashable, Sendable {
+    package var name: String
+    package var proposals: [Proposal]
+    /// A selector, or `nil` for `dynamic`: the end's own address, known once the IKE SA is.
+    package var localSelectors: [DynamicSelector]
+    package var remoteSelectors: [DynamicSelector]
+    package var mode: SecurityMode = .tunnel
+    /// When the SA is replaced; zero for never. Subject to jitter.
+    package var rekeyTime: Duration = .seconds(3600)
+    /// When the SA ends whatever happens; zero for never.
+    package var lifeTime: Duration = .seconds(3960)
+    /// Up to this much is taken off `rekeyTime` at random, so that peers do not rekey at once.
+    package var randomTime: Duration = .seconds(360)
+    package var startAction: ChildAction = .none
+    package var deadPeerAction: ChildAction = .none
+    package var closeAction: ChildAction = .none
+    /// Packets; 0 turns the replay check off.
+    package var replayWindowPackets: Int = 32
+    /// A fixed request ID, or 0 for one chosen by the daemon.
+    package var requestID: UInt32 = 0
+
+    package init(
+        name: String, proposals: [Proposal], localSelectors: [DynamicSelector] = [.dynamic],
+        remoteSelectors: [DynamicSelector] = [.dynamic]
+    ) {
+        self.name = name
+        self.proposals = proposals
+        self.localSelectors = localSelectors
+        self.remoteSelectors = remoteSelectors
+    }
+}
+
+/// A configured traffic selector: fixed, or the end's own address with an optional protocol and port.
+package enum DynamicSelector: Hashable, Sendable, CustomStringConvertible {
+    case fixed(TrafficSelector)
+    case dynamicPorts(ipProtocol: UInt8, firstPort: UInt16, lastPort: UInt16)
+
+    package static let dynamic = DynamicSelector.dynamicPorts(ipProtocol: 0, firstPort: 0, lastPort: .max)
+
+    /// The selector once the end's address is known.
+    package func resolved(_ address: IPAddress) -> TrafficSelector {
+        switch self {
+        case .fixed(let selector): return selector
+        case .dynamicPorts(let number, let first, let last):
+            var selector = TrafficSelector(address)
+            selector.ipProtocol = number
+            selector.firstPort = first
+            selector.lastPort = last
+            return selector
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .fixed(let selector): return selector.description
+        case .dynamicPorts(0, 0, .max): return "dynamic"
+        case .dynamicPorts(let number, let first, let last): return "dynamic[\(number)/\(first)-\(last)]"
+        }
+    }
+}
+
+/// A peer authorization database entry (RFC 4301 §4.4.3) with the children it may have: one `connections.NAME` section.
+package struct Connection: Hashable, Sendable {
+    package var name: String
+    package var version: IKEVersion = .any
+    package var localAddresses: [AddressPattern] = [.any(nil)]
+    package var remoteAddresses: [AddressPattern] = [.any(nil)]
+    package var localPort: UInt16 = 500
+    package var remotePort: UInt16 = 500
+    package var proposals: [Proposal]
+    package var localMethod: AuthenticationMethod = .preSharedKey
+    package var remoteMethod: AuthenticationMethod = .preSharedKey
+    /// `nil`: the local address.
+    package var localIdentity: Identity?
+    package var remoteIdentity: IdentityPattern = .any
+    package var children: [ChildPolicy]
+    /// Pretend to be behind NAT, so that ESP goes inside UDP.
+    package var forceEncapsulation = false
+    /// Quiet time after which the peer is asked for a sign of life; zero turns it off (RFC 3706, RFC 7296 §2.4).
+    package var deadPeerDelay: Duration = .zero
+    /// Version 1 only: how long unanswered R-U-THERE messages are borne; zero means the retransmission schedule.
+    package var deadPeerTimeout: Duration = .zero
+    /// When the IKE SA is replaced; zero for never.
+    package var rekeyTime: Duration = .seconds(14_400)
+    /// Version 1: when the ISAKMP SA is negotiated anew; version 2: reauthentication. Zero for never.
+    package var reauthenticationTime: Duration = .zero
+    /// Behind `rekeyTime`: when the IKE SA ends whatever happens.
+    package var overTime: Duration = .seconds(1440)
+    /// Up to this much is taken off `rekeyTime` at random.
+    package var randomTime: Duration = .seconds(1440)
+    /// How many times a first exchange is tried; 0 for ever.
+    package var keyingTries: UInt32 = 1
+    package var unique: Uniqueness = .no
+
+    /// What a second SA with the same pair of identities does to the first.
+    package enum Uniqueness: String, Hashable, Sendable {
+        case no, never, keep, replace
+    }
+
+    package init(name: String, proposals: [Proposal], children: [ChildPolicy]) {
+        self.name = name
+        self.proposals = proposals
+        self.children = children
+    }
+
+    package func child(_ name: String) -> ChildPolicy? { children.first { $0.name == name } }
+
+    /// How closely the two addresses fit: 0 not at all, larger is closer.
+    package func specificity(local: IPAddress, remote: IPAddress) -> Int {
+        let localFit = localAddresses.map { $0.specificity(for: local) }.max() ?? 0
+        let remoteFit = remoteAddresses.map { $0.specificity(for: remote) }.max() ?? 0
+        return localFit == 0 || remoteFit == 0 ? 0 : remoteFit * 8 + localFit
+    }
+}
+
+/// All connections, in the order of the configuration, with the question that a responder asks them.
+package struct PolicyDatabase: Sendable {
+    package var connections: [Connection]
+
+    package init(connections: [Connection] = []) { self.connections = connections }
+
+    package func connection(_ name: String) -> Connection? { connections.first { $0.name == name } }
+
+    /// The connections that could be meant by a message between two addresses in a version of IKE (1 or 2), the closest
+    /// first; equals keep their order.
+    package func candidates(local: IPAddress, remote: IPAddress, version: IKEVersion) -> [Connection] {
+        let scored = connections.enumerated().compactMap { index, connection -> (Int, Int, Connection)? in
+            guard connection.version == .any || connection.version == version else { return nil }
+            let score = connection.specificity(local: local, remote: remote)
+            return score == 0 ? nil : (score, index, connection)
+        }
+        return scored.sorted { ($0.0, -$0.1) > ($1.0, -$1.1) }.map(\.2)
+    }
+}

@@ -1,0 +1,154 @@
+package import Primitives
+
+/// Who an end claims to be: a type number, which IKEv1 (RFC 2407 §4.6.2.1) and IKEv2 (RFC 7296 §3.5) share, and its
+/// octets.
+package struct Identity: Hashable, Sendable {
+    package struct Kind: Hashable, Sendable, RawRepresentable {
+        package var rawValue: UInt8
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        package static let ipv4Address = Kind(rawValue: 1)
+        package static let fqdn = Kind(rawValue: 2)
+        /// RFC 822 e-mail address; IKEv1 calls it USER_FQDN.
+        package static let emailAddress = Kind(rawValue: 3)
+        package static let ipv4Subnet = Kind(rawValue: 4)
+        package static let ipv6Address = Kind(rawValue: 5)
+        package static let ipv6Subnet = Kind(rawValue: 6)
+        package static let ipv4Range = Kind(rawValue: 7)
+        package static let ipv6Range = Kind(rawValue: 8)
+        package static let distinguishedName = Kind(rawValue: 9)
+        package static let generalName = Kind(rawValue: 10)
+        package static let keyID = Kind(rawValue: 11)
+    }
+
+    package var kind: Kind
+    package var octets: [UInt8]
+
+    package init(_ kind: Kind, octets: [UInt8]) {
+        self.kind = kind
+        self.octets = octets
+    }
+
+    package init(_ address: IPAddress) {
+        kind = address.family == .v4 ? .ipv4Address : .ipv6Address
+        octets = address.octets
+    }
+
+    /// The notation of `swanctl.conf`: a typed prefix (`fqdn:`, `email:`, `ipv4:`, `keyid:`, `{N}:` with `#` for hex),
+    /// else an address, an e-mail address where it holds `@` (a leading `@` means FQDN, `@@` e-mail, `@#` a hex key ID),
+    /// else a FQDN. `nil` where a typed value cannot be read. Distinguished names need a certificate library and are
+    /// not read here.
+    package init?(_ text: String) {
+        if let colon = text.firstIndex(of: ":") {
+            let prefix = text[..<colon].lowercased()
+            var value = String(text[text.index(after: colon)...])
+            var raw: [UInt8]?
+            if value.hasPrefix("#") {
+                value.removeFirst()
+                guard let octets = [UInt8](hex: value) else { return nil }
+                raw = octets
+            }
+            switch prefix {
+            case "fqdn", "dns":
+                self.init(.fqdn, octets: raw ?? Array(value.utf8))
+                return
+            case "email", "rfc822", "userfqdn":
+                self.init(.emailAddress, octets: raw ?? Array(value.utf8))
+                return
+            case "keyid":
+                self.init(.keyID, octets: raw ?? Array(value.utf8))
+                return
+            case "ipv4", "ipv6":
+                guard let octets = raw ?? IPAddress(value)?.octets,
+                    octets.count == (prefix == "ipv4" ? 4 : 16)
+                else { return nil }
+                self.init(prefix == "ipv4" ? .ipv4Address : .ipv6Address, octets: octets)
+                return
+            default:
+                if prefix.hasPrefix("{"), prefix.hasSuffix("}"), let number = UInt8(prefix.dropFirst().dropLast()) {
+                    self.init(Kind(rawValue: number), octets: raw ?? Array(value.utf8))
+                    return
+                }
+            }
+        }
+        if let address = IPAddress(text) {
+            self.init(address)
+        } else if text.hasPrefix("@#") {
+            guard let octets = [UInt8](hex: text.dropFirst(2)) else { return nil }
+            self.init(.keyID, octets: octets)
+        } else if text.hasPrefix("@@") {
+            self.init(.emailAddress, octets: Array(text.dropFirst(2).utf8))
+        } else if text.hasPrefix("@") {
+            self.init(.fqdn, octets: Array(text.dropFirst().utf8))
+        } else if text.contains("@") {
+            self.init(.emailAddress, octets: Array(text.utf8))
+        } else {
+            self.init(.fqdn, octets: Array(text.utf8))
+        }
+    }
+
+    /// The address of an address identity.
+    package var address: IPAddress? {
+        switch kind {
+        case .ipv4Address where octets.count == 4, .ipv6Address where octets.count == 16: IPAddress(octets: octets)
+        default: nil
+        }
+    }
+}
+
+extension Identity: CustomStringConvertible {
+    /// The identity as a person writes it; octets that are not printable ASCII come as hex with the kind's number.
+    package var description: String {
+        if let address { return address.description }
+        let isText = !octets.isEmpty && octets.allSatisfy { (0x20..<0x7F).contains($0) }
+        switch kind {
+        case .fqdn where isText, .emailAddress where isText, .keyID where isText:
+            return octets.reduce(into: "") { $0.unicodeScalars.append(UnicodeScalar($1)) }
+        case .keyID: return "keyid:#\(octets.hex)"
+        default: return "{\(kind.rawValue)}:#\(octets.hex)"
+        }
+    }
+}
+
+/// Which identities a connection accepts from its peer.
+package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
+    /// `%any`.
+    case any
+    case exactly(Identity)
+    /// A FQDN or e-mail address that ends with `suffix` behind one `*` (`*.example.org`, `*@example.org`).
+    case suffix(Identity.Kind, String)
+
+    package func matches(_ identity: Identity) -> Bool {
+        switch self {
+        case .any: return true
+        case .exactly(let wanted):
+            if wanted == identity { return true }
+            // Names compare without case (RFC 4301 §4.4.3.1 leaves DNS rules to DNS).
+            guard wanted.kind == identity.kind, wanted.kind == .fqdn || wanted.kind == .emailAddress else {
+                return false
+            }
+            return wanted.description.lowercased() == identity.description.lowercased()
+        case .suffix(let kind, let suffix):
+            return identity.kind == kind && identity.octets.count > suffix.utf8.count
+                && identity.description.lowercased().hasSuffix(suffix.lowercased())
+        }
+    }
+
+    /// How closely the pattern names `identity`: 0 not at all, larger is closer.
+    package func specificity(for identity: Identity) -> Int {
+        guard matches(identity) else { return 0 }
+        switch self {
+        case .any: return 1
+        case .suffix: return 2
+        case .exactly: return 3
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .any: "%any"
+        case .exactly(let identity): identity.description
+        case .suffix(_, let suffix): "*" + suffix
+        }
+    }
+}

@@ -1,0 +1,375 @@
+package import Primitives
+
+/// Names a session (an IKE SA with its children, over its rekeyings) on this node; never reused while the daemon runs.
+package struct SessionID: Hashable, Sendable, CustomStringConvertible {
+    package var value: UInt32
+    package init(_ value: UInt32) { self.value = value }
+    package var description: String { String(value) }
+}
+
+/// An IKE message between two endpoints, without the non-ESP marker: whether one goes on the wire follows from the local
+/// port (RFC 3948 §2.2), and is the driver's affair.
+package struct Datagram: Hashable, Sendable {
+    package var local: Endpoint
+    package var remote: Endpoint
+    package var octets: [UInt8]
+
+    package init(local: Endpoint, remote: Endpoint, octets: [UInt8]) {
+        self.local = local
+        self.remote = remote
+        self.octets = octets
+    }
+}
+
+/// A timer of one session. Setting a key that is set already moves it.
+package enum SessionTimer: Hashable, Sendable {
+    /// Send the request with this message ID again; `spi` is our own SPI or cookie of the IKE SA it belongs to.
+    case retransmit(spi: UInt64, messageID: UInt32)
+    /// The SA must be established by now.
+    case halfOpen
+    /// Look whether the peer has been heard.
+    case liveness
+    /// Send a NAT keepalive (RFC 3948 §4).
+    case keepalive
+    case rekeyIKE
+    case reauthenticate
+    case expireIKE
+    case rekeyChild(ChildID)
+    case expireChild(ChildID)
+    /// Try a refused or collided exchange again.
+    case retry
+    /// Forget what was kept to answer late retransmissions.
+    case linger(spi: UInt64)
+}
+
+/// What an operator or the intent behind a connection wants of a session.
+package enum SessionCommand: Hashable, Sendable {
+    /// Set the child up; negotiates the IKE SA first where it is not there yet.
+    case createChild(name: String)
+    case deleteChild(ChildID)
+    case rekeyChild(ChildID)
+    case rekeyIKE
+    /// Delete the IKE SA with everything on it.
+    case delete
+}
+
+package enum SessionInput: Sendable {
+    case datagram(Datagram)
+    case timer(SessionTimer)
+    case answer(QuestionID, Answer)
+    case command(SessionCommand)
+    /// Protected traffic of this child arrived lately: a sign of life (RFC 7296 §2.4, RFC 3706 §5.5).
+    case inboundTraffic(ChildID, at: Instant)
+    /// The child's SA has used up its numbers or octets and must be replaced.
+    case childExhausted(ChildID)
+}
+
+package enum SessionEffect: Sendable {
+    case send(Datagram)
+    case setTimer(SessionTimer, at: Instant)
+    case cancelTimer(SessionTimer)
+    case ask(QuestionID, Question)
+    /// From now on messages with this SPI (or cookie) of ours belong to the session.
+    case claim(spi: UInt64)
+    case release(spi: UInt64)
+    /// In the order given, and before any `send` that follows: a peer may use an SA as soon as it hears of it.
+    case install(SecurityAssociation)
+    case remove(SPI, SecurityAssociation.Direction, ChildID)
+    case move(ChildID, local: Endpoint, remote: Endpoint)
+    case report(SessionEvent)
+    /// The session is over and holds nothing any more. Always the last effect.
+    case closed(ClosureReason)
+}
+
+/// Why a session ended.
+package enum ClosureReason: Hashable, Sendable {
+    /// Asked for here.
+    case deletedByUs
+    case deletedByPeer
+    /// Requests went unanswered through the whole retransmission schedule.
+    case peerUnresponsive
+    case refused(Refusal)
+    case expired
+    case replaced
+}
+
+/// Why something was not agreed, as data, for logs, events and explanations.
+package enum Refusal: Hashable, Sendable {
+    /// No connection fits these addresses in this version.
+    case noConnection(local: IPAddress, remote: IPAddress)
+    case noProposal(SecurityProtocol, Mismatch)
+    /// The peer's and our selectors have nothing in common; `local` and `remote` as seen from here.
+    case selectors(
+        offeredLocal: [TrafficSelector], offeredRemote: [TrafficSelector], configuredLocal: [TrafficSelector],
+        configuredRemote: [TrafficSelector])
+    /// The peer's identity is not the one that was wanted.
+    case identity(wanted: [IdentityPattern], seen: Identity)
+    /// A key is known for the peer, and its proof does not hold: most likely the pre-shared keys differ.
+    case authentication(peer: Identity)
+    case noCredential(local: Identity, remote: Identity)
+    /// The peer refused with this notify number; `name` is its registered name.
+    case peer(notification: UInt16, name: String)
+    /// The peer broke the protocol; the rule that it broke.
+    case protocolViolation(String)
+    case timeout
+    /// Our own limit or policy, in words.
+    case policy(String)
+}
+
+/// One message as it crossed the wire, opened: for traces and explanations. Made only where
+/// ``EngineSettings/traceMessages`` asks for it.
+package struct MessageTrace: Hashable, Sendable {
+    package struct Part: Hashable, Sendable {
+        /// The payload's type number.
+        package var type: UInt8
+        package var body: [UInt8]
+        /// Whether it travelled encrypted.
+        package var isProtected: Bool
+
+        package init(type: UInt8, body: [UInt8], isProtected: Bool) {
+            self.type = type
+            self.body = body
+            self.isProtected = isProtected
+        }
+    }
+    package var isOutgoing: Bool
+    package var local: Endpoint
+    package var remote: Endpoint
+    /// The 28 octets of the header.
+    package var header: [UInt8]
+    package var parts: [Part]
+    package var isRetransmission: Bool
+
+    package init(
+        isOutgoing: Bool, local: Endpoint, remote: Endpoint, header: [UInt8], parts: [Part],
+        isRetransmission: Bool = false
+    ) {
+        self.isOutgoing = isOutgoing
+        self.local = local
+        self.remote = remote
+        self.header = header
+        self.parts = parts
+        self.isRetransmission = isRetransmission
+    }
+}
+
+/// What a session says about itself; never a secret.
+package enum SessionEvent: Hashable, Sendable {
+    case message(MessageTrace)
+    case established
+    case rekeyedIKE
+    case childEstablished(ChildID)
+    case childRekeyed(old: ChildID, new: ChildID)
+    case childClosed(ChildID)
+    /// A child, or the whole SA, was refused; `child` names the configuration where one was meant.
+    case refused(child: String?, Refusal)
+    /// A request goes out again, the `attempt`-th time.
+    case retransmitting(messageID: UInt32, attempt: Int)
+    /// An authenticated notification that changes nothing, or a message that was dropped; in words.
+    case note(String)
+}
+
+/// The values of `strongswan.conf` that shape every session.
+package struct EngineSettings: Hashable, Sendable {
+    /// Our own UDP ports: without and with the non-ESP marker.
+    package var port: UInt16 = 500
+    package var natPort: UInt16 = 4500
+    /// Retransmission n goes out `retransmitTimeout * retransmitBase^n` after the one before it.
+    package var retransmitTimeout: Duration = .seconds(4)
+    package var retransmitBase: Double = 1.8
+    package var retransmitTries: Int = 5
+    package var keepaliveInterval: Duration = .seconds(20)
+    package var halfOpenTimeout: Duration = .seconds(30)
+    /// The data plane can carry ESP only inside UDP: claim a NAT in every negotiation.
+    package var forceEncapsulation = false
+    package var traceMessages = false
+
+    package init() {}
+
+    /// How long to wait after sending for the `attempt`-th time (0 for the first).
+    package func retransmitDelay(attempt: Int) -> Duration {
+        var delay = retransmitTimeout
+        for _ in 0..<min(attempt, 60) { delay = delay * retransmitBase }
+        return delay
+    }
+}
+
+/// What a session is handed at every input: the time, chance, the policies, and names that must be unique on the node.
+package struct SessionEnvironment: Sendable {
+    package var now: Instant
+    package var randomness: Randomness
+    package var policies: PolicyDatabase
+    package var settings: EngineSettings
+    /// Inbound SPIs in use on this node; ``freshSPI()`` adds to it and the owner removes.
+    package var spisInUse: Set<SPI> = []
+    private var lastName: UInt32 = 0
+    private var lastQuestion: UInt64 = 0
+    private var lastRequestID: UInt32 = 0
+
+    package init(
+        now: Instant, randomness: Randomness, policies: PolicyDatabase = PolicyDatabase(),
+        settings: EngineSettings = EngineSettings()
+    ) {
+        self.now = now
+        self.randomness = randomness
+        self.policies = policies
+        self.settings = settings
+    }
+
+    /// An inbound ESP SPI that nobody on this node uses, above the reserved range.
+    package mutating func freshSPI() -> SPI {
+        while true {
+            let spi = SPI(randomness.uint32())
+            if spi.value > 255, spisInUse.insert(spi).inserted { return spi }
+        }
+    }
+
+    /// A non-zero IKE SPI or cookie.
+    package mutating func freshIKESPI() -> UInt64 {
+        while true {
+            let spi = randomness.uint64()
+            if spi != 0 { return spi }
+        }
+    }
+
+    package mutating func freshChildID() -> ChildID {
+        lastName += 1
+        return ChildID(lastName)
+    }
+
+    package mutating func freshSessionID() -> SessionID {
+        lastName += 1
+        return SessionID(lastName)
+    }
+
+    package mutating func freshQuestionID() -> QuestionID {
+        lastQuestion += 1
+        return QuestionID(lastQuestion)
+    }
+
+    package mutating func freshRequestID() -> UInt32 {
+        lastRequestID += 1
+        return lastRequestID
+    }
+}
+
+/// A child as an observer sees it.
+package struct ChildSnapshot: Hashable, Sendable {
+    /// charon's names for a child's states, which `list-sas` prints.
+    package enum State: String, Hashable, Sendable {
+        case created = "CREATED"
+        case installed = "INSTALLED"
+        case rekeying = "REKEYING"
+        case rekeyed = "REKEYED"
+        case deleting = "DELETING"
+    }
+    package var id: ChildID
+    package var name: String
+    package var requestID: UInt32
+    package var state: State
+    package var mode: SecurityMode
+    package var inboundSPI: SPI
+    package var outboundSPI: SPI
+    package var suite: Suite
+    package var udpEncapsulation: Bool
+    package var installed: Instant
+    package var rekeyAt: Instant?
+    package var expireAt: Instant?
+    package var localSelectors: [TrafficSelector]
+    package var remoteSelectors: [TrafficSelector]
+
+    package init(
+        id: ChildID, name: String, requestID: UInt32, state: State, mode: SecurityMode, inboundSPI: SPI,
+        outboundSPI: SPI, suite: Suite, udpEncapsulation: Bool, installed: Instant, rekeyAt: Instant?,
+        expireAt: Instant?, localSelectors: [TrafficSelector], remoteSelectors: [TrafficSelector]
+    ) {
+        self.id = id
+        self.name = name
+        self.requestID = requestID
+        self.state = state
+        self.mode = mode
+        self.inboundSPI = inboundSPI
+        self.outboundSPI = outboundSPI
+        self.suite = suite
+        self.udpEncapsulation = udpEncapsulation
+        self.installed = installed
+        self.rekeyAt = rekeyAt
+        self.expireAt = expireAt
+        self.localSelectors = localSelectors
+        self.remoteSelectors = remoteSelectors
+    }
+}
+
+/// A session as an observer sees it.
+package struct SessionSnapshot: Hashable, Sendable {
+    /// charon's names for an IKE SA's states.
+    package enum State: String, Hashable, Sendable {
+        case created = "CREATED"
+        case connecting = "CONNECTING"
+        case established = "ESTABLISHED"
+        case rekeying = "REKEYING"
+        case deleting = "DELETING"
+    }
+    package var id: SessionID
+    /// The connection's name; empty while a responder does not know it yet.
+    package var connection: String
+    /// 1 or 2.
+    package var version: UInt8
+    package var state: State
+    package var isInitiator: Bool
+    package var local: Endpoint
+    package var remote: Endpoint
+    package var localIdentity: Identity?
+    package var remoteIdentity: Identity?
+    package var initiatorSPI: UInt64
+    package var responderSPI: UInt64
+    package var suite: Suite?
+    package var isLocalBehindNAT: Bool
+    package var isRemoteBehindNAT: Bool
+    package var established: Instant?
+    package var rekeyAt: Instant?
+    package var reauthenticateAt: Instant?
+    package var expireAt: Instant?
+    package var children: [ChildSnapshot]
+    /// Names of exchanges that run or wait, e.g. `IKE_AUTH`, `QUICK_MODE`.
+    package var activeExchanges: [String]
+    package var queuedExchanges: [String]
+
+    package init(
+        id: SessionID, connection: String, version: UInt8, state: State, isInitiator: Bool, local: Endpoint,
+        remote: Endpoint
+    ) {
+        self.id = id
+        self.connection = connection
+        self.version = version
+        self.state = state
+        self.isInitiator = isInitiator
+        self.local = local
+        self.remote = remote
+        initiatorSPI = 0
+        responderSPI = 0
+        isLocalBehindNAT = false
+        isRemoteBehindNAT = false
+        children = []
+        activeExchanges = []
+        queuedExchanges = []
+    }
+}
+
+/// One peer relationship: an IKE SA, its successors after rekeying, and the children on it. IKEv1 and IKEv2 conform; key
+/// management drives either without knowing which.
+///
+/// A conforming type is a value. ``handle(_:_:)`` leaves it unchanged where the input is refused.
+package protocol KeyExchangeSession: Sendable {
+    /// Starts as initiator; nothing is sent before the first `.command(.createChild)`.
+    init(
+        initiator id: SessionID, connection: Connection, local: Endpoint, remote: Endpoint,
+        _ environment: inout SessionEnvironment)
+    /// Starts as responder, with nothing known; the first datagram follows as an input. Where that datagram is refused
+    /// the session answers as the RFC allows and closes in the same call.
+    init(responder id: SessionID, local: Endpoint, remote: Endpoint, _ environment: inout SessionEnvironment)
+
+    mutating func handle(_ input: SessionInput, _ environment: inout SessionEnvironment) -> [SessionEffect]
+
+    var snapshot: SessionSnapshot { get }
+}

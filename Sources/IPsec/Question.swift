@@ -1,0 +1,40 @@
+package import Cryptography
+
+/// Names a question that a key exchange asked and that awaits its answer.
+package struct QuestionID: Hashable, Sendable {
+    package var value: UInt64
+    package init(_ value: UInt64) { self.value = value }
+}
+
+/// What a key exchange must know of keys and trust, which it never holds itself.
+package enum Question: Sendable {
+    /// The AUTH value that proves our own identity over `octets` (RFC 7296 §2.15):
+    /// prf(prf(shared key, "Key Pad for IKEv2"), octets).
+    case prove(PRFID, local: Identity, remote: Identity, octets: [UInt8])
+    /// Whether `proof` proves that the peer is `remote` over `octets`, by the same equation.
+    case verify(PRFID, local: Identity, remote: Identity, octets: [UInt8], proof: [UInt8])
+    /// SKEYID = prf(pre-shared key, octets) (RFC 2409 §5). Main Mode does not know the peer's identity yet, so the ends'
+    /// addresses name the key.
+    case seed(PRFID, local: Identity, remote: Identity, octets: [UInt8])
+}
+
+/// The answer to a ``Question``.
+package enum Answer: Sendable {
+    /// To `prove`: the octets of the AUTH payload's data.
+    case proof([UInt8])
+    /// To `verify`: it holds.
+    case verified(PeerAuthenticated)
+    /// To `seed`.
+    case seed(Secret)
+    /// To `verify`: a key was found, and the proof does not hold with it.
+    case refuted
+    /// To any: no key is known for this pair of identities.
+    case noCredential
+}
+
+/// Evidence that the peer proved an identity. An established SA is built from one; only the checks themselves make it:
+/// the credential store's for ``Question/verify(_:local:remote:octets:proof:)``, and IKEv1's HASH check.
+package struct PeerAuthenticated: Hashable, Sendable {
+    package let identity: Identity
+    package init(verified identity: Identity) { self.identity = identity }
+}
