@@ -2,9 +2,11 @@
 import PackageDescription
 
 /// Targets that hold no `unsafe` word: strict memory safety makes the compiler check it.
-let pure: [SwiftSetting] = [.strictMemorySafety(), .treatAllWarnings(as: .error)]
+let pure: [SwiftSetting] = [
+    .strictMemorySafety(), .treatAllWarnings(as: .error), .enableUpcomingFeature("InternalImportsByDefault"),
+]
 /// Targets at the machine's edge (libcrypto, packet buffers, system calls).
-let edge: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let edge: [SwiftSetting] = [.treatAllWarnings(as: .error), .enableUpcomingFeature("InternalImportsByDefault")]
 
 let package = Package(
     name: "parley",
