@@ -31,7 +31,8 @@ let package = Package(
         .target(name: "Oakley", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         .target(name: "SKEME", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         // The domain of interpretation
-        .target(name: "IPsecDOI", dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec"], swiftSettings: pure),
+        .target(
+            name: "IPsecDOI", dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec"], swiftSettings: pure),
         // Key exchanges
         .target(
             name: "IKEv1",
@@ -53,9 +54,11 @@ let package = Package(
         // Explaining
         .target(
             name: "Explain",
-            dependencies: ["Primitives", "ISAKMP", "IPsec", "KeyManagement"],
+            dependencies: [
+                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "IPsec", "IPsecDOI", "IKEv1",
+            ],
             swiftSettings: pure),
-        .target(name: "Capture", dependencies: ["Primitives", "ISAKMP", "Explain"], swiftSettings: pure),
+        .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
         // Edges
         .target(name: "CPlatform"),
         .target(
@@ -70,7 +73,7 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "Primitives", "Cryptography", "ISAKMP", "IPsec", "KeyManagement", "DataPlane", "Configuration",
-                "Control", "Credentials", "Explain", "Platform",
+                "Control", "Credentials", "Explain", "Platform", "Simulation",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: edge),
@@ -83,5 +86,22 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: edge),
+        // Tests
+        .target(name: "VectorSupport", dependencies: ["Primitives"], path: "Tests/VectorSupport", swiftSettings: edge),
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+        .testTarget(
+            name: "CryptographyTests",
+            dependencies: ["Cryptography", "Primitives", "VectorSupport", "AllocationCounter"],
+            exclude: ["reference"],
+            swiftSettings: edge),
     ]
 )
+
+// libFuzzer changes how a program is linked: its targets exist only where they are asked for (scripts/fuzz).
+if Context.environment["PARLEY_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "decoder-fuzzer", dependencies: ["Primitives", "ISAKMP", "Explain", "Capture"], path: "Fuzz/Decoder",
+            swiftSettings: [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+}

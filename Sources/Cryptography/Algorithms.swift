@@ -14,16 +14,21 @@ package struct EncryptionID: Hashable, Sendable, RawRepresentable {
     package static let aesGCM8 = EncryptionID(rawValue: 18)
     package static let aesGCM12 = EncryptionID(rawValue: 19)
     package static let aesGCM16 = EncryptionID(rawValue: 20)
+    /// ENCR_NULL_AUTH_AES_GMAC (RFC 4543); IKEv1 numbers it 23.
+    package static let aesGMAC = EncryptionID(rawValue: 21)
     package static let camelliaCBC = EncryptionID(rawValue: 23)
     package static let chacha20Poly1305 = EncryptionID(rawValue: 28)
 
     /// Whether the algorithm authenticates too, so that no integrity transform goes with it (RFC 5282, RFC 7634).
     package var isAEAD: Bool {
         switch self {
-        case .aesCCM8, .aesCCM12, .aesCCM16, .aesGCM8, .aesGCM12, .aesGCM16, .chacha20Poly1305: true
+        case .aesCCM8, .aesCCM12, .aesCCM16, .aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC, .chacha20Poly1305: true
         default: false
         }
     }
+
+    /// Whether the algorithm hides the text. Those that do not protect no IKE message (RFC 7296 §3.14, RFC 4543 §5).
+    package var isConfidential: Bool { self != .null && self != .aesGMAC }
 
     /// Whether a Key Length attribute goes with the transform (RFC 7296 §3.3.5).
     package var hasVariableKey: Bool {
@@ -56,15 +61,16 @@ package struct EncryptionID: Hashable, Sendable, RawRepresentable {
         switch self {
         case .aesCCM8, .aesGCM8: 8
         case .aesCCM12, .aesGCM12: 12
-        case .aesCCM16, .aesGCM16, .chacha20Poly1305: 16
+        case .aesCCM16, .aesGCM16, .aesGMAC, .chacha20Poly1305: 16
         default: 0
         }
     }
 
-    /// Octets of salt that are derived behind the key and never sent (RFC 4106 §4, RFC 4309 §4, RFC 7634 §2).
+    /// Octets of salt that are derived behind the key and never sent (RFC 4106 §4, RFC 4309 §4, RFC 4543 §5.4, RFC
+    /// 7634 §2).
     package var saltOctets: Int {
         switch self {
-        case .aesGCM8, .aesGCM12, .aesGCM16, .chacha20Poly1305, .aesCTR: 4
+        case .aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC, .chacha20Poly1305, .aesCTR: 4
         case .aesCCM8, .aesCCM12, .aesCCM16: 3
         default: 0
         }
@@ -158,6 +164,15 @@ package struct PRFID: Hashable, Sendable, RawRepresentable {
         }
     }
 
+    /// Octets of key, where an older specification fixed them: of each nonce only half as many make up SKEYSEED's key
+    /// (RFC 7296 §2.14).
+    package var fixedKeyOctets: Int? {
+        switch self {
+        case .aesXCBC, .aesCMAC: 16
+        default: nil
+        }
+    }
+
     /// The hash under an HMAC; `nil` for the AES-based functions and unknown numbers.
     package var hash: HashID? {
         switch self {
@@ -203,6 +218,8 @@ package struct KeyExchangeID: Hashable, Sendable, RawRepresentable {
     package static let none = KeyExchangeID(rawValue: 0)
     package static let modp768 = KeyExchangeID(rawValue: 1)
     package static let modp1024 = KeyExchangeID(rawValue: 2)
+    package static let ec2n155 = KeyExchangeID(rawValue: 3)
+    package static let ec2n185 = KeyExchangeID(rawValue: 4)
     package static let modp1536 = KeyExchangeID(rawValue: 5)
     package static let modp2048 = KeyExchangeID(rawValue: 14)
     package static let modp3072 = KeyExchangeID(rawValue: 15)
@@ -212,6 +229,12 @@ package struct KeyExchangeID: Hashable, Sendable, RawRepresentable {
     package static let ecp256 = KeyExchangeID(rawValue: 19)
     package static let ecp384 = KeyExchangeID(rawValue: 20)
     package static let ecp521 = KeyExchangeID(rawValue: 21)
+    package static let modp1024s160 = KeyExchangeID(rawValue: 22)
+    package static let modp2048s224 = KeyExchangeID(rawValue: 23)
+    package static let modp2048s256 = KeyExchangeID(rawValue: 24)
+    package static let ecp192 = KeyExchangeID(rawValue: 25)
+    package static let ecp224 = KeyExchangeID(rawValue: 26)
+    package static let brainpool224 = KeyExchangeID(rawValue: 27)
     package static let brainpool256 = KeyExchangeID(rawValue: 28)
     package static let brainpool384 = KeyExchangeID(rawValue: 29)
     package static let brainpool512 = KeyExchangeID(rawValue: 30)
@@ -239,6 +262,7 @@ extension Encryption {
         case .aesGCM8: AlgorithmName(keyword: "aes\(keyBits)gcm8", listed: "AES_GCM_8")
         case .aesGCM12: AlgorithmName(keyword: "aes\(keyBits)gcm12", listed: "AES_GCM_12")
         case .aesGCM16: AlgorithmName(keyword: "aes\(keyBits)gcm16", listed: "AES_GCM_16")
+        case .aesGMAC: AlgorithmName(keyword: "aes\(keyBits)gmac", listed: "NULL_AES_GMAC")
         case .camelliaCBC: AlgorithmName(keyword: "camellia\(keyBits)", listed: "CAMELLIA_CBC")
         case .chacha20Poly1305: AlgorithmName(keyword: "chacha20poly1305", listed: "CHACHA20_POLY1305")
         default: AlgorithmName(keyword: "encr-\(id.rawValue)", listed: "ENCR_\(id.rawValue)")
@@ -283,6 +307,8 @@ extension KeyExchangeID {
         case .none: AlgorithmName(keyword: "none", listed: "NONE")
         case .modp768: AlgorithmName(keyword: "modp768", listed: "MODP_768")
         case .modp1024: AlgorithmName(keyword: "modp1024", listed: "MODP_1024")
+        case .ec2n155: AlgorithmName(keyword: "ec2n155", listed: "EC2N_155")
+        case .ec2n185: AlgorithmName(keyword: "ec2n185", listed: "EC2N_185")
         case .modp1536: AlgorithmName(keyword: "modp1536", listed: "MODP_1536")
         case .modp2048: AlgorithmName(keyword: "modp2048", listed: "MODP_2048")
         case .modp3072: AlgorithmName(keyword: "modp3072", listed: "MODP_3072")
@@ -292,6 +318,12 @@ extension KeyExchangeID {
         case .ecp256: AlgorithmName(keyword: "ecp256", listed: "ECP_256")
         case .ecp384: AlgorithmName(keyword: "ecp384", listed: "ECP_384")
         case .ecp521: AlgorithmName(keyword: "ecp521", listed: "ECP_521")
+        case .modp1024s160: AlgorithmName(keyword: "modp1024s160", listed: "MODP_1024_160")
+        case .modp2048s224: AlgorithmName(keyword: "modp2048s224", listed: "MODP_2048_224")
+        case .modp2048s256: AlgorithmName(keyword: "modp2048s256", listed: "MODP_2048_256")
+        case .ecp192: AlgorithmName(keyword: "ecp192", listed: "ECP_192")
+        case .ecp224: AlgorithmName(keyword: "ecp224", listed: "ECP_224")
+        case .brainpool224: AlgorithmName(keyword: "ecp224bp", listed: "ECP_224_BP")
         case .brainpool256: AlgorithmName(keyword: "ecp256bp", listed: "ECP_256_BP")
         case .brainpool384: AlgorithmName(keyword: "ecp384bp", listed: "ECP_384_BP")
         case .brainpool512: AlgorithmName(keyword: "ecp512bp", listed: "ECP_512_BP")

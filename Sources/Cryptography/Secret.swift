@@ -15,9 +15,14 @@ package final class Secret: Sendable {
     package init<Failure: Error>(
         count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
     ) throws(Failure) {
-        storage = .allocate(byteCount: count, alignment: 16)
+        storage = .allocate(byteCount: count, alignment: 8)
         storage.initializeMemory(as: UInt8.self, repeating: 0)
         try fill(storage)
+    }
+
+    /// Copies octets in. The caller's copy stays the caller's to forget.
+    package convenience init(_ octets: [UInt8]) {
+        self.init(count: octets.count) { $0.copyBytes(from: octets) }
     }
 
     /// Copies octets in. The caller's copy stays the caller's to forget.
@@ -45,7 +50,9 @@ package final class Secret: Sendable {
     /// A part of the secret, counted from 0. The range must lie within it.
     package subscript(_ range: Range<Int>) -> Secret {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "a part lies within its secret")
-        return Secret(storage[range])
+        return Secret(count: range.count) { target in
+            target.copyMemory(from: UnsafeRawBufferPointer(rebasing: storage[range]))
+        }
     }
 
     /// Reads the octets in place. The pointer must not outlive the call.
@@ -58,6 +65,11 @@ package final class Secret: Sendable {
     /// A plain copy, for the few places that must write a secret out (key export, a derived public value). The caller
     /// answers for it.
     package var exposed: [UInt8] { Array(storage) }
+}
+
+extension Secret: CustomReflectable {
+    /// Shows nothing: neither the octets nor where they lie.
+    package var customMirror: Mirror { Mirror(self, children: [], displayStyle: .class) }
 }
 
 extension Secret: Equatable {

@@ -10,34 +10,49 @@ package struct IPAddress: Hashable, Comparable, Sendable {
         package var bitCount: Int { octetCount * 8 }
     }
 
+    // Two words and not one number of 128 bits: that would be aligned to 16, and every value that holds addresses, and
+    // each array of such values, would pay for it.
+    @usableFromInline let high: UInt64
+    @usableFromInline let low: UInt64
     package let family: Family
+
     /// The address as a number; IPv4 addresses occupy the low 32 bits.
-    package let value: UInt128
+    package var value: UInt128 { UInt128(high) << 64 | UInt128(low) }
 
     package init(v4 value: UInt32) {
         family = .v4
-        self.value = UInt128(value)
+        high = 0
+        low = UInt64(value)
     }
 
     package init(v6 value: UInt128) {
         family = .v6
-        self.value = value
+        high = UInt64(truncatingIfNeeded: value >> 64)
+        low = UInt64(truncatingIfNeeded: value)
     }
 
     /// A number taken as an address of `family`; excess bits are dropped.
     package init(family: Family, value: UInt128) {
-        self.family = family
-        self.value = family == .v4 ? value & 0xFFFF_FFFF : value
+        switch family {
+        case .v4: self.init(v4: UInt32(truncatingIfNeeded: value))
+        case .v6: self.init(v6: value)
+        }
     }
 
     /// An address from 4 or 16 octets in network order; `nil` for any other count.
+    @inlinable
     package init?(octets: some Collection<UInt8>) {
         switch octets.count {
         case 4: family = .v4
         case 16: family = .v6
         default: return nil
         }
-        value = octets.reduce(0) { $0 << 8 | UInt128($1) }
+        var (high, low): (UInt64, UInt64) = (0, 0)
+        for octet in octets {
+            high = high << 8 | low >> 56
+            low = low << 8 | UInt64(octet)
+        }
+        (self.high, self.low) = (high, low)
     }
 
     /// An address in dotted-decimal or RFC 4291 text form, without zone or prefix; `nil` where it is neither.
@@ -53,16 +68,24 @@ package struct IPAddress: Hashable, Comparable, Sendable {
 
     /// 4 or 16 octets in network order.
     package var octets: [UInt8] {
-        (0..<family.octetCount).reversed().map { UInt8(truncatingIfNeeded: value >> UInt128($0 * 8)) }
+        var octets: [UInt8] = []
+        octets.reserveCapacity(family.octetCount)
+        switch family {
+        case .v4: octets.append(bigEndian: UInt32(truncatingIfNeeded: low))
+        case .v6:
+            octets.append(bigEndian: high)
+            octets.append(bigEndian: low)
+        }
+        return octets
     }
 
     package static func any(_ family: Family) -> IPAddress { IPAddress(family: family, value: 0) }
     package static func last(_ family: Family) -> IPAddress { IPAddress(family: family, value: .max) }
-    package var isUnspecified: Bool { value == 0 }
+    package var isUnspecified: Bool { high == 0 && low == 0 }
 
     /// IPv4 sorts before IPv6, then by number.
     package static func < (left: IPAddress, right: IPAddress) -> Bool {
-        left.family == right.family ? left.value < right.value : left.family.rawValue < right.family.rawValue
+        (left.family.rawValue, left.high, left.low) < (right.family.rawValue, right.high, right.low)
     }
 
     /// The address that follows, or `nil` at the end of the family's range.

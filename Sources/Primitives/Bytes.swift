@@ -25,51 +25,67 @@ package enum ParseError: Error, Hashable, Sendable, CustomStringConvertible {
 /// A bounds-checked, big-endian reader over a slice of a message. Offsets in its errors are the slice's own indices, so
 /// a reader over `message[28...]` still reports positions in `message`.
 package struct ByteReader: Sendable {
-    private var rest: ArraySlice<UInt8>
-
-    package init(_ octets: ArraySlice<UInt8>) { rest = octets }
-    package init(_ octets: [UInt8]) { rest = octets[...] }
-
+    // The position moves and the slice stays: a slice cut anew for each field would be retained and released each time.
+    @usableFromInline let slice: ArraySlice<UInt8>
     /// The index of the next octet in the underlying message.
-    package var offset: Int { rest.startIndex }
+    @usableFromInline package private(set) var offset: Int
+
+    @inlinable
+    package init(_ octets: ArraySlice<UInt8>) {
+        slice = octets
+        offset = octets.startIndex
+    }
+    @inlinable
+    package init(_ octets: [UInt8]) { self.init(octets[...]) }
+
     /// How many octets are left.
-    package var remaining: Int { rest.count }
-    package var isAtEnd: Bool { rest.isEmpty }
+    @inlinable package var remaining: Int { slice.endIndex - offset }
+    @inlinable package var isAtEnd: Bool { offset == slice.endIndex }
 
-    private mutating func take(_ count: Int) throws(ParseError) -> ArraySlice<UInt8> {
-        guard count >= 0, count <= rest.count else {
-            throw .truncated(offset: rest.startIndex, needed: count, available: rest.count)
+    /// Moves on by `count` octets and gives the index where they begin.
+    @inlinable
+    mutating func advance(_ count: Int) throws(ParseError) -> Int {
+        guard count >= 0, count <= remaining else {
+            throw .truncated(offset: offset, needed: count, available: remaining)
         }
-        defer { rest = rest[(rest.startIndex + count)...] }
-        return rest[rest.startIndex..<(rest.startIndex + count)]
+        defer { offset += count }
+        return offset
     }
 
-    package mutating func readUInt8() throws(ParseError) -> UInt8 {
-        let octets = try take(1)
-        return octets[octets.startIndex]
-    }
+    @inlinable
+    package mutating func readUInt8() throws(ParseError) -> UInt8 { slice[try advance(1)] }
 
+    @inlinable
     package mutating func readUInt16() throws(ParseError) -> UInt16 {
-        let octets = try take(2)
-        let start = octets.startIndex
-        return UInt16(octets[start]) << 8 | UInt16(octets[start + 1])
+        let start = try advance(2)
+        return UInt16(slice[start]) << 8 | UInt16(slice[start + 1])
     }
 
+    @inlinable
     package mutating func readUInt32() throws(ParseError) -> UInt32 {
-        UInt32(try readUInt16()) << 16 | UInt32(try readUInt16())
+        let start = try advance(4)
+        return UInt32(slice[start]) << 24 | UInt32(slice[start + 1]) << 16 | UInt32(slice[start + 2]) << 8
+            | UInt32(slice[start + 3])
     }
 
+    @inlinable
     package mutating func readUInt64() throws(ParseError) -> UInt64 {
-        UInt64(try readUInt32()) << 32 | UInt64(try readUInt32())
+        guard remaining >= 8 else { throw .truncated(offset: offset, needed: 8, available: remaining) }
+        return UInt64(try readUInt32()) << 32 | UInt64(try readUInt32())
     }
 
     /// The next `count` octets, as a slice of the underlying message (no copy).
-    package mutating func read(_ count: Int) throws(ParseError) -> ArraySlice<UInt8> { try take(count) }
+    @inlinable
+    package mutating func read(_ count: Int) throws(ParseError) -> ArraySlice<UInt8> {
+        let start = try advance(count)
+        return slice[start..<(start + count)]
+    }
 
     /// All octets that are left.
+    @inlinable
     package mutating func readRest() -> ArraySlice<UInt8> {
-        defer { rest = rest[rest.endIndex...] }
-        return rest
+        defer { offset = slice.endIndex }
+        return slice[offset...]
     }
 }
 

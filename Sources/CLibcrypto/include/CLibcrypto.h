@@ -7,10 +7,16 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/dh.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/md5.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
+
+/* Swift does not import macros made of other macros' parts. */
+static const int PARLEY_PKEY_KEYPAIR = EVP_PKEY_KEYPAIR;
 
 #endif
