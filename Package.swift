@@ -94,6 +94,13 @@ let package = Package(
             dependencies: ["Cryptography", "Primitives", "VectorSupport", "AllocationCounter"],
             exclude: ["reference"],
             swiftSettings: edge),
+        .testTarget(
+            name: "OakleyTests", dependencies: ["Oakley", "Cryptography", "Primitives", "VectorSupport"],
+            exclude: ["reference"], swiftSettings: edge),
+        .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
+        .testTarget(
+            name: "IPsecDOITests",
+            dependencies: ["IPsecDOI", "IPsec", "ISAKMP", "Cryptography", "Primitives", "VectorSupport"]),
     ]
 )
 

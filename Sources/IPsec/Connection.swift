@@ -144,6 +144,9 @@ package struct Connection: Hashable, Sendable {
     package var localIdentity: Identity?
     package var remoteIdentity: IdentityPattern = .any
     package var children: [ChildPolicy]
+    /// Version 1: Aggressive Mode instead of Main Mode. It shows both identities to whoever watches, and a pre-shared key
+    /// to whoever can guess it from that (RFC 2409 §5.4), so it is only done where it is asked for.
+    package var isAggressive = false
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
     /// Quiet time after which the peer is asked for a sign of life; zero turns it off (RFC 3706, RFC 7296 §2.4).

@@ -46,11 +46,15 @@ package enum SessionTimer: Hashable, Sendable {
 package enum SessionCommand: Hashable, Sendable {
     /// Set the child up; negotiates the IKE SA first where it is not there yet.
     case createChild(name: String)
+    /// Negotiate the IKE SA alone: a successor that will take children over (IKEv1).
+    case establish
     case deleteChild(ChildID)
     case rekeyChild(ChildID)
     case rekeyIKE
     /// Delete the IKE SA with everything on it.
     case delete
+    /// The same without a word to the peer, which has forgotten it.
+    case abandon
 }
 
 package enum SessionInput: Sendable {
@@ -62,6 +66,13 @@ package enum SessionInput: Sendable {
     case inboundTraffic(ChildID, at: Instant)
     /// The child's SA has used up its numbers or octets and must be replaced.
     case childExhausted(ChildID)
+    /// These children of an older session between the same two identities are this one's from now on (IKEv1, whose
+    /// IPsec SAs outlive the ISAKMP SA that made them).
+    case adopt([ChildSnapshot])
+    /// Another session has taken all children over; what runs on is the IKE SA alone.
+    case disown
+    /// The peer deleted the SA with this outbound SPI on another session between the same two identities.
+    case peerDeleted(SPI)
 }
 
 package enum SessionEffect: Sendable {
@@ -73,10 +84,14 @@ package enum SessionEffect: Sendable {
     case claim(spi: UInt64)
     case release(spi: UInt64)
     /// In the order given, and before any `send` that follows: a peer may use an SA as soon as it hears of it.
-    case install(SecurityAssociation)
+    indirect case install(SecurityAssociation)
     case remove(SPI, SecurityAssociation.Direction, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
-    case report(SessionEvent)
+    indirect case report(SessionEvent)
+    /// The IKE SA ages: a successor is wanted, which adopts the children (IKEv1).
+    case renew
+    /// The peer deleted an SA with this outbound SPI that this session does not have; a sibling may.
+    case peerDeleted(SPI)
     /// The session is over and holds nothing any more. Always the last effect.
     case closed(ClosureReason)
 }
@@ -157,6 +172,9 @@ package struct MessageTrace: Hashable, Sendable {
 package enum SessionEvent: Hashable, Sendable {
     case message(MessageTrace)
     case established
+    /// The authenticated peer says that it has no other SA with us (RFC 2407 §4.6.3.3, RFC 7296 §2.4); reported after
+    /// `established`.
+    case initialContact
     case rekeyedIKE
     case childEstablished(ChildID)
     case childRekeyed(old: ChildID, new: ChildID)
@@ -202,6 +220,8 @@ package struct SessionEnvironment: Sendable {
     package var settings: EngineSettings
     /// Inbound SPIs in use on this node; ``freshSPI()`` adds to it and the owner removes.
     package var spisInUse: Set<SPI> = []
+    /// How many established SAs each connection has: a session that finds none for its own says INITIAL_CONTACT.
+    package var establishedConnections: [String: Int] = [:]
     private var lastName: UInt32 = 0
     private var lastQuestion: UInt64 = 0
     private var lastRequestID: UInt32 = 0

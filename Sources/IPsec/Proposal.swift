@@ -105,6 +105,12 @@ package struct Mismatch: Hashable, Sendable {
     package var configured: [Proposal]
     package var offered: [Proposal]
     package var clashes: [Clash]
+
+    package init(configured: [Proposal], offered: [Proposal], clashes: [Clash]) {
+        self.configured = configured
+        self.offered = offered
+        self.clashes = clashes
+    }
 }
 
 /// The outcome of a negotiation: which offer was taken, and the one algorithm of each kind.
@@ -147,7 +153,9 @@ extension Proposal {
 
     private func match(_ other: Proposal, ignoringKeyExchange: Bool) -> Result<Suite, KindClash> {
         guard securityProtocol == other.securityProtocol,
-            let encryption = encryption.first(where: other.encryption.contains)
+            let encryption = encryption.first(where: {
+                other.encryption.contains($0) && (securityProtocol != .ike || $0.id.isConfidential)
+            })
         else { return .failure(KindClash(kind: .encryption)) }
 
         var suite = Suite(encryption: encryption)

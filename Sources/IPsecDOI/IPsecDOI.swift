@@ -1,0 +1,49 @@
+import ISAKMP
+package import Primitives
+
+/// The IPsec domain of interpretation (RFC 2407): DOI 1, with the situation that only identities matter.
+package enum IPsecDOI: DomainOfInterpretation {
+    package static let identifier: UInt32 = 1
+    /// SIT_IDENTITY_ONLY (RFC 2407 §4.2.1).
+    package static let identityOnly: [UInt8] = [0, 0, 0, 1]
+
+    /// - Throws: for labelled situations, which need what this DOI calls secrecy and integrity levels.
+    package static func readSituation(_ reader: inout ByteReader) throws(ParseError) -> [UInt8] {
+        let offset = reader.offset
+        let situation = Array(try reader.read(4))
+        guard situation == identityOnly else {
+            throw .invalid(offset: offset, rule: "the situation is SIT_IDENTITY_ONLY (RFC 2407 §4.2)")
+        }
+        return situation
+    }
+
+    /// Protocol identifiers (RFC 2407 §4.4.1).
+    package static let protocolISAKMP: UInt8 = 1
+    package static let protocolESP: UInt8 = 3
+
+    /// Notifications of this DOI (RFC 2407 §4.6.3), and those that others registered in its range.
+    package static let responderLifetime: UInt16 = 24_576
+    package static let replayStatus: UInt16 = 24_577
+    package static let initialContact: UInt16 = 24_578
+    /// RFC 3706 §5.2.
+    package static let areYouThere: UInt16 = 36_136
+    package static let areYouThereAcknowledged: UInt16 = 36_137
+
+    /// A lifetime in seconds as two attributes; types differ between the phases.
+    static func lifetime(_ seconds: UInt32, type: UInt16, duration: UInt16) -> [DataAttribute] {
+        [DataAttribute(type, 1), DataAttribute(duration, number: seconds)]
+    }
+
+    /// The smallest lifetime in seconds that the attributes name; `nil` for none.
+    static func lifetime(_ attributes: [DataAttribute], type: UInt16, duration: UInt16) -> UInt32? {
+        var unit: UInt64?
+        var seconds: UInt32?
+        for attribute in attributes {
+            if attribute.type == type { unit = attribute.number }
+            if attribute.type == duration, unit == 1, let number = attribute.number {
+                seconds = min(seconds ?? .max, UInt32(clamping: number))
+            }
+        }
+        return seconds
+    }
+}

@@ -1,0 +1,143 @@
+import Primitives
+
+/// Which end of an exchange somebody is.
+package enum Role: Hashable, Sendable {
+    case initiator
+    case responder
+
+    package var other: Role { self == .initiator ? .responder : .initiator }
+}
+
+/// One message of an exchange, as the grammar of payloads that it follows.
+package struct MessageRule: Hashable, Sendable {
+    package var sender: Role
+    /// Payloads that must be there, once each at least.
+    package var required: Set<PayloadType>
+    /// Payloads that may be there besides; ``universal`` ones may always.
+    package var optional: Set<PayloadType>
+    /// Payloads of which there may be more than one.
+    package var repeatable: Set<PayloadType>
+    /// The type that must come first, where the key exchange says so.
+    package var first: PayloadType?
+    package var isEncrypted: Bool
+    /// Whether the sender may also do otherwise than ``isEncrypted`` says.
+    package var isEncryptionOptional: Bool
+
+    package init(
+        _ sender: Role, _ required: Set<PayloadType>, optional: Set<PayloadType> = [],
+        repeatable: Set<PayloadType> = [], first: PayloadType? = nil, isEncrypted: Bool = false,
+        isEncryptionOptional: Bool = false
+    ) {
+        self.sender = sender
+        self.required = required
+        self.optional = optional
+        self.repeatable = repeatable
+        self.first = first
+        self.isEncrypted = isEncrypted
+        self.isEncryptionOptional = isEncryptionOptional
+    }
+
+    /// What may stand in any message, any number of times (RFC 2408 §3.14, §3.16).
+    package static let universal: Set<PayloadType> = [.notification, .vendorID]
+}
+
+extension PayloadType {
+    /// Of the range for private use (RFC 2408 §3.1): peers that do not know one pass over it.
+    fileprivate var isPrivate: Bool { rawValue >= 128 }
+}
+
+/// An exchange as data: who says what in which order (RFC 2408 §4). Ciphers and domains of interpretation have no part
+/// in it.
+package struct ExchangeDescription: Hashable, Sendable {
+    package var name: String
+    package var type: ExchangeType
+    package var messages: [MessageRule]
+
+    package init(name: String, type: ExchangeType, messages: [MessageRule]) {
+        self.name = name
+        self.type = type
+        self.messages = messages
+    }
+}
+
+/// Why a message does not fit its exchange.
+package enum ExchangeError: Error, Hashable, Sendable {
+    /// The exchange has no message left, or awaits one of our own.
+    case notAwaited
+    case wrongProtection(isEncrypted: Bool)
+    case missing(PayloadType)
+    case repeated(PayloadType)
+    case notAllowed(PayloadType)
+    case notFirst(PayloadType)
+}
+
+/// A running exchange: how far it has come, and what is needed to repeat an answer. A value.
+package struct Exchange: Hashable, Sendable {
+    package let description: ExchangeDescription
+    package let role: Role
+    package let messageID: UInt32
+    /// Index of the message that comes next.
+    private var next = 0
+    /// The peer's last message and our last one, octet by octet.
+    private var received: [UInt8]?
+    package private(set) var sent: [UInt8]?
+
+    package init(_ description: ExchangeDescription, role: Role, messageID: UInt32 = 0) {
+        self.description = description
+        self.role = role
+        self.messageID = messageID
+    }
+
+    package var isFinished: Bool { next >= description.messages.count }
+    /// Octets of the peer's last message.
+    package var receivedOctets: Int { received?.count ?? 0 }
+    /// How many messages have passed.
+    package var passed: Int { next }
+    /// The rule of the peer's next message; `nil` where it is our turn or all is said.
+    package var awaited: MessageRule? {
+        guard !isFinished, description.messages[next].sender != role else { return nil }
+        return description.messages[next]
+    }
+
+    /// Whether the peer has said exactly this last (RFC 2408 §3.1).
+    package func isRepetition(_ message: [UInt8]) -> Bool { received == message }
+
+    /// What a repetition of the peer's last message is answered with: our last one, if it came after that. Where the peer
+    /// spoke last there is nothing to say, or two ends would repeat themselves at each other for ever.
+    package var answerToRepetition: [UInt8]? {
+        next > 0 && description.messages[next - 1].sender == role ? sent : nil
+    }
+
+    /// Holds a message of the peer against the grammar, its payloads opened.
+    package func check(_ payloads: [Payload], isEncrypted: Bool) throws(ExchangeError) {
+        guard let rule = awaited else { throw .notAwaited }
+        guard rule.isEncrypted == isEncrypted || rule.isEncryptionOptional else {
+            throw .wrongProtection(isEncrypted: isEncrypted)
+        }
+        if let first = rule.first, payloads.first?.type != first { throw .notFirst(first) }
+        var seen: Set<PayloadType> = []
+        for payload in payloads where !MessageRule.universal.contains(payload.type) && !payload.type.isPrivate {
+            guard rule.required.contains(payload.type) || rule.optional.contains(payload.type) else {
+                throw .notAllowed(payload.type)
+            }
+            if !seen.insert(payload.type).inserted, !rule.repeatable.contains(payload.type) {
+                throw .repeated(payload.type)
+            }
+        }
+        for type in rule.required where !seen.contains(type) { throw .missing(type) }
+    }
+
+    /// The peer's message has been taken; its octets are kept to know it again.
+    package mutating func accept(_ message: [UInt8]) {
+        precondition(awaited != nil, "only an awaited message is taken")
+        received = message
+        next += 1
+    }
+
+    /// Our message goes out.
+    package mutating func send(_ message: [UInt8]) {
+        precondition(!isFinished && awaited == nil, "it is our turn")
+        sent = message
+        next += 1
+    }
+}
