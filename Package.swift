@@ -101,6 +101,11 @@ let package = Package(
         .testTarget(
             name: "IPsecDOITests",
             dependencies: ["IPsecDOI", "IPsec", "ISAKMP", "Cryptography", "Primitives", "VectorSupport"]),
+        .testTarget(
+            name: "IKEv1Tests",
+            dependencies: [
+                "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
+            ]),
     ]
 )
 

@@ -1,0 +1,49 @@
+import IPsec
+import ISAKMP
+import Primitives
+
+/// What one call of ``IKEv1Session/handle(_:_:)`` works with: the environment, moved in, and the effects so far.
+struct Context {
+    var environment: SessionEnvironment
+    private(set) var effects: [SessionEffect] = []
+    /// SPIs taken in this call: given back where the input is refused in the end.
+    private var freshSPIs: [SPI] = []
+
+    /// Moves the environment in, so that its set of SPIs is not duplicated.
+    init(taking environment: inout SessionEnvironment) {
+        self.environment = environment
+        environment.spisInUse = []
+    }
+
+    var now: Instant { environment.now }
+    var settings: EngineSettings { environment.settings }
+
+    mutating func emit(_ effect: SessionEffect) { effects.append(effect) }
+    mutating func report(_ event: SessionEvent) { effects.append(.report(event)) }
+    mutating func note(_ text: String) { report(.note(text)) }
+    mutating func set(_ timer: SessionTimer, after delay: Duration) {
+        effects.append(.setTimer(timer, at: now + delay))
+    }
+    mutating func cancel(_ timer: SessionTimer) { effects.append(.cancelTimer(timer)) }
+
+    mutating func takeSPI() -> SPI {
+        let spi = environment.freshSPI()
+        freshSPIs.append(spi)
+        return spi
+    }
+
+    mutating func giveBack(_ spi: SPI) { environment.spisInUse.remove(spi) }
+
+    /// Forgets what a refused input did.
+    mutating func rollBack() {
+        for spi in freshSPIs { environment.spisInUse.remove(spi) }
+        freshSPIs = []
+        effects = []
+    }
+
+    /// `duration` less a random part of up to `jitter`; `nil` for zero, which means never.
+    mutating func jittered(_ duration: Duration, by jitter: Duration) -> Duration? {
+        guard duration > .zero else { return nil }
+        return max(duration - jitter * environment.randomness.fraction(), min(duration, .seconds(1)))
+    }
+}

@@ -1,0 +1,81 @@
+import ISAKMP
+
+/// IKE's exchanges as data on the framework (RFC 2409 §5).
+enum Exchanges {
+    private static let natDiscovery: Set<PayloadType> = [.natDiscovery]
+
+    /// Main Mode with a pre-shared key (RFC 2409 §5.4): ISAKMP's Identity Protection exchange.
+    ///
+    ///     Initiator                    Responder
+    ///     HDR, SA                 -->
+    ///                             <--  HDR, SA
+    ///     HDR, KE, Ni             -->
+    ///                             <--  HDR, KE, Nr
+    ///     HDR*, IDii, HASH_I      -->
+    ///                             <--  HDR*, IDir, HASH_R
+    static let mainMode = ExchangeDescription(
+        name: "MAIN_MODE", type: .identityProtection,
+        messages: [
+            MessageRule(.initiator, [.securityAssociation], first: .securityAssociation),
+            MessageRule(.responder, [.securityAssociation], first: .securityAssociation),
+            MessageRule(
+                .initiator, [.keyExchange, .nonce], optional: natDiscovery.union([.certificateRequest]),
+                repeatable: natDiscovery.union([.certificateRequest])),
+            MessageRule(
+                .responder, [.keyExchange, .nonce], optional: natDiscovery.union([.certificateRequest]),
+                repeatable: natDiscovery.union([.certificateRequest])),
+            MessageRule(.initiator, [.identification, .hash], isEncrypted: true),
+            MessageRule(.responder, [.identification, .hash], isEncrypted: true),
+        ])
+
+    /// Aggressive Mode with a pre-shared key (RFC 2409 §5.4): ISAKMP's Aggressive exchange. Identities are seen by whoever
+    /// watches. Message 3 may be encrypted, since both ends have the keys by then.
+    ///
+    ///     HDR, SA, KE, Ni, IDii   -->
+    ///                             <--  HDR, SA, KE, Nr, IDir, HASH_R
+    ///     HDR, HASH_I             -->
+    static let aggressiveMode = ExchangeDescription(
+        name: "AGGRESSIVE_MODE", type: .aggressive,
+        messages: [
+            MessageRule(
+                .initiator, [.securityAssociation, .keyExchange, .nonce, .identification],
+                optional: [.certificateRequest], repeatable: [.certificateRequest], first: .securityAssociation),
+            MessageRule(
+                .responder, [.securityAssociation, .keyExchange, .nonce, .identification, .hash],
+                optional: natDiscovery.union([.certificateRequest]),
+                repeatable: natDiscovery.union([.certificateRequest]), first: .securityAssociation),
+            MessageRule(
+                .initiator, [.hash], optional: natDiscovery, repeatable: natDiscovery, isEncryptionOptional: true),
+        ])
+
+    /// Quick Mode (RFC 2409 §5.5). The first two messages may carry a KE for perfect forward secrecy, and the identities
+    /// for which the SA is.
+    ///
+    ///     HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]  -->
+    ///                                                  <--  HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]
+    ///     HDR*, HASH(3)                                -->
+    static let quickMode = ExchangeDescription(
+        name: "QUICK_MODE", type: .quickMode,
+        messages: [
+            MessageRule(
+                .initiator, [.hash, .securityAssociation, .nonce], optional: quickOptional,
+                repeatable: quickRepeatable, first: .hash, isEncrypted: true),
+            MessageRule(
+                .responder, [.hash, .securityAssociation, .nonce], optional: quickOptional,
+                repeatable: quickRepeatable, first: .hash, isEncrypted: true),
+            MessageRule(.initiator, [.hash], first: .hash, isEncrypted: true),
+        ])
+
+    private static let quickOptional: Set<PayloadType> = [.keyExchange, .identification, .natOriginalAddress]
+    private static let quickRepeatable: Set<PayloadType> = [.identification, .natOriginalAddress]
+
+    /// A protected Informational message (RFC 2409 §5.7): notifications and deletions of which nothing is acknowledged.
+    static func informational(sender: Role) -> ExchangeDescription {
+        ExchangeDescription(
+            name: "INFORMATIONAL", type: .informational,
+            messages: [
+                MessageRule(
+                    sender, [.hash], optional: [.delete], repeatable: [.delete], first: .hash, isEncrypted: true)
+            ])
+    }
+}

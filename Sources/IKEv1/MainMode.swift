@@ -1,0 +1,345 @@
+import Cryptography
+import IPsec
+import IPsecDOI
+import ISAKMP
+import Oakley
+import Primitives
+import SKEME
+
+extension IKEv1Session {
+    // MARK: Initiator
+
+    /// Message 1. Main Mode: HDR, SA; Aggressive Mode: HDR, SA, KE, Ni, IDii.
+    mutating func begin(_ context: inout Context) throws(Fault) {
+        guard case .awaitingCommand = phase, isInitiator, let connection else { return }
+        initiatorCookie = context.environment.freshIKESPI()
+        context.emit(.claim(spi: initiatorCookie))
+        var negotiation = Negotiation(
+            connection.isAggressive ? Exchanges.aggressiveMode : Exchanges.mainMode, role: .initiator)
+        let proposals = offered(by: connection)
+        let offer = PhaseOneProposal.payload(proposals, lifeSeconds: IKEv1Session.lifeSeconds(connection))
+        guard offer.proposals[0].transforms.isEmpty == false else {
+            let refusal = Refusal.policy("none of the connection's proposals can be expressed in IKEv1")
+            for child in wanted { context.report(.refused(child: child.name, refusal)) }
+            close(.refused(refusal), &context)
+            return
+        }
+        negotiation.offer = offer.body
+        var payloads = [Payload(.securityAssociation, body: offer.body)]
+        if connection.isAggressive { payloads += try aggressivePayloads(proposals, &negotiation, &context) }
+        sendPhaseOne(payloads + IKEv1Session.vendorIDs, &negotiation, &context)
+        context.set(.halfOpen, after: IKEv1Session.patience(context.settings))
+        phase = .negotiating(negotiation)
+    }
+
+    /// What message 1 offers. Aggressive Mode's carries a public value already, so it can offer one group only, the first
+    /// (RFC 2409 §5).
+    private func offered(by connection: Connection) -> [Proposal] {
+        let proposals = PhaseOneProposal.expressible(connection.proposals)
+        guard connection.isAggressive, let group = proposals.first?.keyExchange.first else { return proposals }
+        return proposals.compactMap { proposal in
+            guard proposal.keyExchange.contains(group) else { return nil }
+            var proposal = proposal
+            proposal.keyExchange = [group]
+            return proposal
+        }
+    }
+
+    static let vendorIDs = [
+        Payload(.vendorID, body: NATState.vendorID), Payload(.vendorID, body: DeadPeerDetection.vendorID),
+    ]
+
+    /// How long an initiator waits in all: its whole retransmission schedule for each of three messages.
+    private static func patience(_ settings: EngineSettings) -> Duration {
+        (0...settings.retransmitTries).reduce(.zero) { $0 + settings.retransmitDelay(attempt: $1) } * 3
+    }
+
+    /// What we let the peer know of our lifetime: when the SA ends whatever happens.
+    static func lifeSeconds(_ connection: Connection) -> UInt32 {
+        let rekey = IKEv1Session.renewalTime(connection)
+        return rekey == .zero ? 0 : UInt32(clamping: (rekey + connection.overTime).wholeSeconds)
+    }
+
+    /// When the ISAKMP SA is negotiated anew; IKEv1 knows no difference between rekeying and reauthentication.
+    static func renewalTime(_ connection: Connection) -> Duration {
+        let times = [connection.rekeyTime, connection.reauthenticationTime].filter { $0 > .zero }
+        return times.min() ?? .zero
+    }
+
+    /// The responder's SA payload: its one transform must be one that we offered.
+    mutating func takeChoice(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
+        let choice = try IKEv1Session.securityAssociation(payloads)
+        guard let connection, choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
+            let chosen = PhaseOneProposal.proposal(choice.proposals[0].transforms[0]),
+            case .success(let selection) = Proposal.select(
+                configured: offered(by: connection), offered: [chosen])
+        else {
+            throw .refused(
+                .protocolViolation("the responder chose what was not offered"),
+                notification: NotificationType.noProposalChosen)
+        }
+        suite = selection.suite
+        negotiation.transform = choice.proposals[0].transforms[0]
+        noteVendors(payloads, &negotiation)
+    }
+
+    /// Messages 3 and 4: HDR, KE, N, NAT-D, NAT-D.
+    private mutating func sendKeyExchange(_ negotiation: inout Negotiation, _ context: inout Context) throws(Fault) {
+        guard let group = suite?.keyExchange, let hash = suite?.prf?.hash else { throw .dropped("no suite yet") }
+        let pair = try makeKeyPair(group, &context)
+        negotiation.keyPair = pair
+        negotiation.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
+        let payloads =
+            [Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce)]
+            + (try natDiscoveryPayloads(hash, context))
+        sendPhaseOne(payloads, &negotiation, &context)
+    }
+
+    func makeKeyPair(_ group: KeyExchangeID, _ context: inout Context) throws(Fault) -> KeyPair {
+        var randomness = context.environment.randomness
+        let pair = try Attempt.oakley { () throws(OakleyError) in
+            try KeyDetermination.generate(group, &randomness)
+        }
+        context.environment.randomness = randomness
+        return pair
+    }
+
+    /// Takes the peer's public value and nonce in.
+    func takeKeyExchange(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
+        guard let value = payloads.first(where: { $0.type == .keyExchange })?.body,
+            let nonce = payloads.first(where: { $0.type == .nonce })?.body
+        else { throw .dropped("KE and nonce") }
+        guard Negotiation.nonceRange.contains(nonce.count) else { throw .dropped("a nonce has 8 to 256 octets") }
+        negotiation.peerPublicValue = value
+        negotiation.peerNonce = nonce
+    }
+
+    /// Asks for SKEYID, which takes the pre-shared key of the two ends.
+    func askForSeed(
+        local: Identity, remote: Identity, _ negotiation: inout Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        guard let prf = suite?.prf else { throw .dropped("no suite yet") }
+        let question = context.environment.freshQuestionID()
+        negotiation.question = question
+        let nonces =
+            isInitiator ? (negotiation.ownNonce, negotiation.peerNonce) : (negotiation.peerNonce, negotiation.ownNonce)
+        context.emit(
+            .ask(
+                question,
+                .seed(
+                    prf, local: local, remote: remote,
+                    octets: PreSharedKey.seed(initiatorNonce: nonces.0, responderNonce: nonces.1))))
+    }
+
+    /// Main Mode does not know the peer's identity when it needs the key: an initiator may name the one that it wants,
+    /// a responder has addresses only (RFC 2409 §5.4).
+    private var seedIdentities: (local: Identity, remote: Identity) {
+        var remoteIdentity = Identity(remote.address)
+        if isInitiator, case .exactly(let wanted)? = connection?.remoteIdentity { remoteIdentity = wanted }
+        return (isInitiator ? localIdentity ?? Identity(local.address) : Identity(local.address), remoteIdentity)
+    }
+
+    /// SKEYID is there: derive the keys, then go on where it was missing.
+    mutating func receive(_ answer: Answer, to question: QuestionID, _ context: inout Context) throws(Fault) {
+        guard case .negotiating(var negotiation) = phase, negotiation.question == question else { return }
+        guard case .seed(let seed) = answer else {
+            if negotiation.isAggressive, !isInitiator { sendClear(NotificationType.authenticationFailed, &context) }
+            let ends = negotiation.isAggressive ? (localIdentity, remoteIdentity) : (nil, nil)
+            failPhaseOne(
+                .noCredential(local: ends.0 ?? seedIdentities.local, remote: ends.1 ?? seedIdentities.remote), &context)
+            return
+        }
+        negotiation.question = nil
+        negotiation.seed = seed
+        do throws(Fault) {
+            try deriveKeys(seed, &negotiation)
+        } catch {
+            guard case .refused(let refusal, _) = error else { throw error }
+            failPhaseOne(refusal, &context)
+            return
+        }
+        if negotiation.isAggressive {
+            try continueAggressive(negotiation, &context)
+            return
+        }
+        let early = negotiation.early
+        negotiation.early = nil
+        if isInitiator { try sendIdentity(&negotiation, &context) }
+        phase = .negotiating(negotiation)
+        if let early { try receive(early, &context) }
+    }
+
+    /// g^xy, the keys of SKEYID, and the first IV.
+    private func deriveKeys(_ seed: Secret, _ negotiation: inout Negotiation) throws(Fault) {
+        guard let pair = negotiation.keyPair, let suite else { throw .dropped("no key exchange yet") }
+        let peerValue = negotiation.peerPublicValue
+        let shared = try Attempt.oakley { () throws(OakleyError) in
+            try KeyDetermination.sharedSecret(pair, peer: peerValue)
+        }
+        let keys = try PhaseOneKeys(
+            suite: suite, seed: seed, sharedSecret: shared, initiator: initiatorCookie.octets,
+            responder: responderCookie.octets)
+        let values = isInitiator ? (pair.publicValue, peerValue) : (peerValue, pair.publicValue)
+        negotiation.keys = keys
+        negotiation.chain = CipherChain(
+            iv: try keys.firstIV(initiatorPublicValue: values.0, responderPublicValue: values.1))
+    }
+
+    // MARK: Responder
+
+    /// Message 1: choose a transform of a connection that fits the addresses; message 2: HDR, SA.
+    private mutating func receiveOffer(
+        _ datagram: Datagram, _ header: Header, _ payloads: [Payload], _ context: inout Context
+    ) throws(Fault) {
+        var negotiation = Negotiation(Exchanges.mainMode, role: .responder)
+        try check(payloads, of: negotiation.exchange, isEncrypted: false)
+        negotiation.exchange.accept(datagram.octets)
+        trace(datagram, payloads, isProtected: false, &context)
+        initiatorCookie = header.initiator.value
+        let candidates = context.environment.policies.candidates(
+            local: local.address, remote: remote.address, version: .v1)
+        guard let choice = try selectSuite(among: candidates, payloads, &negotiation, &context) else { return }
+        context.set(.halfOpen, after: context.settings.halfOpenTimeout)
+        sendPhaseOne([choice] + IKEv1Session.vendorIDs, &negotiation, &context)
+        phase = .negotiating(negotiation)
+    }
+
+    /// Takes the first of the candidates that accepts one of the offered transforms, and makes the SA payload that says
+    /// so. Where none does, the peer is told, and the session is over.
+    mutating func selectSuite(
+        among candidates: [Connection], _ payloads: [Payload], _ negotiation: inout Negotiation,
+        _ context: inout Context
+    ) throws(Fault) -> Payload? {
+        guard !candidates.isEmpty else {
+            refuseOffer(.noConnection(local: local.address, remote: remote.address), &context)
+            return nil
+        }
+        let offer = try IKEv1Session.securityAssociation(payloads)
+        negotiation.offer = payloads.first { $0.type == .securityAssociation }?.body ?? []
+        let transforms = offer.proposals.filter { $0.protocolID == IPsecDOI.protocolISAKMP }
+            .flatMap { proposal in proposal.transforms.map { (proposal, $0) } }
+        let known = transforms.compactMap { entry in
+            PhaseOneProposal.proposal(entry.1).map { (proposal: entry.0, transform: entry.1, value: $0) }
+        }
+        var mismatch: Mismatch?
+        for candidate in candidates {
+            let configured = PhaseOneProposal.expressible(candidate.proposals)
+            switch Proposal.select(configured: configured, offered: known.map(\.value)) {
+            case .failure(let refused): mismatch = mismatch ?? refused.mismatch
+            case .success(let selection):
+                connection = candidate
+                suite = selection.suite
+                let chosen = known[selection.offer]
+                negotiation.transform = chosen.transform
+                negotiation.candidates = candidates
+                responderCookie = context.environment.freshIKESPI()
+                context.emit(.claim(spi: responderCookie))
+                noteVendors(payloads, &negotiation)
+                var answer = chosen.proposal
+                answer.transforms = [chosen.transform]
+                let choice = SecurityAssociationPayload(
+                    IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: [answer])
+                return Payload(.securityAssociation, body: choice.body)
+            }
+        }
+        refuseOffer(.noProposal(.ike, mismatch ?? Mismatch(configured: [], offered: [], clashes: [])), &context)
+        return nil
+    }
+
+    mutating func refuseOffer(_ refusal: Refusal, _ context: inout Context) {
+        sendClear(NotificationType.noProposalChosen, &context)
+        context.report(.refused(child: nil, refusal))
+        close(.refused(refusal), &context)
+    }
+
+    // MARK: Receiving
+
+    mutating func receiveMainMode(
+        _ datagram: Datagram, _ header: Header, _ context: inout Context
+    ) throws(Fault) {
+        switch phase {
+        case .awaitingCommand:
+            guard !isInitiator else { throw .dropped("nothing was asked yet") }
+            try receiveOffer(datagram, header, try IKEv1Session.clearPayloads(datagram.octets, header), &context)
+        case .negotiating(let negotiation):
+            guard !negotiation.isAggressive else { throw .dropped("Main Mode within Aggressive Mode") }
+            try advance(negotiation, datagram, header, &context)
+        case .established(let phaseOne):
+            try repeatLast(phaseOne, to: datagram, &context)
+        case .bereft, .closed: throw .dropped("phase 1 is over")
+        }
+    }
+
+    /// The peer has not heard our last message of phase 1.
+    func repeatLast(_ phaseOne: PhaseOne, to datagram: Datagram, _ context: inout Context) throws(Fault) {
+        guard let finished = phaseOne.finished, finished.isRepetition(datagram.octets),
+            let sent = finished.answerToRepetition
+        else { throw .dropped("phase 1 is over") }
+        context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
+    }
+
+    private mutating func advance(
+        _ current: Negotiation, _ datagram: Datagram, _ header: Header, _ context: inout Context
+    ) throws(Fault) {
+        var negotiation = current
+        if negotiation.exchange.isRepetition(datagram.octets) {
+            // The initiator repeats on its own clock; a responder answers each repetition.
+            guard !isInitiator else { return }
+            repeatAnswer(to: datagram, negotiation, &context)
+            return
+        }
+        guard header.initiator.value == initiatorCookie,
+            header.responder.value == responderCookie || (isInitiator && responderCookie == 0),
+            !header.responder.isZero
+        else { throw .dropped("the cookies are another exchange's") }
+        guard let rule = negotiation.exchange.awaited else { throw .dropped("it is our turn in Main Mode") }
+        if rule.isEncrypted {
+            guard header.flags.contains(.encryption) else { throw .dropped("message 5 and 6 are encrypted") }
+            guard negotiation.keys != nil else {
+                negotiation.early = datagram
+                phase = .negotiating(negotiation)
+                return
+            }
+            try receiveIdentity(negotiation, datagram, header, &context)
+            return
+        }
+        let payloads = try IKEv1Session.clearPayloads(datagram.octets, header)
+        try check(payloads, of: negotiation.exchange, isEncrypted: header.flags.contains(.encryption))
+        let step = negotiation.exchange.passed
+        negotiation.exchange.accept(datagram.octets)
+        negotiation.attempts = 0
+        trace(datagram, payloads, isProtected: false, &context)
+        do throws(Fault) {
+            switch step {
+            case 1:
+                responderCookie = header.responder.value
+                try takeChoice(payloads, &negotiation)
+                try sendKeyExchange(&negotiation, &context)
+            case 2:
+                try takeKeyExchange(payloads, &negotiation)
+                try detectNAT(payloads, local: local, remote: remote, context)
+                try sendKeyExchange(&negotiation, &context)
+                try askForSeed(local: seedIdentities.local, remote: seedIdentities.remote, &negotiation, &context)
+            default:
+                context.cancel(.retransmit(spi: ownCookie, messageID: 0))
+                try takeKeyExchange(payloads, &negotiation)
+                try detectNAT(payloads, local: local, remote: remote, context)
+                try askForSeed(local: seedIdentities.local, remote: seedIdentities.remote, &negotiation, &context)
+            }
+        } catch {
+            guard case .refused(let refusal, let notification) = error else { throw error }
+            if let notification { sendClear(notification, &context) }
+            failPhaseOne(refusal, &context)
+            return
+        }
+        phase = .negotiating(negotiation)
+    }
+
+    /// Phase 1 comes to nothing.
+    mutating func failPhaseOne(_ refusal: Refusal, _ context: inout Context) {
+        if wanted.isEmpty { context.report(.refused(child: nil, refusal)) }
+        for child in wanted { context.report(.refused(child: child.name, refusal)) }
+        wanted = []
+        close(.refused(refusal), &context)
+    }
+}

@@ -1,0 +1,66 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// Phase 1 under way, in Main Mode or Aggressive Mode.
+struct Negotiation: Sendable {
+    var exchange: Exchange
+    /// The body of the initiator's SA payload: SAi_b.
+    var offer: [UInt8] = []
+    /// Connections that a responder may still choose among.
+    var candidates: [Connection] = []
+    /// The transform that was chosen.
+    var transform: TransformPayload?
+    var keyPair: KeyPair?
+    var ownNonce: [UInt8] = []
+    var peerNonce: [UInt8] = []
+    var peerPublicValue: [UInt8] = []
+    /// The question for SKEYID.
+    var question: QuestionID?
+    /// SKEYID and what is derived from it.
+    var seed: Secret?
+    var keys: PhaseOneKeys?
+    var chain: CipherChain?
+    /// A message that waits for SKEYID: message 5 of Main Mode, message 2 of Aggressive Mode.
+    var early: Datagram?
+    /// Aggressive Mode's identities, which are said before SKEYID is known: the bodies of both ID payloads.
+    var ownIdentityBody: [UInt8] = []
+    var peerIdentityBody: [UInt8] = []
+    /// The SA payload of a responder's message 2, until that is sent.
+    var choice: Payload?
+    /// How often our last message went out again.
+    var attempts = 0
+    /// The digest of the last message that should have proved the peer's identity and did not hold.
+    var unreadable: [UInt8]?
+    /// What most likely keeps phase 1 from ending.
+    var failure: Refusal?
+    var supportsDeadPeerDetection = false
+
+    init(_ description: ExchangeDescription, role: Role) { exchange = Exchange(description, role: role) }
+
+    var isAggressive: Bool { exchange.description.type == .aggressive }
+
+    /// Octets of a nonce (RFC 2409 §5: 8 to 256).
+    static let nonceOctets = 32
+    static let nonceRange = 8...256
+}
+
+/// An ISAKMP SA: what outlives its negotiation.
+struct PhaseOne: Sendable {
+    var keys: PhaseOneKeys
+    /// The last ciphertext block of phase 1, from which phase 2 makes its IVs.
+    var lastBlock: [UInt8]
+    var peer: PeerAuthenticated
+    /// Phase 1's exchange, to repeat its last message; `nil` once that cannot be asked for any more.
+    var finished: Exchange?
+    var supportsDeadPeerDetection: Bool
+    /// Message IDs of the Quick Modes that the peer began, so that none can be played again (RFC 2408 §5.1 knows a replay
+    /// by its state only).
+    var spentMessageIDs: [UInt32] = []
+
+    /// More Quick Modes than this a peer does not begin on one ISAKMP SA; a year of rekeying every hour takes twice as
+    /// many, but no ISAKMP SA lives that long.
+    static let maximumMessageIDs = 4096
+}

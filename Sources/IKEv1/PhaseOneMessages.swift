@@ -1,0 +1,123 @@
+import IPsec
+import IPsecDOI
+import ISAKMP
+import Primitives
+
+/// How phase 1's messages are read, checked, sent and sent again, whoever says them in whichever mode.
+extension IKEv1Session {
+    static func securityAssociation(_ payloads: [Payload]) throws(Fault) -> SecurityAssociationPayload {
+        guard let body = payloads.first(where: { $0.type == .securityAssociation })?.body else {
+            throw .dropped("an SA payload")
+        }
+        return try Attempt.parsing { () throws(ParseError) in
+            try SecurityAssociationPayload(parsing: body[...], IPsecDOI.self)
+        }
+    }
+
+    static func clearPayloads(_ octets: [UInt8], _ header: Header) throws(Fault) -> [Payload] {
+        guard !header.flags.contains(.encryption) else { throw .dropped("the message is encrypted too early") }
+        return try Attempt.parsing { () throws(ParseError) in
+            var reader = ByteReader(octets[Header.octetCount...])
+            return try PayloadChain.read(first: header.nextPayload, from: &reader).payloads
+        }
+    }
+
+    func check(_ payloads: [Payload], of exchange: Exchange, isEncrypted: Bool) throws(Fault) {
+        do throws(ExchangeError) {
+            try exchange.check(payloads, isEncrypted: isEncrypted)
+        } catch {
+            throw Fault(error)
+        }
+    }
+
+    mutating func noteVendors(_ payloads: [Payload], _ negotiation: inout Negotiation) {
+        let vendors = payloads.filter { $0.type == .vendorID }.map(\.body)
+        nat.isSupported = vendors.contains(NATState.vendorID)
+        // The last two octets are the version (RFC 3706 §5.1).
+        negotiation.supportsDeadPeerDetection = vendors.contains {
+            $0.starts(with: DeadPeerDetection.vendorID.dropLast(2))
+        }
+    }
+
+    func header(_ exchange: ExchangeType, messageID: UInt32 = 0) -> Header {
+        Header(
+            initiator: Cookie(initiatorCookie), responder: Cookie(responderCookie), majorVersion: 1,
+            exchange: exchange, messageID: messageID)
+    }
+
+    /// Sends a clear message of phase 1; an initiator repeats it until it is answered.
+    mutating func sendPhaseOne(
+        _ payloads: [Payload], _ negotiation: inout Negotiation, _ context: inout Context
+    ) {
+        let octets = Message(header: header(negotiation.exchange.description.type), payloads: payloads).octets
+        sendPhaseOne(octets, payloads, isProtected: false, &negotiation, &context)
+    }
+
+    mutating func sendPhaseOne(
+        _ octets: [UInt8], _ payloads: [Payload], isProtected: Bool, _ negotiation: inout Negotiation,
+        _ context: inout Context
+    ) {
+        negotiation.exchange.send(octets)
+        negotiation.attempts = 0
+        let datagram = Datagram(local: local, remote: remote, octets: octets)
+        guard isInitiator || mayAnswer(negotiation.exchange.receivedOctets, with: octets.count, negotiation) else {
+            context.note("dropped: the answer would be more than three times the question")
+            return
+        }
+        trace(datagram, payloads, isProtected: isProtected, isOutgoing: true, &context)
+        context.emit(.send(datagram))
+        if isInitiator {
+            context.set(
+                .retransmit(spi: ownCookie, messageID: 0), after: context.settings.retransmitDelay(attempt: 0))
+        }
+    }
+
+    /// Whether a responder may say so much: until a message with our cookie has come from the initiator's address, that
+    /// address is its claim alone, and gets no more than three times what came from there.
+    private func mayAnswer(_ received: Int, with count: Int, _ negotiation: Negotiation) -> Bool {
+        negotiation.exchange.passed > 2 || count <= 3 * received
+    }
+
+    /// The initiator has not heard our last message, or says something that it can say only after that message's answer:
+    /// it goes out again. A responder never repeats itself unasked.
+    func repeatAnswer(to datagram: Datagram, _ negotiation: Negotiation, _ context: inout Context) {
+        guard let sent = negotiation.exchange.answerToRepetition,
+            mayAnswer(datagram.octets.count, with: sent.count, negotiation)
+        else { return }
+        context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
+    }
+
+    mutating func retransmitPhaseOne(_ context: inout Context) {
+        guard case .negotiating(var negotiation) = phase, let sent = negotiation.exchange.sent else { return }
+        negotiation.attempts += 1
+        guard negotiation.attempts <= context.settings.retransmitTries else {
+            if let failure = negotiation.failure {
+                failPhaseOne(failure, &context)
+            } else {
+                close(.peerUnresponsive, &context)
+            }
+            return
+        }
+        context.report(.retransmitting(messageID: 0, attempt: negotiation.attempts))
+        context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
+        context.set(
+            .retransmit(spi: ownCookie, messageID: 0),
+            after: context.settings.retransmitDelay(attempt: negotiation.attempts))
+        phase = .negotiating(negotiation)
+    }
+
+    func trace(
+        _ datagram: Datagram, _ payloads: [Payload], isProtected: Bool, isOutgoing: Bool = false,
+        _ context: inout Context
+    ) {
+        guard context.settings.traceMessages else { return }
+        context.report(
+            .message(
+                MessageTrace(
+                    isOutgoing: isOutgoing, local: datagram.local, remote: datagram.remote,
+                    header: Array(datagram.octets.prefix(Header.octetCount)),
+                    parts: payloads.map {
+                        MessageTrace.Part(type: $0.type.rawValue, body: $0.body, isProtected: isProtected)
+                    })))
+    }
+}

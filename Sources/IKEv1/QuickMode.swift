@@ -1,0 +1,389 @@
+import Cryptography
+import IPsec
+import IPsecDOI
+import ISAKMP
+import Oakley
+import Primitives
+import SKEME
+
+/// Phase 2 under way: the negotiation of one pair of IPsec SAs.
+struct QuickMode: Sendable {
+    var exchange: Exchange
+    let policy: ChildPolicy
+    let child: ChildID
+    let requestID: UInt32
+    let inboundSPI: SPI
+    var outboundSPI: SPI?
+    var chain: CipherChain
+    var localSelector: TrafficSelector
+    var remoteSelector: TrafficSelector
+    var replaces: ChildID?
+    var keyPair: KeyPair?
+    var ownNonce: [UInt8] = []
+    var peerNonce: [UInt8] = []
+    /// The outbound SA that the peer may not know yet: a responder's waits for message 3, an initiator's that replaces
+    /// another for the peer to have heard message 3.
+    var outbound: SecurityAssociation?
+    var suite: Suite?
+    var lifeSeconds: UInt32?
+    var attempts = 0
+
+    var messageID: UInt32 { exchange.messageID }
+    /// Whether no SA is installed for it yet.
+    var isPending: Bool { suite == nil }
+}
+
+extension IKEv1Session {
+    func connectionPolicy(_ name: String) -> ChildPolicy? { connection?.child(name) }
+
+    /// The identifications as the exchange orders them: the initiator's side first.
+    private func identifications(_ quickMode: QuickMode) -> [Payload] {
+        let ours = Payload(.identification, body: Identification.body(quickMode.localSelector))
+        let theirs = Payload(.identification, body: Identification.body(quickMode.remoteSelector))
+        return quickMode.exchange.role == .initiator ? [ours, theirs] : [theirs, ours]
+    }
+
+    private func encapsulation(_ policy: ChildPolicy) -> PhaseTwoProposal.Encapsulation {
+        PhaseTwoProposal.Encapsulation(policy.mode, inUDP: nat.isEncapsulating)
+    }
+
+    /// HASH payload, then what it covers.
+    private func authenticated(
+        _ payloads: [Payload], prefix: [[UInt8]], keys: PhaseOneKeys
+    ) throws(Fault) -> [Payload] {
+        var rest: [UInt8] = []
+        PayloadChain.write(payloads, to: &rest)
+        return [Payload(.hash, body: try keys.authenticator(prefix + [rest]))] + payloads
+    }
+
+    // MARK: Message 1
+
+    /// HDR*, HASH(1), SA, Ni [, KE], IDci, IDcr.
+    mutating func startQuickMode(_ wanted: WantedChild, _ context: inout Context) throws(Fault) {
+        guard let phaseOne, let policy = connectionPolicy(wanted.name),
+            !quickModes.contains(where: {
+                $0.policy.name == wanted.name && $0.exchange.role == .initiator && $0.isPending
+            })
+        else { return }
+        guard quickModes.count < IKEv1Session.maximumQuickModes, children.count < IKEv1Session.maximumChildren else {
+            context.report(.refused(child: wanted.name, .policy("too many IPsec SAs on one ISAKMP SA")))
+            return
+        }
+        guard let local = policy.localSelectors.first?.resolved(local.address),
+            let remote = policy.remoteSelectors.first?.resolved(remote.address)
+        else { return }
+        // One KE payload serves all proposals: the group of the first that has one.
+        let group = policy.proposals.first?.keyExchange.first { $0 != .none }
+        let proposals = PhaseTwoProposal.expressible(policy.proposals, group: group)
+        var messageID: UInt32 = 0
+        while messageID == 0 || messageID == DeadPeerDetection.timerID
+            || quickModes.contains(where: { $0.messageID == messageID })
+        {
+            messageID = context.environment.randomness.uint32()
+        }
+        var quickMode = QuickMode(
+            exchange: Exchange(Exchanges.quickMode, role: .initiator, messageID: messageID), policy: policy,
+            child: context.environment.freshChildID(), requestID: requestID(for: policy, &context),
+            inboundSPI: context.takeSPI(),
+            chain: CipherChain(iv: try phaseOne.keys.firstIV(lastBlock: phaseOne.lastBlock, messageID: messageID)),
+            localSelector: local, remoteSelector: remote, replaces: wanted.replaces)
+        quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
+        let offer = PhaseTwoProposal.payload(
+            proposals, spi: quickMode.inboundSPI.value.octets, encapsulation: encapsulation(policy),
+            lifeSeconds: UInt32(clamping: policy.lifeTime.wholeSeconds))
+        guard !offer.proposals.isEmpty else {
+            context.giveBack(quickMode.inboundSPI)
+            context.report(
+                .refused(
+                    child: policy.name, .policy("none of the child's proposals can be expressed in IKEv1")))
+            return
+        }
+        var payloads = [
+            Payload(.securityAssociation, body: offer.body), Payload(.nonce, body: quickMode.ownNonce),
+        ]
+        if let group {
+            let pair = try makeKeyPair(group, &context)
+            quickMode.keyPair = pair
+            payloads.append(Payload(.keyExchange, body: pair.publicValue))
+        }
+        payloads += identifications(quickMode)
+        try sendQuickMode(payloads, prefix: [messageID.octets], &quickMode, phaseOne.keys, &context)
+        quickModes.append(quickMode)
+    }
+
+    /// Children of one policy share a request, so that a newer SA takes the traffic over.
+    private func requestID(for policy: ChildPolicy, _ context: inout Context) -> UInt32 {
+        if policy.requestID != 0 { return policy.requestID }
+        return children.first { $0.name == policy.name }?.requestID ?? context.environment.freshRequestID()
+    }
+
+    private func sendQuickMode(
+        _ payloads: [Payload], prefix: [[UInt8]], _ quickMode: inout QuickMode, _ keys: PhaseOneKeys,
+        _ context: inout Context
+    ) throws(Fault) {
+        let all = try authenticated(payloads, prefix: prefix, keys: keys)
+        let octets = try quickMode.chain.seal(
+            all, header: header(.quickMode, messageID: quickMode.messageID), keys: keys)
+        quickMode.exchange.send(octets)
+        quickMode.attempts = 0
+        let datagram = Datagram(local: local, remote: remote, octets: octets)
+        trace(datagram, all, isProtected: true, isOutgoing: true, &context)
+        context.emit(.send(datagram))
+        let timer = SessionTimer.retransmit(spi: ownCookie, messageID: quickMode.messageID)
+        if quickMode.exchange.isFinished {
+            context.cancel(timer)
+        } else {
+            context.set(timer, after: context.settings.retransmitDelay(attempt: 0))
+        }
+    }
+
+    mutating func retransmitQuickMode(_ messageID: UInt32, _ context: inout Context) {
+        releaseOutbound(where: { $0.messageID == messageID }, &context)
+        guard let index = quickModes.firstIndex(where: { $0.messageID == messageID }),
+            !quickModes[index].exchange.isFinished, let sent = quickModes[index].exchange.sent
+        else { return }
+        quickModes[index].attempts += 1
+        let attempts = quickModes[index].attempts
+        guard attempts <= context.settings.retransmitTries else {
+            if quickModes[index].exchange.role == .responder {
+                // Nothing was agreed. Whether the peer lives is for dead peer detection to say. One that lives may have
+                // installed its half.
+                let quickMode = quickModes.remove(at: index)
+                if let phaseOne { sayDeleted([quickMode.inboundSPI], phaseOne, &context) }
+                abandon(quickMode, &context)
+                context.note("a Quick Mode of the peer's was never confirmed")
+            } else {
+                // A peer that answers nothing through the whole schedule is gone.
+                close(.peerUnresponsive, &context)
+            }
+            return
+        }
+        context.report(.retransmitting(messageID: messageID, attempt: attempts))
+        context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
+        context.set(
+            .retransmit(spi: ownCookie, messageID: messageID),
+            after: context.settings.retransmitDelay(attempt: attempts))
+    }
+
+    // MARK: Receiving
+
+    mutating func receiveQuickMode(
+        _ datagram: Datagram, _ header: Header, _ context: inout Context
+    ) throws(Fault) {
+        guard let phaseOne, header.initiator.value == initiatorCookie, header.responder.value == responderCookie,
+            header.flags.contains(.encryption)
+        else { throw .dropped("Quick Mode needs the ISAKMP SA of its cookies") }
+        guard let index = quickModes.firstIndex(where: { $0.messageID == header.messageID }) else {
+            try receiveFirst(datagram, header, phaseOne, &context)
+            return
+        }
+        var quickMode = quickModes[index]
+        if quickMode.exchange.isRepetition(datagram.octets) {
+            guard let answer = quickMode.exchange.answerToRepetition else { return }
+            context.emit(.send(Datagram(local: local, remote: remote, octets: answer)))
+            return
+        }
+        guard quickMode.exchange.awaited != nil else { throw .dropped("this Quick Mode awaits nothing") }
+        let opened = try quickMode.chain.open(datagram.octets, header: header, keys: phaseOne.keys)
+        try check(opened.payloads, of: quickMode.exchange, isEncrypted: true)
+        let hash = opened.payloads[0].body
+        if quickMode.exchange.role == .initiator {
+            let expected = try phaseOne.keys.authenticator(
+                [header.messageID.octets, quickMode.ownNonce, opened.restOfFirst])
+            guard ConstantTime.equal(hash, expected) else { throw .dropped("HASH(2) does not hold") }
+        } else {
+            let expected = try phaseOne.keys.authenticator(
+                [[0], header.messageID.octets, quickMode.peerNonce, quickMode.ownNonce])
+            guard ConstantTime.equal(hash, expected) else { throw .dropped("HASH(3) does not hold") }
+        }
+        follow(datagram, &context)
+        trace(datagram, opened.payloads, isProtected: true, &context)
+        quickMode.exchange.accept(datagram.octets)
+        if quickMode.exchange.role == .initiator {
+            do throws(Fault) {
+                try conclude(&quickMode, opened.payloads, phaseOne, &context)
+                quickModes[index] = quickMode
+            } catch {
+                guard case .refused(let refusal, let notification) = error else { throw error }
+                quickModes.remove(at: index)
+                refuse(quickMode, refusal, notification, phaseOne, &context)
+            }
+        } else {
+            if let outbound = quickMode.outbound { context.emit(.install(outbound)) }
+            quickMode.outbound = nil
+            context.cancel(.retransmit(spi: ownCookie, messageID: quickMode.messageID))
+            quickModes[index] = quickMode
+            finish(quickMode, &context)
+        }
+    }
+
+    /// Message 2 at the initiator: install both SAs, then message 3.
+    private mutating func conclude(
+        _ quickMode: inout QuickMode, _ payloads: [Payload], _ phaseOne: PhaseOne, _ context: inout Context
+    ) throws(Fault) {
+        let choice = try IKEv1Session.securityAssociation(payloads)
+        guard choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
+            choice.proposals[0].protocolID == IPsecDOI.protocolESP, let spi = SPI(octets: choice.proposals[0].spi),
+            let chosen = PhaseTwoProposal.proposal(choice.proposals[0].transforms[0]),
+            PhaseTwoProposal.encapsulation(choice.proposals[0].transforms[0])?.mode == quickMode.policy.mode,
+            case .success(let selection) = Proposal.select(
+                configured: PhaseTwoProposal.expressible(
+                    quickMode.policy.proposals, group: quickMode.keyPair?.group), offered: [chosen])
+        else {
+            throw .refused(
+                .protocolViolation("the responder chose what was not offered"),
+                notification: NotificationType.noProposalChosen)
+        }
+        let sides = try selectors(payloads, role: .initiator)
+        guard sides.local.map({ $0 == quickMode.localSelector }) ?? true,
+            sides.remote.map({ $0 == quickMode.remoteSelector }) ?? true
+        else {
+            throw .refused(
+                .protocolViolation("the responder changed the identities of the SA"),
+                notification: NotificationType.invalidIDInformation)
+        }
+        try takeNonceAndKey(payloads, &quickMode)
+        let pair = try associations(
+            &quickMode, selection.suite, peerSPI: spi, peerValue: payloads.first { $0.type == .keyExchange }?.body,
+            phaseOne)
+        quickMode.lifeSeconds = PhaseTwoProposal.lifeSeconds(choice.proposals[0].transforms[0])
+        context.emit(.install(pair.inbound))
+        let isHeld = children.contains { $0.name == quickMode.policy.name }
+        if isHeld { quickMode.outbound = pair.outbound } else { context.emit(.install(pair.outbound)) }
+        let hash = try phaseOne.keys.authenticator(
+            [[0], quickMode.messageID.octets, quickMode.ownNonce, quickMode.peerNonce])
+        let payload = Payload(.hash, body: hash)
+        let octets = try quickMode.chain.seal(
+            [payload], header: header(.quickMode, messageID: quickMode.messageID), keys: phaseOne.keys)
+        quickMode.exchange.send(octets)
+        let datagram = Datagram(local: local, remote: remote, octets: octets)
+        trace(datagram, [payload], isProtected: true, isOutgoing: true, &context)
+        context.emit(.send(datagram))
+        let timer = SessionTimer.retransmit(spi: ownCookie, messageID: quickMode.messageID)
+        if isHeld { context.set(timer, after: IKEv1Session.outboundHold) } else { context.cancel(timer) }
+        finish(quickMode, &context)
+    }
+
+    /// How long an initiator goes on sending under the old SA: some peers, strongSwan among them, install a new one only
+    /// when they have heard message 3, which nothing acknowledges.
+    static let outboundHold = Duration.seconds(1)
+
+    /// Puts the outbound SAs to work that an initiator holds back.
+    mutating func releaseOutbound(where isMeant: (QuickMode) -> Bool, _ context: inout Context) {
+        for index in quickModes.indices where quickModes[index].exchange.isFinished && isMeant(quickModes[index]) {
+            guard var outbound = quickModes[index].outbound else { continue }
+            // The peer may have moved meanwhile.
+            outbound.local = local
+            outbound.remote = remote
+            quickModes[index].outbound = nil
+            context.cancel(.retransmit(spi: ownCookie, messageID: quickModes[index].messageID))
+            context.emit(.install(outbound))
+        }
+    }
+
+    /// The child is gone before its outbound SA was put to work.
+    mutating func forgetOutbound(of child: ChildID, _ context: inout Context) {
+        for index in quickModes.indices where quickModes[index].child == child && quickModes[index].outbound != nil {
+            quickModes[index].outbound = nil
+            context.cancel(.retransmit(spi: ownCookie, messageID: quickModes[index].messageID))
+        }
+    }
+
+    private func takeNonceAndKey(_ payloads: [Payload], _ quickMode: inout QuickMode) throws(Fault) {
+        guard let nonce = payloads.first(where: { $0.type == .nonce })?.body,
+            Negotiation.nonceRange.contains(nonce.count)
+        else { throw .dropped("a nonce has 8 to 256 octets") }
+        quickMode.peerNonce = nonce
+    }
+
+    /// The two sides that the payloads name; `nil` where they name none: then the ends' own addresses are meant.
+    func selectors(
+        _ payloads: [Payload], role: Role
+    ) throws(Fault) -> (local: TrafficSelector?, remote: TrafficSelector?) {
+        let bodies = payloads.filter { $0.type == .identification }.map(\.body)
+        guard bodies.count >= 2 else { return (nil, nil) }
+        let (first, second) = try Attempt.parsing { () throws(ParseError) in
+            (try Identification.selector(bodies[0]), try Identification.selector(bodies[1]))
+        }
+        return role == .initiator ? (first, second) : (second, first)
+    }
+
+    /// The keys of both directions, and the SAs that they make.
+    func associations(
+        _ quickMode: inout QuickMode, _ suite: Suite, peerSPI: SPI, peerValue: [UInt8]?, _ phaseOne: PhaseOne
+    ) throws(Fault) -> (inbound: SecurityAssociation, outbound: SecurityAssociation) {
+        var shared: Secret?
+        if suite.keyExchange != nil {
+            guard let pair = quickMode.keyPair, let peerValue else { throw .dropped("a KE payload for PFS") }
+            shared = try Attempt.oakley { () throws(OakleyError) in
+                try KeyDetermination.sharedSecret(pair, peer: peerValue)
+            }
+        }
+        quickMode.suite = suite
+        quickMode.outboundSPI = peerSPI
+        let isInitiator = quickMode.exchange.role == .initiator
+        let nonces =
+            isInitiator ? (quickMode.ownNonce, quickMode.peerNonce) : (quickMode.peerNonce, quickMode.ownNonce)
+        let quickMode = quickMode
+        func make(_ direction: SecurityAssociation.Direction, _ spi: SPI) throws(Fault) -> SecurityAssociation {
+            let material = try Attempt.cryptography { () throws(CryptographyError) in
+                try FastRekey.keyMaterial(
+                    phaseOne.keys.prf, derivationKey: phaseOne.keys.derivationKey, sharedSecret: shared,
+                    protocolID: IPsecDOI.protocolESP, spi: spi.value.octets, initiatorNonce: nonces.0,
+                    responderNonce: nonces.1, count: suite.keyMaterialOctets)
+            }
+            let cipherOctets = suite.encryption.keyMaterialOctets
+            return SecurityAssociation(
+                direction: direction, child: quickMode.child, name: quickMode.policy.name,
+                requestID: quickMode.requestID, spi: spi, mode: quickMode.policy.mode, local: local, remote: remote,
+                udpEncapsulation: nat.isEncapsulating, suite: suite,
+                keys: KeyMaterial(
+                    encryption: material[0..<cipherOctets],
+                    integrity: suite.integrity == nil ? nil : material[cipherOctets..<material.count]),
+                localSelectors: [quickMode.localSelector], remoteSelectors: [quickMode.remoteSelector],
+                replayWindowPackets: quickMode.policy.replayWindowPackets)
+        }
+        let inbound = try make(.inbound, quickMode.inboundSPI)
+        return (inbound, try make(.outbound, peerSPI))
+    }
+
+    /// A Quick Mode comes to nothing; the peer is told.
+    mutating func refuse(
+        _ quickMode: QuickMode, _ refusal: Refusal, _ notification: UInt16?, _ phaseOne: PhaseOne,
+        _ context: inout Context
+    ) {
+        abandon(quickMode, &context)
+        if let notification {
+            sendProtectedNotification(notification, keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
+        }
+        context.report(.refused(child: quickMode.policy.name, refusal))
+    }
+
+    /// Gives back what an unfinished Quick Mode holds.
+    func abandon(_ quickMode: QuickMode, _ context: inout Context) {
+        context.cancel(.retransmit(spi: ownCookie, messageID: quickMode.messageID))
+        if quickMode.isPending {
+            context.giveBack(quickMode.inboundSPI)
+        } else if quickMode.outbound != nil, !quickMode.exchange.isFinished {
+            context.emit(.remove(quickMode.inboundSPI, .inbound, quickMode.child))
+        }
+    }
+
+    mutating func forgetFinishedExchanges(_ context: inout Context) {
+        if case .established(var phaseOne) = phase {
+            phaseOne.finished = nil
+            phase = .established(phaseOne)
+        }
+        quickModes.removeAll { $0.exchange.isFinished && $0.outbound == nil }
+    }
+}
+
+extension SPI {
+    /// Four octets, and not of the reserved range.
+    init?(octets: [UInt8]) {
+        guard octets.count == 4 else { return nil }
+        let value = octets.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        guard value > 255 else { return nil }
+        self.init(value)
+    }
+}
