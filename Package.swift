@@ -97,6 +97,9 @@ let package = Package(
         .testTarget(
             name: "OakleyTests", dependencies: ["Oakley", "Cryptography", "Primitives", "VectorSupport"],
             exclude: ["reference"], swiftSettings: edge),
+        .testTarget(
+            name: "IKEv2Tests",
+            dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "IPsecDOITests",

@@ -1,0 +1,232 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// What both ends put into a child's keys.
+struct ChildMaterial: Sendable {
+    var initiatorNonce: [UInt8]
+    var responderNonce: [UInt8]
+    /// With IKE_AUTH: no key exchange of its own (RFC 7296 §1.2).
+    var isFirst: Bool
+}
+
+/// What two ends agreed on for a child, before it is installed.
+struct AgreedChild: Sendable {
+    var policy: ChildPolicy
+    var replaces: ChildID?
+    var requestID: UInt32
+    var inboundSPI: SPI
+    var outboundSPI: SPI
+    var suite: Suite
+    var mode: SecurityMode
+    var localSelectors: [TrafficSelector]
+    var remoteSelectors: [TrafficSelector]
+    var inboundKeys: KeyMaterial
+    var outboundKeys: KeyMaterial
+}
+
+extension IKESession {
+    /// A fresh attempt to create a child of `policy`, with an SPI and without key exchange.
+    func attempt(_ policy: ChildPolicy, replacing old: Child?, _ context: inout Context) -> ChildAttempt {
+        ChildAttempt(
+            policy: policy.name, replaces: old?.id,
+            requestID: old?.requestID ?? requestID(for: policy, &context), spi: context.takeSPI(),
+            offeredLocal: policy.localSelectors.map { $0.resolved(local.address) },
+            offeredRemote: policy.remoteSelectors.map { $0.resolved(remote.address) })
+    }
+
+    func requestID(for policy: ChildPolicy, _ context: inout Context) -> UInt32 {
+        policy.requestID != 0 ? policy.requestID : context.environment.freshRequestID()
+    }
+
+    /// Gives an attempt's SPI back.
+    func release(_ attempt: ChildAttempt?, _ context: inout Context) {
+        if let attempt { context.giveBack(attempt.spi) }
+    }
+
+    /// [N(USE_TRANSPORT_MODE),] SA, [Ni, [KEi,]] TSi, TSr: of IKE_AUTH without nonce, of CREATE_CHILD_SA with it.
+    func childPayloads(
+        _ attempt: ChildAttempt, _ policy: ChildPolicy, proposals: [Proposal], keyExchange: KeyPair?
+    ) -> [Payload] {
+        var payloads: [Payload] = []
+        if policy.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
+        payloads.append(ProposalPayload.offer(proposals, spi: attempt.spi.octets))
+        if !attempt.nonce.isEmpty { payloads.append(Payload(.nonceV2, body: attempt.nonce)) }
+        if let keyExchange {
+            payloads.append(KeyExchangePayload(group: keyExchange.group, value: keyExchange.publicValue).payload)
+        }
+        payloads.append(SelectorPayload.payload(.selectorsInitiator, attempt.offeredLocal))
+        payloads.append(SelectorPayload.payload(.selectorsResponder, attempt.offeredRemote))
+        return payloads
+    }
+
+    // MARK: Responder
+
+    /// Agrees to a child that the peer wants, installs it, and returns the payloads that tell the peer.
+    ///
+    /// With `old` the new child takes over from it: its outbound SA is held back until the peer is known to have the
+    /// response, which its Delete of the old child shows.
+    mutating func acceptChild(
+        _ content: MessageContent, _ sa: IKESA, _ material: ChildMaterial, replacing old: Child?,
+        _ context: inout Context
+    ) throws(Fault) -> [Payload] {
+        guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
+        let offers = try content.required(content.offers, "SA").filter { $0.isUnderstood && $0.spi.count == 4 }
+        let offeredRemote = try content.required(content.selectorsInitiator, "TSi")
+        let offeredLocal = try content.required(content.selectorsResponder, "TSr")
+        let (policy, localSelectors, remoteSelectors) = try choosePolicy(offeredLocal, offeredRemote, old)
+        let selection: Selection
+        switch Proposal.select(
+            configured: policy.proposals, offered: offers.map(\.proposal), ignoringKeyExchange: material.isFirst)
+        {
+        case .success(let found): selection = found
+        case .failure(let refused): throw .noProposal(.esp, refused.mismatch)
+        }
+        var keyPayloads: [Payload] = []
+        var sharedSecret: Secret?
+        if let group = selection.suite.keyExchange {
+            guard let keyExchange = content.keyExchange, keyExchange.group == group else { throw .otherGroup(group) }
+            let keyPair = try generate(group, &context)
+            sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
+                try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
+            }
+            keyPayloads = [KeyExchangePayload(group: group, value: keyPair.publicValue).payload]
+        }
+        let keys = try KeySchedule.child(
+            selection.suite, of: sa.keys, sa.suite, sharedSecret: sharedSecret,
+            initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
+        let offer = offers[selection.offer]
+        let asksTransport = content.notification(.useTransportMode) != nil
+        let agreed = AgreedChild(
+            policy: policy, replaces: old?.id, requestID: old?.requestID ?? requestID(for: policy, &context),
+            inboundSPI: context.takeSPI(), outboundSPI: SPI(network: offer.spi), suite: selection.suite,
+            mode: asksTransport && policy.mode == .transport ? .transport : .tunnel, localSelectors: localSelectors,
+            remoteSelectors: remoteSelectors, inboundKeys: keys.fromInitiator, outboundKeys: keys.fromResponder)
+        install(agreed, holdingOutbound: old != nil, &context)
+
+        var payloads: [Payload] = []
+        if agreed.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
+        payloads.append(
+            ProposalPayload.answer(agreed.suite, .esp, number: offer.number, spi: agreed.inboundSPI.octets))
+        if !material.isFirst { payloads.append(Payload(.nonceV2, body: material.responderNonce)) }
+        payloads += keyPayloads
+        payloads.append(SelectorPayload.payload(.selectorsInitiator, remoteSelectors))
+        payloads.append(SelectorPayload.payload(.selectorsResponder, localSelectors))
+        return payloads
+    }
+
+    /// The child's policy whose selectors cover the offer best: one that needs no narrowing before one that does, then
+    /// the one that leaves most.
+    private func choosePolicy(
+        _ offeredLocal: [TrafficSelector], _ offeredRemote: [TrafficSelector], _ old: Child?
+    ) throws(Fault) -> (ChildPolicy, local: [TrafficSelector], remote: [TrafficSelector]) {
+        let policies = (connection?.children ?? []).filter { old == nil || $0.name == old?.policy }
+        var best: (fit: SelectorFit, policy: ChildPolicy, local: [TrafficSelector], remote: [TrafficSelector])?
+        for policy in policies {
+            let localSelectors = TrafficSelector.narrow(
+                offeredLocal, to: policy.localSelectors.map { $0.resolved(local.address) })
+            let remoteSelectors = TrafficSelector.narrow(
+                offeredRemote, to: policy.remoteSelectors.map { $0.resolved(remote.address) })
+            guard !localSelectors.isEmpty, !remoteSelectors.isEmpty else { continue }
+            let fit = SelectorFit(
+                isWhole: localSelectors == offeredLocal && remoteSelectors == offeredRemote,
+                size: localSelectors.logarithmicSize + remoteSelectors.logarithmicSize)
+            if best.map({ $0.fit < fit }) ?? true { best = (fit, policy, localSelectors, remoteSelectors) }
+        }
+        guard let best else {
+            let configured = policies.first
+            throw .selectors(
+                .selectors(
+                    offeredLocal: offeredLocal, offeredRemote: offeredRemote,
+                    configuredLocal: configured?.localSelectors.map { $0.resolved(local.address) } ?? [],
+                    configuredRemote: configured?.remoteSelectors.map { $0.resolved(remote.address) } ?? []))
+        }
+        return (best.policy, best.local, best.remote)
+    }
+
+    // MARK: Initiator
+
+    /// Reads the part of a response that answers an offer of a child.
+    func agree(
+        _ attempt: ChildAttempt, _ policy: ChildPolicy, _ content: MessageContent, _ sa: IKESA,
+        _ material: ChildMaterial
+    ) throws(Fault) -> AgreedChild {
+        let offers = try content.required(content.offers, "SA")
+        let offeredBack = try content.required(content.selectorsInitiator, "TSi")
+        let offeredForth = try content.required(content.selectorsResponder, "TSr")
+        let proposals = material.isFirst ? policy.proposals.map(\.withoutKeyExchange) : policy.proposals
+        guard offers.count == 1, let offer = offers.first, offer.isSingular, offer.spi.count == 4 else {
+            throw .violation("an answer holds one proposal with one transform of each kind and an SPI of 4 octets")
+        }
+        let selection: Selection
+        switch Proposal.select(configured: proposals, offered: [offer.proposal]) {
+        case .success(let found): selection = found
+        case .failure(let refused): throw .noProposal(.esp, refused.mismatch)
+        }
+        var sharedSecret: Secret?
+        if let group = selection.suite.keyExchange {
+            guard let keyExchange = content.keyExchange, let keyPair = attempt.keyPair,
+                keyExchange.group == group, keyPair.group == group
+            else { throw .violation("the key exchange is not that of the proposal") }
+            sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
+                try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
+            }
+        }
+        let localSelectors = TrafficSelector.narrow(offeredBack, to: attempt.offeredLocal)
+        let remoteSelectors = TrafficSelector.narrow(offeredForth, to: attempt.offeredRemote)
+        // The responder may take parts of the offer only (RFC 7296 §2.9).
+        guard !localSelectors.isEmpty, !remoteSelectors.isEmpty, localSelectors.covers(offeredBack),
+            remoteSelectors.covers(offeredForth)
+        else {
+            throw .selectors(
+                .selectors(
+                    offeredLocal: offeredBack, offeredRemote: offeredForth, configuredLocal: attempt.offeredLocal,
+                    configuredRemote: attempt.offeredRemote))
+        }
+        let mode = content.notification(.useTransportMode) == nil ? SecurityMode.tunnel : .transport
+        guard mode == policy.mode else { throw .violation("the peer wants \(mode.rawValue) mode") }
+        let keys = try KeySchedule.child(
+            selection.suite, of: sa.keys, sa.suite, sharedSecret: sharedSecret,
+            initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
+        return AgreedChild(
+            policy: policy, replaces: attempt.replaces, requestID: attempt.requestID, inboundSPI: attempt.spi,
+            outboundSPI: SPI(network: offer.spi), suite: selection.suite, mode: mode, localSelectors: localSelectors,
+            remoteSelectors: remoteSelectors, inboundKeys: keys.fromResponder, outboundKeys: keys.fromInitiator)
+    }
+}
+
+/// How well a policy covers an offer.
+private struct SelectorFit: Comparable {
+    var isWhole: Bool
+    var size: Double
+
+    static func < (left: SelectorFit, right: SelectorFit) -> Bool {
+        left.isWhole == right.isWhole ? left.size < right.size : right.isWhole
+    }
+}
+
+extension [TrafficSelector] {
+    /// Whether each of `others` lies within one of these.
+    func covers(_ others: [TrafficSelector]) -> Bool {
+        others.allSatisfy { other in contains { $0.contains(other) } }
+    }
+
+    /// Bits of the number of addresses and ports covered, of the widest selector: enough to rank by.
+    fileprivate var logarithmicSize: Double {
+        map { selector -> Double in
+            let span = selector.last.value - selector.first.value
+            let addresses = Double(UInt128.bitWidth - span.leadingZeroBitCount)
+            let ports = selector.isOpaque ? 0 : Double(selector.lastPort - selector.firstPort) / 65_536
+            return addresses + ports + (selector.ipProtocol == 0 ? 1 : 0)
+        }.max() ?? 0
+    }
+}
+
+extension SPI {
+    /// The first four octets in network order.
+    init(network octets: [UInt8]) {
+        self.init(octets.prefix(4).reduce(0) { $0 << 8 | UInt32($1) })
+    }
+}

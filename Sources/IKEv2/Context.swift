@@ -1,0 +1,73 @@
+import IPsec
+import ISAKMP
+import Primitives
+
+/// What one call of ``IKESession/handle(_:_:)`` works with: the environment, moved in, and the effects so far.
+struct Context {
+    var environment: SessionEnvironment
+    private(set) var effects: [SessionEffect] = []
+    /// SPIs taken in this call: given back where the input is refused in the end.
+    private var freshSPIs: [SPI] = []
+
+    /// Moves the environment in. The set of SPIs is taken out of the caller's copy, so that it is not duplicated.
+    init(taking environment: inout SessionEnvironment) {
+        self.environment = environment
+        environment.spisInUse = []
+        effects.reserveCapacity(8)
+    }
+
+    var now: Instant { environment.now }
+    var settings: EngineSettings { environment.settings }
+
+    mutating func emit(_ effect: SessionEffect) { effects.append(effect) }
+    mutating func report(_ event: SessionEvent) { effects.append(.report(event)) }
+    mutating func note(_ text: String) { report(.note(text)) }
+    mutating func set(_ timer: SessionTimer, after delay: Duration) {
+        effects.append(.setTimer(timer, at: now + delay))
+    }
+    mutating func cancel(_ timer: SessionTimer) { effects.append(.cancelTimer(timer)) }
+
+    mutating func takeSPI() -> SPI {
+        let spi = environment.freshSPI()
+        freshSPIs.append(spi)
+        return spi
+    }
+
+    mutating func giveBack(_ spi: SPI) { environment.spisInUse.remove(spi) }
+
+    /// Forgets what a refused input did.
+    mutating func rollBack() {
+        for spi in freshSPIs { environment.spisInUse.remove(spi) }
+        freshSPIs = []
+        effects = []
+    }
+
+    /// Sends and, where asked for, traces.
+    mutating func send(_ datagrams: [[UInt8]], from local: Endpoint, to remote: Endpoint) {
+        for octets in datagrams { emit(.send(Datagram(local: local, remote: remote, octets: octets))) }
+    }
+
+    mutating func trace(
+        outgoing: Bool, _ local: Endpoint, _ remote: Endpoint, _ message: [UInt8], clear: [Payload], inner: [Payload],
+        isRetransmission: Bool = false
+    ) {
+        guard settings.traceMessages else { return }
+        let parts =
+            clear.map { MessageTrace.Part(type: $0.type.rawValue, body: $0.body, isProtected: false) }
+            + inner.map { MessageTrace.Part(type: $0.type.rawValue, body: $0.body, isProtected: true) }
+        report(
+            .message(
+                MessageTrace(
+                    isOutgoing: outgoing, local: local, remote: remote,
+                    header: Array(message.prefix(Header.octetCount)), parts: parts,
+                    isRetransmission: isRetransmission)))
+    }
+
+    /// `duration` less a random part of up to `jitter`; `nil` for zero, which means never.
+    mutating func jittered(_ duration: Duration, by jitter: Duration) -> Duration? {
+        guard duration > .zero else { return nil }
+        let shorter = duration - jitter * environment.randomness.fraction()
+        // A jitter as long as the time itself would make it fire at once and for ever.
+        return max(shorter, min(duration, .seconds(1)))
+    }
+}

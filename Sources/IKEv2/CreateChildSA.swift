@@ -1,0 +1,270 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// CREATE_CHILD_SA for children: new ones and rekeyed ones (RFC 7296 §1.3.1 and §1.3.3).
+///
+///     HDR, SK {[N(REKEY_SA),] SA, Ni, [KEi,] TSi, TSr}  -->
+///                                <--  HDR, SK {SA, Nr, [KEr,] TSi, TSr}
+extension IKESession {
+    // MARK: Initiator
+
+    mutating func startChild(_ name: String, replacing old: Child?, _ context: inout Context) throws(Fault) {
+        guard let policy = connection?.child(name) else {
+            context.report(.refused(child: name, .policy("no child of this name is configured")))
+            return
+        }
+        guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
+        var attempt = attempt(policy, replacing: old, &context)
+        attempt.nonce = context.environment.randomness.octets(IKESession.nonceOctets)
+        // A rekeying keeps the group that was agreed on before, where there was one.
+        let group = old?.suite.keyExchange ?? policy.firstGroup
+        try sendChild(attempt, policy, group: group, &context)
+        if let old {
+            update(old.id) { $0.state = .rekeying }
+        }
+    }
+
+    private mutating func sendChild(
+        _ attempt: ChildAttempt, _ policy: ChildPolicy, group: KeyExchangeID?, _ context: inout Context
+    ) throws(Fault) {
+        guard let spi = current?.ownSPI else { return }
+        var attempt = attempt
+        do throws(Fault) {
+            if let group {
+                attempt.keyPair = try generate(group, &context)
+                attempt.triedGroups.append(group)
+            }
+            var payloads: [Payload] = []
+            if let replaced = attempt.replaces.flatMap(child) {
+                // RFC 7296 §1.3.3: the SPI is the one we expect in inbound packets.
+                payloads.append(
+                    NotifyPayload(.rekeySA, protocol: .esp, spi: replaced.inboundSPI.octets).payload)
+            }
+            payloads += childPayloads(attempt, policy, proposals: policy.proposals, keyExchange: attempt.keyPair)
+            try request(spi, .createChildSA, payloads, .child(attempt), &context)
+        } catch {
+            release(attempt, &context)
+            throw error
+        }
+    }
+
+    /// The response to our request for a child came.
+    mutating func concludeChild(_ attempt: ChildAttempt, _ content: MessageContent, _ context: inout Context) {
+        guard let sa = current, let policy = connection?.child(attempt.policy) else { return }
+        if let error = content.error, content.offers == nil {
+            release(attempt, &context)
+            concludeRefusal(error, attempt, policy, &context)
+            return
+        }
+        do throws(Fault) {
+            let nonce = try content.required(content.nonce, "Nonce")
+            let material = ChildMaterial(initiatorNonce: attempt.nonce, responderNonce: nonce, isFirst: false)
+            let agreed = try agree(attempt, policy, content, sa, material)
+            conclude(agreed, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
+        } catch {
+            // The peer installed what we cannot use: take it away again.
+            abandon(attempt, error.refusal, &context)
+        }
+    }
+
+    /// The response to IKE_AUTH tells of the first child.
+    mutating func concludeFirstChild(
+        _ attempt: ChildAttempt, _ initiation: Initiation, _ content: MessageContent, _ context: inout Context
+    ) {
+        guard let sa = current, let policy = connection?.child(attempt.policy) else { return }
+        if content.offers == nil {
+            release(attempt, &context)
+            let error = content.error
+            let refusal = error.map { Refusal.peer(notification: $0.type.rawValue, name: $0.type.name) }
+            context.report(
+                .refused(
+                    child: attempt.policy, refusal ?? .protocolViolation("IKE_AUTH answers without SA payload")))
+            return
+        }
+        do throws(Fault) {
+            let material = ChildMaterial(
+                initiatorNonce: initiation.initiatorNonce, responderNonce: initiation.responderNonce, isFirst: true)
+            install(try agree(attempt, policy, content, sa, material), holdingOutbound: false, &context)
+        } catch {
+            abandon(attempt, error.refusal, &context)
+        }
+    }
+
+    private mutating func abandon(_ attempt: ChildAttempt, _ refusal: Refusal, _ context: inout Context) {
+        release(attempt, &context)
+        if let old = attempt.replaces { update(old) { $0.state = .installed } }
+        context.report(.refused(child: attempt.policy, refusal))
+        plan(.deleteSPI(attempt.spi), first: true)
+    }
+
+    /// The peer deleted the new child before its response came here: both were on their way at once.
+    private mutating func wasDeleted(
+        _ agreed: AgreedChild, _ attempt: ChildAttempt, _ context: inout Context
+    ) -> Bool {
+        guard attempt.deletedMeanwhile.contains(agreed.outboundSPI) else { return false }
+        release(attempt, &context)
+        if let old = attempt.replaces { update(old) { $0.state = .rekeyed } }
+        context.report(.refused(child: attempt.policy, .policy("the peer deleted the child at once")))
+        if let old = attempt.replaces { plan(.deleteChild(old), first: true) }
+        return true
+    }
+
+    /// Installs the new child, unless the peer's simultaneous rekeying of the same child takes precedence.
+    private mutating func conclude(
+        _ agreed: AgreedChild, _ attempt: ChildAttempt, lowestNonce: [UInt8], _ context: inout Context
+    ) {
+        if wasDeleted(agreed, attempt, &context) { return }
+        guard let old = attempt.replaces else {
+            install(agreed, holdingOutbound: false, &context)
+            return
+        }
+        var agreed = agreed
+        if let collision = attempt.collision {
+            guard NonceRule.survives(lowestNonce, against: collision.lowestNonce) else {
+                release(attempt, &context)
+                update(old) { $0.state = .rekeyed }
+                context.note("two rekeyings of one child met: the peer's stays")
+                // What the peer deleted in between was not redundant, then, but meant to go. Where the old child is
+                // still there, its end will say so.
+                if collision.wasDeleted, child(old) == nil { context.report(.childClosed(collision.child)) }
+                plan(.deleteSPI(attempt.spi), first: true)
+                return
+            }
+            context.note("two rekeyings of one child met: ours stays")
+            if child(collision.child)?.state != .lingering {
+                update(collision.child) { $0.becomeRedundant() }
+                context.cancel(.rekeyChild(collision.child))
+            }
+            agreed.replaces = collision.wasDeleted && child(old) != nil ? old : collision.child
+        }
+        // Somebody wants the child gone, and meant its successor too.
+        let isUnwanted = planned.contains(.deleteChild(old))
+        install(agreed, holdingOutbound: false, &context)
+        context.cancel(.rekeyChild(old))
+        update(old) {
+            $0.state = .rekeyed
+            $0.isReplaced = !isUnwanted
+        }
+        if isUnwanted, let new = children.last { plan(.deleteChild(new.id), first: true) }
+        if child(old) != nil { plan(.deleteChild(old), first: true) }
+    }
+
+    private mutating func concludeRefusal(
+        _ error: NotifyPayload, _ attempt: ChildAttempt, _ policy: ChildPolicy, _ context: inout Context
+    ) {
+        let refusal = Refusal.peer(notification: error.type.rawValue, name: error.type.name)
+        let old = attempt.replaces.flatMap(child)
+        switch error.type {
+        case .invalidKeyExchange:
+            guard let group = KeyExchangeID(error),
+                policy.proposals.contains(where: { $0.keyExchange.contains(group) }),
+                !attempt.triedGroups.contains(group), KeyDetermination.supports(group)
+            else { break }
+            do throws(Fault) {
+                var again = attempt
+                again.spi = context.takeSPI()
+                try sendChild(again, policy, group: group, &context)
+                return
+            } catch {
+                context.note(error.summary)
+            }
+        case .temporaryFailure:
+            // The peer is rekeying or closing what we meant (RFC 7296 §2.25).
+            if let old {
+                guard old.state == .rekeying, attempt.collision == nil else { return }
+                update(old.id) { $0.state = .installed }
+                postpone(.rekeyChild(old.id), &context)
+            } else if attempt.replaces == nil {
+                postpone(.createChild(attempt.policy), &context)
+            }
+            return
+        case .childNotFound:
+            guard let old, old.state == .rekeying else { return }
+            // RFC 7296 §2.25: close it silently and begin anew.
+            finish(old.id, &context)
+            plan(.createChild(attempt.policy))
+            return
+        default: break
+        }
+        if let old, old.state == .rekeying { update(old.id) { $0.state = .installed } }
+        context.report(.refused(child: attempt.policy, refusal))
+    }
+
+    // MARK: Responder
+
+    /// Answers a CREATE_CHILD_SA request; the fault of a refusal becomes the answer.
+    mutating func answerCreateChild(
+        _ content: MessageContent, on spi: UInt64, _ context: inout Context
+    ) throws(Fault) -> [Payload] {
+        guard let sa = current, sa.ownSPI == spi else { throw .temporary("the IKE SA is being replaced") }
+        let offers = try content.required(content.offers, "SA")
+        let nonce = try content.required(content.nonce, "Nonce")
+        if offers.contains(where: { $0.proposal.securityProtocol == .ike }) {
+            return try answerRekeyIKE(content, offers, nonce, sa, &context)
+        }
+        switch sa.pending?.value.exchange {
+        case .rekeyIKE, .deleteIKE, .farewell: throw .temporary("the IKE SA is being replaced or deleted")
+        case .child, .deleteChild, .liveness, .initial, .authentication, nil: break
+        }
+        let material = ChildMaterial(
+            initiatorNonce: nonce, responderNonce: context.environment.randomness.octets(IKESession.nonceOctets),
+            isFirst: false)
+        guard let rekey = content.notification(.rekeySA) else {
+            return try acceptChild(content, sa, material, replacing: nil, &context)
+        }
+        guard rekey.securityProtocol == .esp, rekey.spi.count == 4 else {
+            throw .violation("REKEY_SA names the SPI of a child")
+        }
+        let outboundSPI = SPI(network: rekey.spi)
+        guard let old = children.first(where: { $0.outboundSPI == outboundSPI && $0.state != .lingering }) else {
+            // It may be the child that our own request is creating: the response can still be on its way.
+            if case .child? = sa.pending?.value.exchange { throw .temporary("a child is being created") }
+            throw .childNotFound(outboundSPI)
+        }
+        switch old.state {
+        case .installed where planned.contains(.deleteChild(old.id)):
+            throw .temporary("the child is being deleted")
+        case .installed:
+            // Our own rekeying, if it was planned, is done by the peer.
+            planned.removeAll { $0 == .rekeyChild(old.id) }
+        case .rekeying: break
+        case .rekeyed, .deleting, .lingering: throw .temporary("the child is being replaced or deleted")
+        }
+        let payloads = try acceptChild(content, sa, material, replacing: old, &context)
+        guard let new = children.last else { return payloads }
+        if old.state == .rekeying {
+            noteCollision(
+                ChildCollision(
+                    child: new.id,
+                    lowestNonce: NonceRule.lower(material.initiatorNonce, material.responderNonce)), of: old.id)
+            update(old.id) { $0.isReplaced = true }
+        } else {
+            context.cancel(.rekeyChild(old.id))
+            update(old.id) {
+                $0.state = .rekeyed
+                $0.isReplaced = true
+            }
+        }
+        return payloads
+    }
+
+    private mutating func noteCollision(_ collision: ChildCollision, of old: ChildID) {
+        guard !associations.isEmpty, var pending = associations[0].pending?.value,
+            case .child(var attempt) = pending.exchange, attempt.replaces == old
+        else { return }
+        attempt.collision = collision
+        pending.exchange = .child(attempt)
+        associations[0].pending = Boxed(pending)
+    }
+}
+
+extension ChildPolicy {
+    /// The group to begin with, where the proposals want perfect forward secrecy.
+    var firstGroup: KeyExchangeID? {
+        guard let first = proposals.first?.keyExchange.first, first != .none else { return nil }
+        return first
+    }
+}

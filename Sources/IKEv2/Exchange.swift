@@ -1,0 +1,164 @@
+import Cryptography
+import IPsec
+import Oakley
+import Primitives
+
+/// An exchange that waits for its turn: the window is one request wide.
+enum PlannedExchange: Hashable, Sendable {
+    case createChild(String)
+    case rekeyChild(ChildID)
+    case deleteChild(ChildID)
+    /// A child that only the peer has: its SPI towards us.
+    case deleteSPI(SPI)
+    case rekeyIKE
+    case liveness
+    case deleteIKE(ClosureReason)
+
+    /// charon's names, for ``SessionSnapshot/queuedExchanges``.
+    var name: String {
+        switch self {
+        case .createChild: "CHILD_CREATE"
+        case .rekeyChild: "CHILD_REKEY"
+        case .deleteChild, .deleteSPI: "CHILD_DELETE"
+        case .rekeyIKE: "IKE_REKEY"
+        case .liveness: "IKE_DPD"
+        case .deleteIKE: "IKE_DELETE"
+        }
+    }
+}
+
+/// What a request of ours was sent for: what its response must be read as.
+enum Exchange: Sendable {
+    case initial
+    case authentication
+    case child(ChildAttempt)
+    case rekeyIKE(IKEAttempt)
+    case deleteChild(ChildID)
+    case liveness
+    /// The IKE SA's own Delete.
+    case deleteIKE(ClosureReason)
+    /// Tells the peer that its proof was wrong; the session ends with the answer.
+    case farewell(Refusal)
+
+    var name: String {
+        switch self {
+        case .initial: "IKE_INIT"
+        case .authentication: "IKE_AUTH"
+        case .child(let attempt): attempt.replaces == nil ? "CHILD_CREATE" : "CHILD_REKEY"
+        case .rekeyIKE: "IKE_REKEY"
+        case .deleteChild: "CHILD_DELETE"
+        case .liveness: "IKE_DPD"
+        case .deleteIKE, .farewell: "IKE_DELETE"
+        }
+    }
+}
+
+/// A CREATE_CHILD_SA exchange of ours for a child, or the part of IKE_AUTH that creates the first one.
+struct ChildAttempt: Sendable {
+    /// The name of the child's configuration.
+    var policy: String
+    /// The child that the new one takes over from.
+    var replaces: ChildID?
+    var requestID: UInt32
+    var spi: SPI
+    var offeredLocal: [TrafficSelector]
+    var offeredRemote: [TrafficSelector]
+    /// Empty in IKE_AUTH, where the IKE SA's nonces serve.
+    var nonce: [UInt8] = []
+    var keyPair: KeyPair?
+    /// Groups that were tried; each is tried once (RFC 7296 §1.3).
+    var triedGroups: [KeyExchangeID] = []
+    /// SPIs that the peer deleted while its response was on its way; one of them may be the new child's.
+    var deletedMeanwhile: [SPI] = []
+    /// The peer rekeyed the same child meanwhile (RFC 7296 §2.8.1).
+    var collision: ChildCollision?
+}
+
+/// A child that the peer's simultaneous rekeying made here.
+struct ChildCollision: Sendable {
+    var child: ChildID
+    /// The lower nonce of the peer's exchange.
+    var lowestNonce: [UInt8]
+    /// The peer deleted it again before our own exchange was over.
+    var wasDeleted = false
+}
+
+/// A CREATE_CHILD_SA exchange of ours that rekeys the IKE SA.
+struct IKEAttempt: Sendable {
+    var spi: UInt64
+    var nonce: [UInt8]
+    var keyPair: KeyPair
+    var triedGroups: [KeyExchangeID]
+    var collision: IKECollision?
+}
+
+/// An IKE SA that the peer's simultaneous rekeying made here.
+struct IKECollision: Sendable {
+    var spi: UInt64
+    var lowestNonce: [UInt8]
+}
+
+/// The nonce rule of RFC 7296 §2.8.1: the exchange that used the lowest of four nonces loses.
+enum NonceRule {
+    /// The lower of two nonces, compared octet by octet; a prefix is lower.
+    static func lower(_ left: [UInt8], _ right: [UInt8]) -> [UInt8] {
+        left.lexicographicallyPrecedes(right) ? left : right
+    }
+
+    /// Whether the exchange with `own` as its lowest nonce survives against the one with `other`.
+    static func survives(_ own: [UInt8], against other: [UInt8]) -> Bool {
+        other.lexicographicallyPrecedes(own)
+    }
+}
+
+/// A child SA pair as the session keeps it. Its keys went to the data plane and are not here.
+struct Child: Sendable {
+    enum State: Hashable, Sendable {
+        case installed
+        /// Our own rekeying of it is under way.
+        case rekeying
+        /// Another child took over; a Delete will end it.
+        case rekeyed
+        /// Our Delete is planned or sent.
+        case deleting
+        /// The Delete exchange is over; the inbound SA waits for stragglers.
+        case lingering
+    }
+
+    var id: ChildID
+    /// The name of its configuration.
+    var policy: String
+    var requestID: UInt32
+    var state = State.installed
+    var mode: SecurityMode
+    var inboundSPI: SPI
+    var outboundSPI: SPI
+    var suite: Suite
+    var udpEncapsulation: Bool
+    var installed: Instant
+    var rekeyAt: Instant?
+    var expireAt: Instant?
+    var localSelectors: [TrafficSelector]
+    var remoteSelectors: [TrafficSelector]
+    /// The outbound SA of a child that the peer made to replace another: it goes to work once the peer is known to
+    /// have the response.
+    var heldOutbound: Boxed<SecurityAssociation>?
+    /// Whether the outbound SA was never installed: nothing to remove.
+    var outboundIsIdle = false
+    /// The child that this one replaces, while its outbound SA is held.
+    var replaces: ChildID?
+    /// Whether the peer was told, or told us, that another child replaces it: its end is no loss.
+    var isReplaced = false
+
+    /// Another child serves in its place, and its outbound SA is never needed.
+    mutating func becomeRedundant() {
+        if state == .installed { state = .rekeyed }
+        if heldOutbound != nil { outboundIsIdle = true }
+        heldOutbound = nil
+        replaces = nil
+        isReplaced = true
+    }
+
+    /// Whether its outbound SA is installed.
+    var hasOutbound: Bool { heldOutbound == nil && !outboundIsIdle }
+}

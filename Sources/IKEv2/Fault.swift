@@ -1,0 +1,120 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// Why a message or an exchange went wrong, grouped by who is to blame.
+enum Fault: Error {
+    // Malformed input
+    case malformed(ParseError)
+    case unknownCriticalPayload(PayloadType)
+    /// The integrity check fails: nothing of the message may have any effect.
+    case unauthentic
+    // The peer broke the protocol
+    case violation(String)
+    /// Outside the window, in a state that does not await it, or not for us: dropped.
+    case unexpected(String)
+    // Our policy refuses
+    case noConnection(local: IPAddress, remote: IPAddress)
+    case noProposal(SecurityProtocol, Mismatch)
+    case selectors(Refusal)
+    case identity(wanted: [IdentityPattern], seen: Identity)
+    case authentication(Identity)
+    case noCredential(local: Identity, remote: Identity)
+    /// Another group is wanted than that of the KE payload.
+    case otherGroup(KeyExchangeID)
+    case temporary(String)
+    case childNotFound(SPI)
+    // Our own limits
+    case tooManyChildren
+    case cryptography(String)
+
+    /// The refusal that observers see.
+    var refusal: Refusal {
+        switch self {
+        case .malformed(let error): .protocolViolation(error.description)
+        case .unknownCriticalPayload(let type): .protocolViolation("critical payload of unknown type \(type.rawValue)")
+        case .unauthentic: .protocolViolation("the integrity check fails")
+        case .violation(let rule): .protocolViolation(rule)
+        case .unexpected(let reason): .protocolViolation(reason)
+        case .noConnection(let local, let remote): .noConnection(local: local, remote: remote)
+        case .noProposal(let number, let mismatch): .noProposal(number, mismatch)
+        case .selectors(let refusal): refusal
+        case .identity(let wanted, let seen): .identity(wanted: wanted, seen: seen)
+        case .authentication(let peer): .authentication(peer: peer)
+        case .noCredential(let local, let remote): .noCredential(local: local, remote: remote)
+        case .otherGroup(let group): .policy("key exchange \(group.name.keyword) is wanted")
+        case .temporary(let reason): .policy(reason)
+        case .childNotFound(let spi): .policy("no child with SPI \(spi)")
+        case .tooManyChildren: .policy("an IKE SA holds at most \(IKESession.maximumChildren) children")
+        case .cryptography(let reason): .policy(reason)
+        }
+    }
+
+    /// The notification that tells the peer: the only place where an error becomes a wire code. `nil` where RFC 7296
+    /// §2.21 wants silence.
+    var notification: NotifyPayload? {
+        switch self {
+        case .malformed, .violation: NotifyPayload(.invalidSyntax)
+        case .unknownCriticalPayload(let type): NotifyPayload(.unsupportedCriticalPayload, data: [type.rawValue])
+        case .unauthentic, .unexpected: nil
+        case .noConnection, .noProposal, .cryptography: NotifyPayload(.noProposalChosen)
+        case .selectors: NotifyPayload(.selectorsUnacceptable)
+        case .identity, .authentication, .noCredential: NotifyPayload(.authenticationFailed)
+        case .otherGroup(let group):
+            NotifyPayload(
+                .invalidKeyExchange,
+                data: [UInt8(truncatingIfNeeded: group.rawValue >> 8), UInt8(truncatingIfNeeded: group.rawValue)])
+        case .temporary: NotifyPayload(.temporaryFailure)
+        case .childNotFound(let spi): NotifyPayload(.childNotFound, protocol: .esp, spi: spi.octets)
+        case .tooManyChildren: NotifyPayload(.noAdditionalSAs)
+        }
+    }
+
+    /// Whether the IKE SA ends with the answer (RFC 7296 §2.21.3).
+    var isFatal: Bool {
+        switch self {
+        case .malformed, .violation: true
+        default: false
+        }
+    }
+}
+
+/// Runs a parser, a cipher or a key agreement and gives its error our own form.
+enum Attempt {
+    static func parsing<Result>(_ body: () throws(ParseError) -> Result) throws(Fault) -> Result {
+        do throws(ParseError) { return try body() } catch { throw .malformed(error) }
+    }
+
+    static func cryptography<Result>(_ body: () throws(CryptographyError) -> Result) throws(Fault) -> Result {
+        do throws(CryptographyError) { return try body() } catch {
+            switch error {
+            case .unsupported(let name): throw .cryptography("\(name) is not available")
+            case .invalidKey: throw .cryptography("a key has the wrong length")
+            case .authenticationFailed: throw .unauthentic
+            case .libraryFailure(let call): throw .cryptography("the cryptographic library failed in \(call)")
+            }
+        }
+    }
+
+    static func keyDetermination<Result>(_ body: () throws(OakleyError) -> Result) throws(Fault) -> Result {
+        do throws(OakleyError) { return try body() } catch {
+            switch error {
+            case .unsupportedGroup(let group): throw .cryptography("\(group.name.keyword) is not available")
+            case .invalidPublicValue(let group):
+                throw .violation("the public value is not a valid one of \(group.name.keyword)")
+            case .libraryFailure: throw .cryptography("the cryptographic library failed in a key agreement")
+            }
+        }
+    }
+}
+
+extension SPI {
+    /// Four octets in network order.
+    var octets: [UInt8] {
+        var octets: [UInt8] = []
+        octets.append(bigEndian: value)
+        return octets
+    }
+}

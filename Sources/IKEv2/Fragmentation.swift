@@ -1,0 +1,63 @@
+import ISAKMP
+import Primitives
+
+/// IKE fragmentation (RFC 7383): long messages cut before they are encrypted, each piece protected on its own.
+enum Fragmentation {
+    /// Octets of an IKE message that pass every path: IPv6's smallest MTU without the headers of IPv6, UDP and the
+    /// non-ESP marker (RFC 7383 §2.5.1).
+    static let messageOctets = 1280 - 40 - 8 - 4
+
+    /// Cuts `plaintext` so that each piece with `overhead` fits; one piece where it fits whole.
+    static func pieces(_ plaintext: [UInt8], overhead: Int, isAllowed: Bool) -> [[UInt8]] {
+        let room = messageOctets - overhead
+        guard isAllowed, plaintext.count > room else { return [plaintext] }
+        return stride(from: 0, to: plaintext.count, by: room).map {
+            Array(plaintext[$0..<min($0 + room, plaintext.count)])
+        }
+    }
+}
+
+/// The pieces of one message that have come so far (RFC 7383 §2.6). Only authenticated pieces come here.
+struct Reassembly: Sendable {
+    /// More pieces than this belong to no message of ours or charon's, and would cost memory.
+    static let maximumPieces = 64
+    static let maximumOctets = 65_535
+
+    private var messageID: UInt32 = 0
+    private var isResponse = false
+    private var first = PayloadType.none
+    private var pieces: [[UInt8]?] = []
+    private var octets = 0
+
+    /// Takes a piece; returns the whole plaintext once none is missing.
+    mutating func add(
+        _ plaintext: [UInt8], _ header: Header, _ envelope: Payload, first inner: PayloadType
+    ) throws(Fault) -> (first: PayloadType, plaintext: [UInt8])? {
+        var reader = ByteReader(envelope.body)
+        let (number, total) = try Attempt.parsing { () throws(ParseError) in
+            (Int(try reader.readUInt16()), Int(try reader.readUInt16()))
+        }
+        guard number >= 1, number <= total, total <= Reassembly.maximumPieces else {
+            throw .unexpected("fragment \(number) of \(total)")
+        }
+        let belongs = messageID == header.messageID && isResponse == header.flags.contains(.response)
+        if !belongs || total > pieces.count {
+            // A larger total means that the peer cut the message anew, into smaller pieces (RFC 7383 §2.6).
+            self = Reassembly()
+            messageID = header.messageID
+            isResponse = header.flags.contains(.response)
+            pieces = Array(repeating: nil, count: total)
+        }
+        guard total == pieces.count, pieces[number - 1] == nil else {
+            throw .unexpected("fragment \(number) of \(total) does not fit or came before")
+        }
+        guard octets + plaintext.count <= Reassembly.maximumOctets else {
+            throw .unexpected("the fragments are longer than a message may be")
+        }
+        pieces[number - 1] = plaintext
+        octets += plaintext.count
+        if number == 1 { first = inner }
+        guard pieces.allSatisfy({ $0 != nil }) else { return nil }
+        return (first, pieces.flatMap { $0 ?? [] })
+    }
+}

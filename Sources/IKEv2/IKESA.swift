@@ -1,0 +1,156 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Primitives
+
+/// One IKE SA with its keys and its message window (RFC 7296 §2.3): one request of ours outstanding, one of the peer's
+/// answered from memory.
+struct IKESA: Sendable {
+    /// What becomes of an SA that is not, or no longer, the one in use.
+    enum Role: Hashable, Sendable {
+        case current
+        /// The peer made it while our own rekeying was under way: nonces will decide (RFC 7296 §2.8.2).
+        case candidate
+        /// Replaced or redundant; somebody's Delete ends it.
+        case replaced
+        /// Deleted; kept only to answer the Delete again.
+        case deleted
+    }
+
+    var initiatorSPI: UInt64
+    var responderSPI: UInt64
+    /// Whether we are its original initiator: the flag of RFC 7296 §3.1.
+    var isInitiator: Bool
+    var suite: Suite
+    var keys: IKEKeys
+    var role = Role.current
+    /// The next explicit IV of an AEAD; starts at random, so that it tells nothing about the traffic.
+    var nextIV: UInt64
+    var nextRequestID: UInt32 = 0
+    var expectedRequestID: UInt32 = 0
+    var pending: Boxed<PendingRequest>?
+    /// The datagrams of the last response, as they were sent.
+    var lastResponse: [[UInt8]] = []
+    var fragments: Boxed<Reassembly>?
+    var peerTakesFragments: Bool
+
+    var ownSPI: UInt64 { isInitiator ? initiatorSPI : responderSPI }
+
+    func header(_ exchange: ExchangeType, messageID: UInt32, isResponse: Bool) -> Header {
+        var flags: HeaderFlags = isInitiator ? [.initiator] : []
+        if isResponse { flags.insert(.response) }
+        return Header(
+            initiator: Cookie(initiatorSPI), responder: Cookie(responderSPI), majorVersion: 2, exchange: exchange,
+            flags: flags, messageID: messageID)
+    }
+
+    /// The datagrams of a protected message: one, or several where it is long and the peer takes fragments.
+    mutating func seal(
+        _ exchange: ExchangeType, messageID: UInt32, isResponse: Bool, _ payloads: [Payload],
+        _ randomness: inout Randomness
+    ) throws(Fault) -> [[UInt8]] {
+        var plaintext: [UInt8] = []
+        PayloadChain.write(payloads, to: &plaintext)
+        let header = header(exchange, messageID: messageID, isResponse: isResponse)
+        let protection = Protection(suite: suite, keys: keys, fromInitiator: isInitiator)
+        let first = payloads.first?.type ?? .none
+        let pieces = Fragmentation.pieces(
+            plaintext, overhead: protection.overhead, isAllowed: peerTakesFragments)
+        var datagrams: [[UInt8]] = []
+        for (index, piece) in pieces.enumerated() {
+            let number = UInt16(truncatingIfNeeded: index + 1)
+            let fragment = pieces.count == 1 ? nil : (number: number, total: UInt16(truncatingIfNeeded: pieces.count))
+            datagrams.append(
+                try protection.seal(
+                    header, first: index == 0 ? first : .none, piece, fragment: fragment, iv: takeIV(&randomness)))
+        }
+        return datagrams
+    }
+
+    private mutating func takeIV(_ randomness: inout Randomness) -> [UInt8] {
+        // Counter modes want IVs that never repeat (RFC 5282 §3.1, RFC 5930 §2.2), CBC such as nobody foresees.
+        guard suite.encryption.id.isAEAD || suite.encryption.id == .aesCTR else {
+            return randomness.octets(suite.encryption.id.ivOctets)
+        }
+        var iv: [UInt8] = []
+        iv.append(bigEndian: nextIV)
+        nextIV &+= 1
+        return iv
+    }
+
+    /// The clear payloads and the opened ones of a protected message; `nil` while fragments are missing.
+    ///
+    /// - Throws: `unauthentic` and `unexpected` without effect; other faults come from an authenticated message.
+    mutating func open(_ message: [UInt8], _ header: Header) throws(Fault) -> OpenedMessage? {
+        var reader = ByteReader(message[Header.octetCount...])
+        let clear: [Payload]
+        let inner: PayloadType
+        do throws(ParseError) {
+            (clear, inner) = try PayloadChain.read(
+                first: header.nextPayload, terminal: [.encrypted, .encryptedFragment], from: &reader)
+        } catch {
+            throw .unexpected("not a chain of payloads: \(error)")
+        }
+        guard let envelope = clear.last, reader.isAtEnd,
+            envelope.type == .encrypted || envelope.type == .encryptedFragment
+        else { throw .unexpected("the message is not protected") }
+        let isFragment = envelope.type == .encryptedFragment
+        let protection = Protection(suite: suite, keys: keys, fromInitiator: !isInitiator)
+        let plaintext = try protection.open(message, bodyStart: envelope.bodyOffset, isFragment: isFragment)
+        if !isFragment {
+            fragments = nil
+            return try OpenedMessage(clear: clear.dropLast(), first: inner, plaintext: plaintext)
+        }
+        var box = fragments?.value ?? Reassembly()
+        let whole = try box.add(plaintext, header, envelope, first: inner)
+        guard let whole else {
+            fragments = Boxed(box)
+            return nil
+        }
+        fragments = nil
+        return try OpenedMessage(clear: clear.dropLast(), first: whole.first, plaintext: whole.plaintext)
+    }
+
+    /// Whether a repeated request is authentic. Its content was dealt with before.
+    func isAuthentic(_ message: [UInt8], _ header: Header) -> Bool {
+        var copy = self
+        copy.fragments = nil
+        do throws(Fault) {
+            _ = try copy.open(message, header)
+            return true
+        } catch {
+            if case .malformed = error { return true }
+            return false
+        }
+    }
+}
+
+/// A protected message, authenticated and decrypted.
+struct OpenedMessage: Sendable {
+    var clear: [Payload]
+    var inner: [Payload]
+
+    init(clear: some Sequence<Payload>, first: PayloadType, plaintext: [UInt8]) throws(Fault) {
+        self.clear = Array(clear)
+        var reader = ByteReader(plaintext)
+        inner = try Attempt.parsing { () throws(ParseError) in
+            try PayloadChain.read(first: first, from: &reader).payloads
+        }
+    }
+}
+
+/// A request of ours that awaits its response.
+struct PendingRequest: Sendable {
+    var messageID: UInt32
+    var type: ExchangeType
+    var datagrams: [[UInt8]]
+    /// How often it was sent again.
+    var attempt = 0
+    var exchange: Exchange
+}
+
+/// A value that lives behind one reference, so that an SA without it stays small.
+final class Boxed<Value: Sendable>: Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}

@@ -1,0 +1,152 @@
+import IPsec
+import ISAKMP
+import Primitives
+
+/// INFORMATIONAL: Delete, liveness and notifications (RFC 7296 §1.4).
+extension IKESession {
+    // MARK: Responder
+
+    mutating func answerInformational(
+        _ content: MessageContent, _ header: Header, _ datagram: Datagram, _ spi: UInt64, _ context: inout Context
+    ) throws(Fault) {
+        if content.deletions.contains(where: { $0.securityProtocol == .ike }) {
+            try respond(spi, header, to: datagram, [], &context)
+            deletedByPeer(spi, &context)
+            return
+        }
+        var answered: [SPI] = []
+        for deletion in content.deletions where deletion.securityProtocol == .esp {
+            for outbound in deletion.spis.prefix(IKESession.maximumChildren) {
+                if let own = deletedByPeer(child: outbound, &context) { answered.append(own) }
+            }
+        }
+        let payloads = answered.isEmpty ? [] : [DeletePayload(securityProtocol: .esp, spis: answered).payload]
+        try respond(spi, header, to: datagram, payloads, &context)
+        for notification in content.notifications {
+            guard notification.type != .authenticationFailed else {
+                // RFC 7296 §2.21.2: the peer refuses our proof, and the SA that we believed in never was.
+                fail(.peer(notification: notification.type.rawValue, name: notification.type.name), &context)
+                return
+            }
+            context.note("the peer notifies \(notification.type.name)")
+        }
+    }
+
+    /// The peer deletes the child whose packets it took under `outbound`. Returns our own SPI for the answer, unless
+    /// our own Delete of it is on its way (RFC 7296 §1.4.1).
+    private mutating func deletedByPeer(child outbound: SPI, _ context: inout Context) -> SPI? {
+        guard let child = children.first(where: { $0.outboundSPI == outbound && $0.state != .lingering }) else {
+            rememberDeleted(outbound)
+            return nil
+        }
+        let crossed = isDeletePending(child.id)
+        if !child.isReplaced, noteCollisionDeleted(child.id) {
+            // Two rekeyings met, and perhaps the peer knows already that ours stays: then its child was redundant.
+            // Until that is known nothing stands in for the old child, whose end would be a loss again.
+            update(child.id) { $0.becomeRedundant() }
+        }
+        finish(child.id, &context)
+        return crossed ? nil : child.inboundSPI
+    }
+
+    /// The peer deletes the child that its own rekeying made, before we know which of two rekeyings stays.
+    private mutating func noteCollisionDeleted(_ id: ChildID) -> Bool {
+        guard !associations.isEmpty, var pending = associations[0].pending?.value,
+            case .child(var attempt) = pending.exchange, attempt.collision?.child == id
+        else { return false }
+        attempt.collision?.wasDeleted = true
+        if let old = attempt.replaces { update(old) { $0.isReplaced = false } }
+        pending.exchange = .child(attempt)
+        associations[0].pending = Boxed(pending)
+        return true
+    }
+
+    /// A Delete of a child that is not here: it may be the one that our own request is creating.
+    private mutating func rememberDeleted(_ outbound: SPI) {
+        guard !associations.isEmpty, var pending = associations[0].pending?.value,
+            case .child(var attempt) = pending.exchange, attempt.deletedMeanwhile.count < 8
+        else { return }
+        attempt.deletedMeanwhile.append(outbound)
+        pending.exchange = .child(attempt)
+        associations[0].pending = Boxed(pending)
+    }
+
+    private func isDeletePending(_ id: ChildID) -> Bool {
+        guard case .deleteChild(id)? = current?.pending?.value.exchange else { return false }
+        return true
+    }
+
+    private mutating func deletedByPeer(_ spi: UInt64, _ context: inout Context) {
+        guard let sa = current else { return }
+        if spi != sa.ownSPI {
+            markDeleted(spi, &context)
+            return
+        }
+        if let candidate = associations.first(where: { $0.role == .candidate })?.ownSPI {
+            // The peer rekeyed while we tried to, and did not notice: its new SA takes over.
+            if case .rekeyIKE(let attempt)? = sa.pending?.value.exchange {
+                context.emit(.release(spi: attempt.spi))
+            }
+            promote(candidate, &context)
+            markDeleted(spi, &context)
+            return
+        }
+        if case .deleteIKE(let reason)? = sa.pending?.value.exchange {
+            close(reason, &context)
+        } else {
+            close(.deletedByPeer, &context)
+        }
+    }
+
+    /// An SA that is no longer in use was deleted: it stays for a while to answer the Delete again.
+    private mutating func markDeleted(_ spi: UInt64, _ context: inout Context) {
+        guard let index = index(of: spi) else { return }
+        associations[index].role = .deleted
+        if let pending = associations[index].pending?.value {
+            context.cancel(.retransmit(spi: spi, messageID: pending.messageID))
+            associations[index].pending = nil
+        }
+        context.set(.linger(spi: spi), after: IKESession.deletedLinger)
+    }
+
+    /// An SA that is no longer in use ends.
+    mutating func forget(association spi: UInt64, _ context: inout Context) {
+        guard let index = index(of: spi), index > 0 else { return }
+        let sa = associations.remove(at: index)
+        if let pending = sa.pending?.value {
+            context.cancel(.retransmit(spi: spi, messageID: pending.messageID))
+        }
+        context.cancel(.linger(spi: spi))
+        context.emit(.release(spi: spi))
+    }
+
+    // MARK: Initiator
+
+    mutating func concludeDelete(_ id: ChildID, _ context: inout Context) { finish(id, &context) }
+
+    mutating func startDelete(_ id: ChildID, _ context: inout Context) throws(Fault) {
+        guard let child = child(id), child.state != .lingering, let spi = current?.ownSPI else { return }
+        guard child.heldOutbound == nil else {
+            // The peer may not know the child yet.
+            postpone(.deleteChild(id), &context)
+            return
+        }
+        if child.state != .rekeyed { update(id) { $0.state = .deleting } }
+        try request(
+            spi, .informationalV2, [DeletePayload(securityProtocol: .esp, spis: [child.inboundSPI]).payload],
+            .deleteChild(id), &context)
+    }
+
+    /// Asks for a sign of life where the peer was quiet for long enough (RFC 7296 §2.4).
+    mutating func checkLiveness(_ context: inout Context) {
+        guard isEstablished, let delay = connection?.deadPeerDelay, delay > .zero else { return }
+        let quiet = context.now - lastHeard
+        if quiet >= delay {
+            // A request that is under way asks already.
+            if isWindowOpen { plan(.liveness) }
+            context.set(.liveness, after: delay)
+        } else {
+            context.set(.liveness, after: delay - quiet)
+        }
+    }
+}

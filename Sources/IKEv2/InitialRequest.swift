@@ -1,0 +1,243 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// What the initiator knows while it awaits the response to IKE_SA_INIT.
+struct InitialRequest: Sendable {
+    /// Cookies that are echoed before we take the peer for broken.
+    static let maximumCookies = 4
+
+    var spi: UInt64
+    var nonce: [UInt8]
+    var keyPair: KeyPair
+    var triedGroups: [KeyExchangeID]
+    var cookie: [UInt8] = []
+    var cookiesSeen = 0
+    /// RealMessage1.
+    var message: [UInt8] = []
+}
+
+/// What the initiator knows during IKE_AUTH.
+struct Initiation: Sendable {
+    var proofs: ProofKeys
+    var initiatorNonce: [UInt8]
+    var responderNonce: [UInt8]
+    /// RealMessage1 and RealMessage2.
+    var request: [UInt8]
+    var response: [UInt8]
+    var localIdentity: Identity
+    /// The first child, or `nil` where its configuration went away meanwhile.
+    var child: ChildAttempt?
+}
+
+/// IKE_SA_INIT from the initiator's side.
+///
+///     HDR, SAi1, KEi, Ni  -->
+///                         <--  HDR, SAr1, KEr, Nr
+extension IKESession {
+    static let nonceOctets = 32
+
+    /// Starts the negotiation.
+    mutating func initiate(_ context: inout Context) throws(Fault) {
+        guard let connection else { return }
+        let wanted = connection.proposals.flatMap(\.keyExchange).first { KeyDetermination.supports($0) }
+        guard let group = wanted else { throw .cryptography("no proposal has a key exchange that is available") }
+        let spi = context.environment.freshIKESPI()
+        let nonce = context.environment.randomness.octets(IKESession.nonceOctets)
+        let keyPair = try generate(group, &context)
+        associations = [IKESA(placeholder: spi, nextIV: context.environment.randomness.uint64())]
+        context.emit(.claim(spi: spi))
+        let state = InitialRequest(spi: spi, nonce: nonce, keyPair: keyPair, triedGroups: [group])
+        try sendInitialRequest(state, &context)
+    }
+
+    func generate(_ group: KeyExchangeID, _ context: inout Context) throws(Fault) -> KeyPair {
+        try Attempt.keyDetermination { () throws(OakleyError) in
+            try KeyDetermination.generate(group, &context.environment.randomness)
+        }
+    }
+
+    private mutating func sendInitialRequest(_ state: InitialRequest, _ context: inout Context) throws(Fault) {
+        guard let connection else { return }
+        var state = state
+        var payloads: [Payload] = []
+        // RFC 7296 §2.6: the cookie comes first, the rest stays as it was.
+        if !state.cookie.isEmpty { payloads.append(NotifyPayload(.cookie, data: state.cookie).payload) }
+        payloads.append(ProposalPayload.offer(connection.proposals, spi: []))
+        payloads.append(KeyExchangePayload(group: state.keyPair.group, value: state.keyPair.publicValue).payload)
+        payloads.append(Payload(.nonceV2, body: state.nonce))
+        payloads += try NATTraversal.notifications(
+            state.spi, 0, local: local, remote: remote, isForced: isForcingEncapsulation(context))
+        payloads.append(NotifyPayload(.fragmentationSupported).payload)
+        let header = Header(
+            initiator: Cookie(state.spi), responder: .zero, majorVersion: 2, exchange: .ikeSAInit, flags: [.initiator])
+        state.message = Message(header: header, payloads: payloads).octets
+        requestInitial(state.message, payloads, &context)
+        phase = .awaitingInitialResponse(state)
+    }
+
+    func isForcingEncapsulation(_ context: Context) -> Bool {
+        context.settings.forceEncapsulation || connection?.forceEncapsulation ?? false
+    }
+
+    /// An IKE_SA_INIT message: unprotected, so that it can be anybody's.
+    mutating func receiveInitial(
+        _ datagram: Datagram, _ header: Header, _ context: inout Context
+    ) throws(Fault) {
+        guard header.messageID == 0 else { throw .unexpected("IKE_SA_INIT has message ID 0") }
+        var reader = ByteReader(datagram.octets[Header.octetCount...])
+        let payloads: [Payload]
+        do throws(ParseError) {
+            payloads = try PayloadChain.read(first: header.nextPayload, from: &reader).payloads
+        } catch {
+            throw .unexpected(error.description)
+        }
+        switch phase {
+        case .awaitingInitialResponse(let state):
+            guard header.flags.contains(.response), !header.flags.contains(.initiator),
+                header.initiator.value == state.spi
+            else { throw .unexpected("not a response to our IKE_SA_INIT") }
+            // Anybody could have sent it: what cannot be read is dropped, and the true response may still come.
+            let content = try MessageContent(payloads)
+            try receiveInitial(response: content, payloads, header, datagram, state, &context)
+        case .awaitingFirstMessage:
+            try receiveInitial(request: payloads, header, datagram, &context)
+        case .awaitingAuthenticationRequest(let acceptance), .awaitingInitiatorVerified(let acceptance, _, _),
+            .awaitingResponderProof(let acceptance, _, _, _):
+            guard datagram.octets == acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
+            context.send([acceptance.response], from: datagram.local, to: datagram.remote)
+        case .awaitingCommand, .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified,
+            .established, .closed:
+            throw .unexpected("IKE_SA_INIT is over")
+        }
+    }
+
+    private mutating func receiveInitial(
+        response content: MessageContent, _ payloads: [Payload], _ header: Header, _ datagram: Datagram,
+        _ state: InitialRequest, _ context: inout Context
+    ) throws(Fault) {
+        guard let connection else { return }
+        context.trace(
+            outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: payloads, inner: [])
+        if content.offers == nil {
+            if let cookie = content.notification(.cookie) { return try echo(cookie, state, &context) }
+            if let wanted = content.notification(.invalidKeyExchange) { return try retry(wanted, state, &context) }
+            guard let error = content.error else { throw .unexpected("a response without SA payload") }
+            let refusal = Refusal.peer(notification: error.type.rawValue, name: error.type.name)
+            fail(refusal, &context)
+            return
+        }
+        let offers = try content.required(content.offers, "SA")
+        let keyExchange = try content.required(content.keyExchange, "KE")
+        let nonce = try content.required(content.nonce, "Nonce")
+        guard header.responder != .zero else { throw .unexpected("the responder chose no SPI") }
+        guard offers.count == 1, offers[0].isSingular,
+            case .success(let selection) = Proposal.select(
+                configured: connection.proposals, offered: [offers[0].proposal]),
+            selection.suite.keyExchange == state.keyPair.group, keyExchange.group == state.keyPair.group
+        else { throw .unexpected("the responder chose what was not offered") }
+
+        let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
+            try KeyDetermination.sharedSecret(state.keyPair, peer: keyExchange.value)
+        }
+        let (keys, proofs) = try KeySchedule.initial(
+            selection.suite, sharedSecret: sharedSecret,
+            KeySchedule.Public(
+                initiatorNonce: state.nonce, responderNonce: nonce, initiatorSPI: state.spi,
+                responderSPI: header.responder.value))
+        associations[0].responderSPI = header.responder.value
+        associations[0].suite = selection.suite
+        associations[0].keys = keys
+        associations[0].pending = nil
+        associations[0].nextRequestID = 1
+        associations[0].peerTakesFragments = content.notification(.fragmentationSupported) != nil
+        context.cancel(.retransmit(spi: state.spi, messageID: 0))
+        adopt(
+            try NATTraversal.detect(content, state.spi, header.responder.value, local: local, remote: remote),
+            isForced: isForcingEncapsulation(context), &context)
+        try askOwnProof(state, nonce, proofs, datagram.octets, selection.suite, &context)
+    }
+
+    private mutating func echo(
+        _ cookie: NotifyPayload, _ state: InitialRequest, _ context: inout Context
+    ) throws(Fault) {
+        guard (1...64).contains(cookie.data.count) else { throw .unexpected("a cookie has 1 to 64 octets") }
+        guard state.cookiesSeen < InitialRequest.maximumCookies else { throw .unexpected("one cookie after another") }
+        var state = state
+        state.cookie = cookie.data
+        state.cookiesSeen += 1
+        try sendInitialRequest(state, &context)
+    }
+
+    private mutating func retry(
+        _ wanted: NotifyPayload, _ state: InitialRequest, _ context: inout Context
+    ) throws(Fault) {
+        var state = state
+        guard let group = KeyExchangeID(wanted), let connection,
+            connection.proposals.contains(where: { $0.keyExchange.contains(group) }),
+            KeyDetermination.supports(group), !state.triedGroups.contains(group)
+        else {
+            // A wrong demand may be forged; the true response may still come.
+            throw .unexpected("the responder wants a key exchange that was not offered, or was tried")
+        }
+        state.triedGroups.append(group)
+        state.keyPair = try generate(group, &context)
+        try sendInitialRequest(state, &context)
+    }
+
+    private mutating func askOwnProof(
+        _ state: InitialRequest, _ responderNonce: [UInt8], _ proofs: ProofKeys, _ response: [UInt8], _ suite: Suite,
+        _ context: inout Context
+    ) throws(Fault) {
+        guard let connection, let prf = suite.prf else { return }
+        let identity = connection.localIdentity ?? Identity(local.address)
+        localIdentity = identity
+        let initiation = Initiation(
+            proofs: proofs, initiatorNonce: state.nonce, responderNonce: responderNonce, request: state.message,
+            response: response, localIdentity: identity, child: nil)
+        let octets = try KeySchedule.signedOctets(
+            suite, message: state.message, otherNonce: responderNonce, proofKey: proofs.initiator, identity: identity)
+        let question = context.environment.freshQuestionID()
+        context.emit(.ask(question, .prove(prf, local: identity, remote: expectedRemoteIdentity, octets: octets)))
+        phase = .awaitingOwnProof(initiation, question)
+    }
+
+    /// Whom the initiator expects, to find the key by: the peer's configured identity, or its address.
+    var expectedRemoteIdentity: Identity {
+        if case .exactly(let identity)? = connection?.remoteIdentity { return identity }
+        return Identity(remote.address)
+    }
+
+    /// Reports a refusal and ends the session.
+    mutating func fail(_ refusal: Refusal, _ context: inout Context) {
+        context.report(.refused(child: nil, refusal))
+        close(.refused(refusal), &context)
+    }
+}
+
+extension KeyExchangeID {
+    /// The group that an INVALID_KE_PAYLOAD notification wants (RFC 7296 §1.3).
+    init?(_ notification: NotifyPayload) {
+        guard notification.data.count == 2 else { return nil }
+        self.init(rawValue: UInt16(notification.data[0]) << 8 | UInt16(notification.data[1]))
+    }
+}
+
+extension OfferedProposal {
+    /// Whether it names at most one transform of each kind, as an answer must (RFC 7296 §2.7).
+    var isSingular: Bool {
+        isUnderstood && proposal.encryption.count == 1 && proposal.integrity.count <= 1 && proposal.prf.count <= 1
+            && proposal.keyExchange.count <= 1 && proposal.extendedSequenceNumbers.count <= 1
+    }
+}
+
+extension IKESA {
+    /// The half-open SA of an initiator, before anything is agreed.
+    init(placeholder spi: UInt64, nextIV: UInt64) {
+        self.init(
+            initiatorSPI: spi, responderSPI: 0, isInitiator: true,
+            suite: Suite(encryption: Encryption(.null)), keys: .none, nextIV: nextIV, peerTakesFragments: false)
+    }
+}

@@ -1,0 +1,175 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// IKE_AUTH from the initiator's side.
+///
+///     HDR, SK {IDi, [N+,] [IDr,] AUTH, SAi2, TSi, TSr}  -->
+///                         <--  HDR, SK {IDr, AUTH, SAr2, TSi, TSr}
+extension IKESession {
+    /// The credential store answered.
+    mutating func receive(_ answer: Answer, to question: QuestionID, _ context: inout Context) throws(Fault) {
+        switch phase {
+        case .awaitingOwnProof(let initiation, question):
+            guard case .proof(let proof) = answer else {
+                fail(.noCredential(local: initiation.localIdentity, remote: expectedRemoteIdentity), &context)
+                return
+            }
+            try sendAuthentication(initiation, proof, &context)
+        case .awaitingPeerVerified(let initiation, question, let content):
+            try concludeAuthentication(initiation, content, answer, &context)
+        case .awaitingInitiatorVerified(let acceptance, question, let pending):
+            try receiveVerification(acceptance, pending, answer, &context)
+        case .awaitingResponderProof(let acceptance, question, let pending, let peer):
+            try receiveOwnProof(acceptance, pending, peer, answer, &context)
+        default:
+            throw .unexpected("an answer that nothing awaits")
+        }
+    }
+
+    private mutating func sendAuthentication(
+        _ initiation: Initiation, _ proof: [UInt8], _ context: inout Context
+    ) throws(Fault) {
+        guard let connection, let spi = current?.ownSPI else { return }
+        var initiation = initiation
+        var payloads = [Payload(.identityInitiator, body: IdentityPayload.body(initiation.localIdentity))]
+        if isFirstContact(context) { payloads.append(NotifyPayload(.initialContact).payload) }
+        if case .exactly(let identity) = connection.remoteIdentity {
+            payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
+        }
+        payloads.append(AuthenticationPayload(proof: proof).payload)
+        initiation.child = takePlannedChild(&context)
+        if let attempt = initiation.child, let policy = connection.child(attempt.policy) {
+            payloads += childPayloads(
+                attempt, policy, proposals: policy.proposals.map(\.withoutKeyExchange), keyExchange: nil)
+        }
+        phase = .awaitingAuthenticationResponse(initiation)
+        try request(spi, .ikeAuth, payloads, .authentication, &context)
+    }
+
+    /// Whether no other SA connects the same two identities, so that the peer may forget those that it still has
+    /// (RFC 7296 §2.4).
+    private func isFirstContact(_ context: Context) -> Bool {
+        guard let connection, connection.unique != .never else { return false }
+        return !context.environment.establishedConnections.contains { name, count in
+            guard count > 0 else { return false }
+            guard name != connection.name, let other = context.environment.policies.connection(name) else {
+                return name == connection.name
+            }
+            return other.remoteIdentity == connection.remoteIdentity && other.localIdentity == connection.localIdentity
+        }
+    }
+
+    /// The first planned child becomes IKE_AUTH's.
+    private mutating func takePlannedChild(_ context: inout Context) -> ChildAttempt? {
+        let index = planned.firstIndex {
+            if case .createChild = $0 { return true }
+            return false
+        }
+        guard let index, case .createChild(let name) = planned.remove(at: index), let policy = connection?.child(name)
+        else { return nil }
+        return attempt(policy, replacing: nil, &context)
+    }
+
+    mutating func receiveAuthentication(
+        response content: MessageContent, _ context: inout Context
+    ) throws(Fault) {
+        guard case .awaitingAuthenticationResponse(let initiation) = phase, let connection, let suite = current?.suite,
+            let prf = suite.prf
+        else { return }
+        guard let authentication = content.authentication, let identity = content.identityResponder else {
+            let error = content.error
+            release(initiation.child, &context)
+            if let error {
+                fail(.peer(notification: error.type.rawValue, name: error.type.name), &context)
+            } else {
+                fail(.protocolViolation("IKE_AUTH without proof of identity"), &context)
+            }
+            return
+        }
+        guard connection.remoteIdentity.matches(identity) else {
+            let refusal = Refusal.identity(wanted: [connection.remoteIdentity], seen: identity)
+            try bidFarewell(refusal, initiation, &context)
+            return
+        }
+        guard authentication.method == AuthenticationPayload.sharedKey else {
+            try bidFarewell(.authentication(peer: identity), initiation, &context)
+            return
+        }
+        let octets = try KeySchedule.signedOctets(
+            suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
+            proofKey: initiation.proofs.responder, identity: identity)
+        let question = context.environment.freshQuestionID()
+        context.emit(
+            .ask(
+                question,
+                .verify(
+                    prf, local: initiation.localIdentity, remote: identity, octets: octets,
+                    proof: authentication.proof)))
+        phase = .awaitingPeerVerified(initiation, question, content)
+    }
+
+    private mutating func concludeAuthentication(
+        _ initiation: Initiation, _ content: MessageContent, _ answer: Answer, _ context: inout Context
+    ) throws(Fault) {
+        guard let identity = content.identityResponder else { return }
+        switch answer {
+        case .verified(let peer):
+            becomeEstablished(peer, &context)
+            if let attempt = initiation.child {
+                concludeFirstChild(attempt, initiation, content, &context)
+            }
+        case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
+        case .noCredential, .proof, .seed:
+            try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
+        }
+    }
+
+    /// The responder is not who it should be, and believes the IKE SA to stand: tell it (RFC 7296 §2.21.2).
+    private mutating func bidFarewell(
+        _ refusal: Refusal, _ initiation: Initiation, _ context: inout Context
+    ) throws(Fault) {
+        guard let spi = current?.ownSPI else { return }
+        release(initiation.child, &context)
+        context.report(.refused(child: nil, refusal))
+        phase = .awaitingAuthenticationResponse(initiation)
+        try request(
+            spi, .informationalV2, [NotifyPayload(.authenticationFailed).payload], .farewell(refusal), &context)
+    }
+
+    /// Both ends proved who they are.
+    mutating func becomeEstablished(_ peer: PeerAuthenticated, _ context: inout Context) {
+        guard let connection else { return }
+        phase = .established(peer)
+        established = context.now
+        lastHeard = context.now
+        context.cancel(.halfOpen)
+        scheduleIKE(&context)
+        if connection.reauthenticationTime > .zero {
+            let time = context.jittered(connection.reauthenticationTime, by: connection.randomTime)
+            if let time {
+                reauthenticateAt = context.now + time
+                context.set(.reauthenticate, after: time)
+            }
+        }
+        if connection.deadPeerDelay > .zero { context.set(.liveness, after: connection.deadPeerDelay) }
+        if isLocalBehindNAT, context.settings.keepaliveInterval > .zero {
+            context.set(.keepalive, after: context.settings.keepaliveInterval)
+        }
+        context.report(.established)
+    }
+
+    /// Sets the timers that replace the IKE SA in use and, behind that, end it.
+    mutating func scheduleIKE(_ context: inout Context) {
+        guard let connection else { return }
+        let rekey = context.jittered(connection.rekeyTime, by: connection.randomTime)
+        rekeyAt = rekey.map { context.now + $0 }
+        if let rekey { context.set(.rekeyIKE, after: rekey) }
+        // Without a time for either, the SA lives until somebody deletes it.
+        let hard = [connection.rekeyTime, connection.reauthenticationTime].filter { $0 > .zero }.max()
+        expireAt = hard.map { context.now + $0 + connection.overTime }
+        if let hard { context.set(.expireIKE, after: hard + connection.overTime) }
+    }
+}

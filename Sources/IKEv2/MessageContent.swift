@@ -1,0 +1,78 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Primitives
+
+/// The payloads of one message, read: legal by type from here on.
+struct MessageContent: Sendable {
+    var offers: [OfferedProposal]?
+    var keyExchange: KeyExchangePayload?
+    var nonce: [UInt8]?
+    var identityInitiator: Identity?
+    var identityResponder: Identity?
+    var authentication: AuthenticationPayload?
+    var selectorsInitiator: [TrafficSelector]?
+    var selectorsResponder: [TrafficSelector]?
+    var notifications: [NotifyPayload] = []
+    var deletions: [DeletePayload] = []
+
+    /// Reads every payload that we know. Others are skipped, unless critical (RFC 7296 §2.5).
+    ///
+    /// - Throws: `malformed`, `violation` for a payload that comes twice, `unknownCriticalPayload`.
+    init(_ payloads: [Payload]) throws(Fault) {
+        for payload in payloads {
+            switch payload.type {
+            case .securityAssociationV2:
+                try Self.once(&offers, "SA") { () throws(ParseError) in try ProposalPayload.parse(payload) }
+            case .keyExchangeV2:
+                try Self.once(&keyExchange, "KE") { () throws(ParseError) in try KeyExchangePayload(parsing: payload) }
+            case .nonceV2:
+                guard (16...256).contains(payload.body.count) else {
+                    throw .malformed(
+                        .invalid(offset: payload.bodyOffset, rule: "a nonce has 16 to 256 octets"))
+                }
+                try Self.once(&nonce, "Nonce") { () throws(ParseError) in payload.body }
+            case .identityInitiator:
+                try Self.once(&identityInitiator, "IDi") { () throws(ParseError) in try IdentityPayload.parse(payload) }
+            case .identityResponder:
+                try Self.once(&identityResponder, "IDr") { () throws(ParseError) in try IdentityPayload.parse(payload) }
+            case .authentication:
+                try Self.once(&authentication, "AUTH") { () throws(ParseError) in
+                    try AuthenticationPayload(parsing: payload)
+                }
+            case .selectorsInitiator:
+                try Self.once(&selectorsInitiator, "TSi") { () throws(ParseError) in try SelectorPayload.parse(payload)
+                }
+            case .selectorsResponder:
+                try Self.once(&selectorsResponder, "TSr") { () throws(ParseError) in try SelectorPayload.parse(payload)
+                }
+            case .notify:
+                notifications.append(
+                    try Attempt.parsing { () throws(ParseError) in try NotifyPayload(parsing: payload) })
+            case .deleteV2:
+                deletions.append(
+                    try Attempt.parsing { () throws(ParseError) in try DeletePayload(parsing: payload) })
+            default:
+                if payload.isCritical && !payload.type.isKnown { throw .unknownCriticalPayload(payload.type) }
+            }
+        }
+    }
+
+    private static func once<Value>(
+        _ slot: inout Value?, _ name: String, _ read: () throws(ParseError) -> Value
+    ) throws(Fault) {
+        guard slot == nil else { throw .violation("the \(name) payload comes twice") }
+        slot = try Attempt.parsing(read)
+    }
+
+    /// The first notification of a type.
+    func notification(_ type: NotificationType) -> NotifyPayload? { notifications.first { $0.type == type } }
+
+    /// The first notification that reports an error.
+    var error: NotifyPayload? { notifications.first { $0.type.isError } }
+
+    func required<Value>(_ value: Value?, _ name: String) throws(Fault) -> Value {
+        guard let value else { throw .violation("the \(name) payload is missing") }
+        return value
+    }
+}

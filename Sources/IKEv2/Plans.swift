@@ -1,0 +1,135 @@
+import IPsec
+import ISAKMP
+import Primitives
+
+/// What the session means to do: commands, timers, and exchanges that wait for the window.
+extension IKESession {
+    mutating func plan(_ exchange: PlannedExchange, first: Bool = false) {
+        guard planned.count < IKESession.maximumPlanned else { return }
+        if let index = planned.firstIndex(of: exchange) {
+            guard first else { return }
+            planned.remove(at: index)
+        }
+        planned.insert(exchange, at: first ? 0 : planned.count)
+    }
+
+    /// Tries an exchange again after a random while, so that two ends do not keep meeting (RFC 7296 §2.25).
+    mutating func postpone(_ exchange: PlannedExchange, _ context: inout Context) {
+        if !postponed.contains(exchange) { postponed.append(exchange) }
+        let jitter = Duration.seconds(3) * context.environment.randomness.fraction()
+        context.set(.retry, after: .seconds(2) + jitter)
+    }
+
+    mutating func perform(_ command: SessionCommand, _ context: inout Context) throws(Fault) {
+        switch command {
+        case .createChild(let name):
+            guard let connection, connection.child(name) != nil else {
+                context.report(.refused(child: name, .policy("no child of this name is configured")))
+                return
+            }
+            plan(.createChild(name))
+        // Rekeying happens in place: nothing here asks for a successor.
+        case .establish: break
+        case .deleteChild(let id):
+            guard let child = child(id), child.state != .lingering else { throw .unexpected("no child \(id)") }
+            plan(.deleteChild(id))
+        case .rekeyChild(let id):
+            guard child(id)?.state == .installed else { throw .unexpected("no child \(id) that could be rekeyed") }
+            plan(.rekeyChild(id))
+        case .rekeyIKE:
+            guard isEstablished else { throw .unexpected("the IKE SA is not established") }
+            plan(.rekeyIKE)
+        case .abandon: close(.replaced, &context)
+        case .delete:
+            if isEstablished {
+                plan(.deleteIKE(.deletedByUs), first: true)
+            } else {
+                close(.deletedByUs, &context)
+            }
+        }
+    }
+
+    mutating func fire(_ timer: SessionTimer, _ context: inout Context) throws(Fault) {
+        switch timer {
+        case .retransmit(let spi, let messageID): retransmit(spi, messageID, &context)
+        case .halfOpen: if !isEstablished { fail(.timeout, &context) }
+        case .liveness: checkLiveness(&context)
+        case .keepalive: sendKeepalive(&context)
+        case .rekeyIKE: if isEstablished { plan(.rekeyIKE) }
+        case .reauthenticate:
+            // Break before make, as charon does by default: the intent behind the connection sets it up anew.
+            if isEstablished { plan(.deleteIKE(.replaced), first: true) }
+        case .expireIKE:
+            guard isEstablished else { return }
+            if isWindowOpen { plan(.deleteIKE(.expired), first: true) } else { close(.expired, &context) }
+        case .rekeyChild(let id):
+            if child(id)?.heldOutbound != nil {
+                releaseOutbound(of: id, &context)
+            } else if child(id)?.state == .installed {
+                plan(.rekeyChild(id))
+            }
+        case .expireChild(let id):
+            guard let child = child(id) else { return }
+            if child.state == .lingering { drop(lingering: id, &context) } else { plan(.deleteChild(id), first: true) }
+        case .retry:
+            let due = postponed
+            postponed = []
+            for exchange in due { plan(exchange) }
+        case .linger(let spi): forget(association: spi, &context)
+        }
+    }
+
+    /// Starts what is planned, as far as the window lets it.
+    mutating func pursuePlans(_ context: inout Context) throws(Fault) {
+        if case .awaitingCommand = phase {
+            if planned.contains(where: \.createsChild) {
+                do throws(Fault) { try initiate(&context) } catch { fail(error.refusal, &context) }
+            }
+            return
+        }
+        while isEstablished, isWindowOpen, !planned.isEmpty {
+            let next = planned.removeFirst()
+            do throws(Fault) {
+                try start(next, &context)
+            } catch {
+                context.report(.refused(child: next.childName, error.refusal))
+            }
+        }
+    }
+
+    private mutating func start(_ exchange: PlannedExchange, _ context: inout Context) throws(Fault) {
+        guard let spi = current?.ownSPI else { return }
+        switch exchange {
+        case .createChild(let name): try startChild(name, replacing: nil, &context)
+        case .rekeyChild(let id):
+            guard let child = child(id), child.state == .installed else { return }
+            guard child.heldOutbound == nil else {
+                // The peer may not know the child yet.
+                postpone(.rekeyChild(id), &context)
+                return
+            }
+            try startChild(child.policy, replacing: child, &context)
+        case .deleteChild(let id): try startDelete(id, &context)
+        case .deleteSPI(let inbound):
+            try request(
+                spi, .informationalV2, [DeletePayload(securityProtocol: .esp, spis: [inbound]).payload], .liveness,
+                &context)
+        case .rekeyIKE: try startRekeyIKE(&context)
+        case .liveness: try request(spi, .informationalV2, [], .liveness, &context)
+        case .deleteIKE(let reason):
+            try request(spi, .informationalV2, [DeletePayload.ike.payload], .deleteIKE(reason), &context)
+        }
+    }
+}
+
+extension PlannedExchange {
+    fileprivate var createsChild: Bool {
+        if case .createChild = self { return true }
+        return false
+    }
+
+    fileprivate var childName: String? {
+        if case .createChild(let name) = self { return name }
+        return nil
+    }
+}

@@ -1,0 +1,188 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Primitives
+
+/// One proposal of an SA payload (RFC 7296 §3.3.1) with what the SPI field carries.
+struct OfferedProposal: Hashable, Sendable {
+    var number: UInt8
+    var spi: [UInt8]
+    var proposal: Proposal
+    /// Whether it holds only transform types that we know; others must be refused (RFC 7296 §3.3.6).
+    var isUnderstood: Bool
+}
+
+/// SA (RFC 7296 §3.3).
+///
+///     +---------------+---------------+-------------------------------+
+///     | Last? (2/0)   |   Reserved    |        Proposal length        |
+///     | Proposal num  |  Protocol ID  |   SPI size    | Num transforms|
+///     |                        SPI (variable)                         |
+///     |                   transforms (variable)                       |
+///     +---------------------------------------------------------------+
+enum ProposalPayload {
+    /// More proposals, or transforms in one of them, are refused: charon's default offers stay below 50 transforms.
+    static let maximumProposals = 32
+    static let maximumTransforms = 128
+
+    private static let keyLengthAttribute: UInt16 = 0x800E
+
+    static func parse(_ payload: Payload) throws(ParseError) -> [OfferedProposal] {
+        var reader = ByteReader(payload.body)
+        var offers: [OfferedProposal] = []
+        var isLast = false
+        while !isLast {
+            let offset = payload.bodyOffset + reader.offset
+            guard offers.count < maximumProposals else {
+                throw .invalid(offset: offset, rule: "an SA payload holds at most \(maximumProposals) proposals")
+            }
+            isLast = try reader.readUInt8() == 0
+            _ = try reader.readUInt8()
+            let length = Int(try reader.readUInt16())
+            guard length >= 8 else { throw .invalid(offset: offset, rule: "a proposal is at least 8 octets long") }
+            var inner = ByteReader(try reader.read(length - 4))
+            let number = try inner.readUInt8()
+            let securityProtocol = SecurityProtocol(rawValue: try inner.readUInt8())
+            let spiOctets = Int(try inner.readUInt8())
+            let transforms = Int(try inner.readUInt8())
+            guard transforms <= maximumTransforms else {
+                throw .invalid(offset: offset, rule: "a proposal holds at most \(maximumTransforms) transforms")
+            }
+            let spi = Array(try inner.read(spiOctets))
+            var offer = OfferedProposal(
+                number: number, spi: spi, proposal: Proposal(securityProtocol, encryption: []), isUnderstood: true)
+            for _ in 0..<transforms { try readTransform(into: &offer, &inner, base: payload.bodyOffset) }
+            guard inner.isAtEnd else {
+                throw .invalid(offset: payload.bodyOffset + inner.offset, rule: "octets follow the last transform")
+            }
+            offers.append(offer)
+        }
+        guard reader.isAtEnd else {
+            throw .invalid(offset: payload.bodyOffset + reader.offset, rule: "octets follow the last proposal")
+        }
+        return offers
+    }
+
+    /// A transform with an attribute that we do not know is left out, as RFC 7296 §3.3.6 wants it.
+    private static func readTransform(
+        into offer: inout OfferedProposal, _ reader: inout ByteReader, base: Int
+    ) throws(ParseError) {
+        let offset = base + reader.offset
+        _ = try reader.readUInt16()
+        let length = Int(try reader.readUInt16())
+        guard length >= 8 else { throw .invalid(offset: offset, rule: "a transform is at least 8 octets long") }
+        var inner = ByteReader(try reader.read(length - 4))
+        let type = try inner.readUInt8()
+        _ = try inner.readUInt8()
+        let number = try inner.readUInt16()
+        var keyBits: UInt16?
+        while !inner.isAtEnd {
+            let attribute = try inner.readUInt16()
+            let value = try inner.readUInt16()
+            if attribute == keyLengthAttribute, keyBits == nil {
+                keyBits = value
+            } else if attribute & 0x8000 != 0 {
+                return
+            } else {
+                _ = try inner.read(Int(value))
+                return
+            }
+        }
+        guard let kind = TransformKind(rawValue: type) else {
+            offer.isUnderstood = false
+            return
+        }
+        switch kind {
+        case .encryption:
+            let id = EncryptionID(rawValue: number)
+            guard (keyBits != nil) == id.hasVariableKey else { return }
+            offer.proposal.encryption.append(Encryption(id, keyBits: Int(keyBits ?? 0)))
+        case .prf: offer.proposal.prf.append(PRFID(rawValue: number))
+        case .integrity: offer.proposal.integrity.append(IntegrityID(rawValue: number))
+        case .keyExchange: offer.proposal.keyExchange.append(KeyExchangeID(rawValue: number))
+        case .extendedSequenceNumbers:
+            if number <= 1 { offer.proposal.extendedSequenceNumbers.append(number == 1) }
+        }
+    }
+
+    /// The proposals that go on the wire for configured ones: ciphers with and without integrity stand apart
+    /// (RFC 7296 §3.3.3).
+    static func split(_ proposals: [Proposal]) -> [Proposal] {
+        proposals.flatMap { proposal -> [Proposal] in
+            var combined = proposal
+            combined.encryption = proposal.encryption.filter(\.id.isAEAD)
+            combined.integrity = []
+            var separate = proposal
+            separate.encryption = proposal.encryption.filter { !$0.id.isAEAD }
+            separate.integrity = proposal.integrity.filter { $0 != .none }
+            return [combined, separate].filter { !$0.encryption.isEmpty }
+        }
+    }
+
+    /// An offer of `proposals`, numbered from 1, each with the same SPI.
+    static func offer(_ proposals: [Proposal], spi: [UInt8]) -> Payload {
+        let split = split(proposals).prefix(maximumProposals)
+        return payload(
+            split.enumerated().map { index, proposal in
+                OfferedProposal(
+                    number: UInt8(truncatingIfNeeded: index + 1), spi: spi, proposal: proposal, isUnderstood: true)
+            })
+    }
+
+    /// The answer: the one proposal that was taken, under the number it was offered with.
+    static func answer(_ suite: Suite, _ securityProtocol: SecurityProtocol, number: UInt8, spi: [UInt8]) -> Payload {
+        let proposal = Proposal(
+            securityProtocol, encryption: [suite.encryption], integrity: suite.integrity.map { [$0] } ?? [],
+            prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [],
+            extendedSequenceNumbers: securityProtocol == .ike ? [] : [suite.extendedSequenceNumbers])
+        return payload([OfferedProposal(number: number, spi: spi, proposal: proposal, isUnderstood: true)])
+    }
+
+    private static func payload(_ offers: [OfferedProposal]) -> Payload {
+        var body: [UInt8] = []
+        for (index, offer) in offers.enumerated() {
+            let transforms = transforms(of: offer.proposal)
+            let start = body.count
+            body += [index + 1 < offers.count ? 2 : 0, 0, 0, 0]
+            body += [offer.number, offer.proposal.securityProtocol.rawValue]
+            body += [UInt8(truncatingIfNeeded: offer.spi.count), UInt8(truncatingIfNeeded: transforms.count)]
+            body += offer.spi
+            for (index, transform) in transforms.enumerated() {
+                body += [index + 1 < transforms.count ? 3 : 0, 0]
+                body.append(bigEndian: UInt16(transform.keyBits == nil ? 8 : 12))
+                body += [transform.kind.rawValue, 0]
+                body.append(bigEndian: transform.number)
+                if let keyBits = transform.keyBits {
+                    body.append(bigEndian: keyLengthAttribute)
+                    body.append(bigEndian: keyBits)
+                }
+            }
+            body.overwrite(bigEndian: UInt16(truncatingIfNeeded: body.count - start), at: start + 2)
+        }
+        return Payload(.securityAssociationV2, body: body)
+    }
+
+    private struct Transform {
+        var kind: TransformKind
+        var number: UInt16
+        var keyBits: UInt16?
+    }
+
+    private static func transforms(of proposal: Proposal) -> [Transform] {
+        var transforms: [Transform] = []
+        for encryption in proposal.encryption {
+            transforms.append(
+                Transform(
+                    kind: .encryption, number: encryption.id.rawValue,
+                    keyBits: encryption.id.hasVariableKey ? UInt16(truncatingIfNeeded: encryption.keyBits) : nil))
+        }
+        transforms += proposal.integrity.map { Transform(kind: .integrity, number: $0.rawValue) }
+        transforms += proposal.prf.map { Transform(kind: .prf, number: $0.rawValue) }
+        transforms += proposal.keyExchange.map { Transform(kind: .keyExchange, number: $0.rawValue) }
+        if proposal.securityProtocol != .ike {
+            let numbers = proposal.extendedSequenceNumbers.isEmpty ? [false] : proposal.extendedSequenceNumbers
+            transforms += numbers.map { Transform(kind: .extendedSequenceNumbers, number: $0 ? 1 : 0) }
+        }
+        return transforms
+    }
+}

@@ -1,0 +1,241 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// CREATE_CHILD_SA that replaces the IKE SA (RFC 7296 §1.3.2 and §2.18). Children belong to the session, and so move
+/// by themselves.
+///
+///     HDR, SK {SA, Ni, KEi}  -->
+///                            <--  HDR, SK {SA, Nr, KEr}
+///     HDR (old), SK {D}      -->
+///                            <--  HDR (old), SK {}
+extension IKESession {
+    /// How long an SA that the peer replaced waits for the peer's Delete, and how long one that was deleted answers a
+    /// repeated Delete.
+    static let replacedLinger = Duration.seconds(240)
+    static let deletedLinger = Duration.seconds(30)
+
+    // MARK: Initiator
+
+    mutating func startRekeyIKE(_ context: inout Context) throws(Fault) {
+        guard let connection, let sa = current else { return }
+        let group = sa.suite.keyExchange ?? connection.proposals.first?.keyExchange.first
+        guard let group else { throw .cryptography("no proposal has a key exchange") }
+        try sendRekeyIKE(group, tried: [], &context)
+    }
+
+    private mutating func sendRekeyIKE(
+        _ group: KeyExchangeID, tried: [KeyExchangeID], _ context: inout Context
+    ) throws(Fault) {
+        guard let connection, let sa = current else { return }
+        let attempt = IKEAttempt(
+            spi: context.environment.freshIKESPI(),
+            nonce: context.environment.randomness.octets(IKESession.nonceOctets),
+            keyPair: try generate(group, &context), triedGroups: tried + [group])
+        let payloads = [
+            ProposalPayload.offer(connection.proposals, spi: attempt.spi.octets),
+            Payload(.nonceV2, body: attempt.nonce),
+            KeyExchangePayload(group: group, value: attempt.keyPair.publicValue).payload,
+        ]
+        // Claimed before the request goes out: the peer may use the new SA at once.
+        context.emit(.claim(spi: attempt.spi))
+        try request(sa.ownSPI, .createChildSA, payloads, .rekeyIKE(attempt), &context)
+    }
+
+    mutating func concludeRekeyIKE(_ attempt: IKEAttempt, _ content: MessageContent, _ context: inout Context) {
+        guard let connection, let old = current else { return }
+        if let error = content.error, content.offers == nil {
+            context.emit(.release(spi: attempt.spi))
+            concludeRefusal(error, attempt, &context)
+            return
+        }
+        do throws(Fault) {
+            let offers = try content.required(content.offers, "SA")
+            let nonce = try content.required(content.nonce, "Nonce")
+            let keyExchange = try content.required(content.keyExchange, "KE")
+            guard offers.count == 1, offers[0].isSingular, offers[0].spi.count == 8,
+                case .success(let selection) = Proposal.select(
+                    configured: connection.proposals, offered: [offers[0].proposal]),
+                selection.suite.keyExchange == attempt.keyPair.group,
+                keyExchange.group == attempt.keyPair.group
+            else { throw .violation("the responder chose what was not offered") }
+            let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
+                try KeyDetermination.sharedSecret(attempt.keyPair, peer: keyExchange.value)
+            }
+            let new = try successor(
+                of: old, selection.suite, sharedSecret,
+                KeySchedule.Public(
+                    initiatorNonce: attempt.nonce, responderNonce: nonce, initiatorSPI: attempt.spi,
+                    responderSPI: UInt64(network: offers[0].spi)), isInitiator: true, &context)
+            settle(new, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
+        } catch {
+            context.emit(.release(spi: attempt.spi))
+            context.report(.refused(child: nil, error.refusal))
+            // The peer believes in an SA that we cannot use: only a new beginning brings us together again.
+            plan(.deleteIKE(.refused(error.refusal)), first: true)
+        }
+    }
+
+    /// Our rekeying succeeded. Where the peer's did too, the nonces decide (RFC 7296 §2.8.2).
+    private mutating func settle(
+        _ new: IKESA, _ attempt: IKEAttempt, lowestNonce: [UInt8], _ context: inout Context
+    ) {
+        if let collision = attempt.collision, index(of: collision.spi) != nil {
+            guard NonceRule.survives(lowestNonce, against: collision.lowestNonce) else {
+                context.note("two rekeyings of the IKE SA met: the peer's stays")
+                var redundant = new
+                redundant.role = .replaced
+                associations.append(redundant)
+                promote(collision.spi, &context)
+                deleteReplaced(new.ownSPI, &context)
+                return
+            }
+            context.note("two rekeyings of the IKE SA met: ours stays")
+            if let index = index(of: collision.spi) { associations[index].role = .replaced }
+            context.set(.linger(spi: collision.spi), after: IKESession.replacedLinger)
+        }
+        let old = current?.ownSPI
+        associations.append(new)
+        promote(new.ownSPI, &context)
+        if let old { deleteReplaced(old, &context) }
+    }
+
+    /// Makes an SA the one in use; the one before it awaits a Delete.
+    mutating func promote(_ spi: UInt64, _ context: inout Context) {
+        guard let index = index(of: spi), index > 0 else { return }
+        var new = associations.remove(at: index)
+        new.role = .current
+        let old = associations[0].ownSPI
+        associations[0].role = .replaced
+        associations.insert(new, at: 0)
+        context.set(.linger(spi: old), after: IKESession.replacedLinger)
+        planned.removeAll { $0 == .rekeyIKE }
+        postponed.removeAll { $0 == .rekeyIKE }
+        scheduleIKE(&context)
+        context.report(.rekeyedIKE)
+    }
+
+    private mutating func deleteReplaced(_ spi: UInt64, _ context: inout Context) {
+        do throws(Fault) {
+            try request(
+                spi, .informationalV2, [DeletePayload.ike.payload], .deleteIKE(.replaced), &context)
+        } catch {
+            context.note(error.summary)
+        }
+    }
+
+    private mutating func concludeRefusal(
+        _ error: NotifyPayload, _ attempt: IKEAttempt, _ context: inout Context
+    ) {
+        if let collision = attempt.collision, index(of: collision.spi) != nil {
+            // The peer refused ours and made its own: that one it is.
+            promote(collision.spi, &context)
+            return
+        }
+        switch error.type {
+        case .invalidKeyExchange:
+            guard let group = KeyExchangeID(error), let connection,
+                connection.proposals.contains(where: { $0.keyExchange.contains(group) }),
+                !attempt.triedGroups.contains(group), KeyDetermination.supports(group)
+            else { break }
+            do throws(Fault) {
+                try sendRekeyIKE(group, tried: attempt.triedGroups, &context)
+                return
+            } catch {
+                context.note(error.summary)
+            }
+        case .temporaryFailure:
+            postpone(.rekeyIKE, &context)
+            return
+        default: break
+        }
+        context.report(.refused(child: nil, .peer(notification: error.type.rawValue, name: error.type.name)))
+    }
+
+    // MARK: Responder
+
+    mutating func answerRekeyIKE(
+        _ content: MessageContent, _ offers: [OfferedProposal], _ nonce: [UInt8], _ sa: IKESA,
+        _ context: inout Context
+    ) throws(Fault) -> [Payload] {
+        guard let connection else { throw .temporary("no connection") }
+        var own: IKEAttempt?
+        switch sa.pending?.value.exchange {
+        case .child, .deleteChild, .deleteIKE, .farewell:
+            // RFC 7296 §2.25.2.
+            throw .temporary("a child is being created, replaced or deleted")
+        case .rekeyIKE(let attempt):
+            guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
+            own = attempt
+        case .liveness, .initial, .authentication, nil: break
+        }
+        let keyExchange = try content.required(content.keyExchange, "KE")
+        let understood = offers.filter { $0.isUnderstood && $0.spi.count == 8 }
+        let selection: Selection
+        switch Proposal.select(configured: connection.proposals, offered: understood.map(\.proposal)) {
+        case .success(let found): selection = found
+        case .failure(let refused): throw .noProposal(.ike, refused.mismatch)
+        }
+        guard let group = selection.suite.keyExchange else {
+            throw .violation("a proposal for an IKE SA has a key exchange")
+        }
+        guard keyExchange.group == group else { throw .otherGroup(group) }
+        let offer = understood[selection.offer]
+        let peerSPI = UInt64(network: offer.spi)
+        guard peerSPI != 0 else { throw .violation("an IKE SPI is not zero") }
+        let keyPair = try generate(group, &context)
+        let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
+            try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
+        }
+        let spi = context.environment.freshIKESPI()
+        let ownNonce = context.environment.randomness.octets(IKESession.nonceOctets)
+        var new = try successor(
+            of: sa, selection.suite, sharedSecret,
+            KeySchedule.Public(
+                initiatorNonce: nonce, responderNonce: ownNonce, initiatorSPI: peerSPI, responderSPI: spi),
+            isInitiator: false, &context)
+        new.role = .candidate
+        context.emit(.claim(spi: spi))
+        associations.append(new)
+        if var attempt = own, var pending = sa.pending?.value {
+            attempt.collision = IKECollision(spi: spi, lowestNonce: NonceRule.lower(nonce, ownNonce))
+            pending.exchange = .rekeyIKE(attempt)
+            associations[0].pending = Boxed(pending)
+        } else {
+            promote(spi, &context)
+        }
+        return [
+            ProposalPayload.answer(selection.suite, .ike, number: offer.number, spi: spi.octets),
+            Payload(.nonceV2, body: ownNonce),
+            KeyExchangePayload(group: group, value: keyPair.publicValue).payload,
+        ]
+    }
+
+    private func successor(
+        of old: IKESA, _ suite: Suite, _ sharedSecret: Secret, _ contributions: KeySchedule.Public,
+        isInitiator: Bool, _ context: inout Context
+    ) throws(Fault) -> IKESA {
+        let keys = try KeySchedule.successor(
+            of: old.keys, old.suite, suite, sharedSecret: sharedSecret, contributions)
+        return IKESA(
+            initiatorSPI: contributions.initiatorSPI, responderSPI: contributions.responderSPI,
+            isInitiator: isInitiator, suite: suite, keys: keys, nextIV: context.environment.randomness.uint64(),
+            peerTakesFragments: old.peerTakesFragments)
+    }
+}
+
+extension UInt64 {
+    /// Eight octets in network order.
+    var octets: [UInt8] {
+        var octets: [UInt8] = []
+        octets.append(bigEndian: self)
+        return octets
+    }
+
+    /// A number from up to eight octets in network order.
+    init(network octets: [UInt8]) {
+        self = octets.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}

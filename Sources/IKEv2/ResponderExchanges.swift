@@ -1,0 +1,246 @@
+import Cryptography
+import IPsec
+import ISAKMP
+import Oakley
+import Primitives
+
+/// What the responder keeps between IKE_SA_INIT and IKE_AUTH. Configuration is looked up anew when it is needed.
+struct Acceptance: Sendable {
+    var proofs: ProofKeys
+    var initiatorNonce: [UInt8]
+    var responderNonce: [UInt8]
+    /// RealMessage1 and RealMessage2.
+    var request: [UInt8]
+    var response: [UInt8]
+}
+
+/// An IKE_AUTH request that waits for the credential store.
+struct PendingAuthentication: Sendable {
+    var content: MessageContent
+    var header: Header
+    var datagram: Datagram
+    var localIdentity: Identity
+}
+
+/// IKE_SA_INIT and IKE_AUTH from the responder's side.
+extension IKESession {
+    /// The first message. Whatever is wrong with it, the session answers as RFC 7296 §2.21.1 allows and ends.
+    mutating func receiveInitial(
+        request payloads: [Payload], _ header: Header, _ datagram: Datagram, _ context: inout Context
+    ) throws(Fault) {
+        do throws(Fault) {
+            guard header.flags.contains(.initiator), !header.flags.contains(.response), header.responder.isZero,
+                !header.initiator.isZero
+            else { throw .unexpected("not a first request of IKE_SA_INIT") }
+            context.trace(
+                outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: payloads, inner: [])
+            try accept(try MessageContent(payloads), header, datagram, &context)
+        } catch {
+            if let notification = error.notification {
+                let answer = Header(
+                    initiator: header.initiator, responder: .zero, majorVersion: 2, exchange: .ikeSAInit,
+                    flags: [.response])
+                let message = Message(header: answer, payloads: [notification.payload])
+                context.trace(
+                    outgoing: true, datagram.local, datagram.remote, message.octets, clear: message.payloads,
+                    inner: [])
+                context.send([message.octets], from: datagram.local, to: datagram.remote)
+            }
+            fail(error.refusal, &context)
+        }
+    }
+
+    private mutating func accept(
+        _ content: MessageContent, _ header: Header, _ datagram: Datagram, _ context: inout Context
+    ) throws(Fault) {
+        let offers = try content.required(content.offers, "SA")
+        let keyExchange = try content.required(content.keyExchange, "KE")
+        let nonce = try content.required(content.nonce, "Nonce")
+        local = datagram.local
+        remote = datagram.remote
+        let candidates = context.environment.policies.candidates(
+            local: local.address, remote: remote.address, version: .v2)
+        guard !candidates.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
+        let (suite, offer) = try choose(offers.filter { $0.spi.isEmpty }, candidates)
+        guard let group = suite.keyExchange else { throw .violation("a proposal for an IKE SA has a key exchange") }
+        guard keyExchange.group == group else { throw .otherGroup(group) }
+
+        let initiatorSPI = header.initiator.value
+        let spi = context.environment.freshIKESPI()
+        let ownNonce = context.environment.randomness.octets(IKESession.nonceOctets)
+        let keyPair = try generate(group, &context)
+        let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
+            try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
+        }
+        let (keys, proofs) = try KeySchedule.initial(
+            suite, sharedSecret: sharedSecret,
+            KeySchedule.Public(
+                initiatorNonce: nonce, responderNonce: ownNonce, initiatorSPI: initiatorSPI, responderSPI: spi))
+        let isForced = context.settings.forceEncapsulation || candidates[0].forceEncapsulation
+        var payloads = [
+            ProposalPayload.answer(suite, .ike, number: offer.number, spi: []),
+            KeyExchangePayload(group: group, value: keyPair.publicValue).payload,
+            Payload(.nonceV2, body: ownNonce),
+        ]
+        let detected = try NATTraversal.detect(content, initiatorSPI, 0, local: local, remote: remote)
+        if detected != nil {
+            payloads += try NATTraversal.notifications(
+                initiatorSPI, spi, local: local, remote: remote, isForced: isForced)
+        }
+        let takesFragments = content.notification(.fragmentationSupported) != nil
+        if takesFragments { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
+        let answer = Header(
+            initiator: header.initiator, responder: Cookie(spi), majorVersion: 2, exchange: .ikeSAInit,
+            flags: [.response])
+        let octets = Message(header: answer, payloads: payloads).octets
+
+        adopt(detected, isForced: isForced, &context)
+        var sa = IKESA(
+            initiatorSPI: initiatorSPI, responderSPI: spi, isInitiator: false, suite: suite, keys: keys,
+            nextIV: context.environment.randomness.uint64(), peerTakesFragments: takesFragments)
+        sa.expectedRequestID = 1
+        associations = [sa]
+        phase = .awaitingAuthenticationRequest(
+            Acceptance(
+                proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,
+                response: octets))
+        context.emit(.claim(spi: spi))
+        context.set(.halfOpen, after: context.settings.halfOpenTimeout)
+        context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
+        context.send([octets], from: local, to: remote)
+    }
+
+    /// The first candidate connection with which a proposal can be agreed.
+    private func choose(
+        _ offers: [OfferedProposal], _ candidates: [Connection]
+    ) throws(Fault) -> (Suite, OfferedProposal) {
+        let understood = offers.filter(\.isUnderstood)
+        var first: Mismatch?
+        for candidate in candidates {
+            switch Proposal.select(configured: candidate.proposals, offered: understood.map(\.proposal)) {
+            case .success(let selection): return (selection.suite, understood[selection.offer])
+            case .failure(let refused): first = first ?? refused.mismatch
+            }
+        }
+        guard let first else { throw .noConnection(local: local.address, remote: remote.address) }
+        throw .noProposal(.ike, first)
+    }
+
+    // MARK: IKE_AUTH
+
+    mutating func receiveAuthentication(
+        _ acceptance: Acceptance, _ content: MessageContent, _ header: Header, _ datagram: Datagram,
+        _ context: inout Context
+    ) throws(Fault) {
+        guard let suite = current?.suite, let prf = suite.prf else { return }
+        let identity = try content.required(content.identityInitiator, "IDi")
+        local = datagram.local
+        remote = datagram.remote
+        let chosen = try chooseConnection(identity, wanted: content.identityResponder, suite, context)
+        connection = chosen
+        let ownIdentity = chosen.localIdentity ?? Identity(local.address)
+        localIdentity = ownIdentity
+        if chosen.forceEncapsulation { isEncapsulating = true }
+        // Without AUTH the initiator asks for EAP (RFC 7296 §2.16), which no connection offers yet.
+        guard let authentication = content.authentication, authentication.method == AuthenticationPayload.sharedKey
+        else { throw .authentication(identity) }
+        let octets = try KeySchedule.signedOctets(
+            suite, message: acceptance.request, otherNonce: acceptance.responderNonce,
+            proofKey: acceptance.proofs.initiator, identity: identity)
+        let question = context.environment.freshQuestionID()
+        context.emit(
+            .ask(
+                question,
+                .verify(prf, local: ownIdentity, remote: identity, octets: octets, proof: authentication.proof)))
+        phase = .awaitingInitiatorVerified(
+            acceptance, question,
+            PendingAuthentication(
+                content: content, header: header, datagram: datagram, localIdentity: ownIdentity))
+    }
+
+    /// The connection whose identities fit best and whose proposals allow what was agreed.
+    private func chooseConnection(
+        _ identity: Identity, wanted: Identity?, _ suite: Suite, _ context: Context
+    ) throws(Fault) -> Connection {
+        let candidates = context.environment.policies.candidates(
+            local: local.address, remote: remote.address, version: .v2)
+        guard !candidates.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
+        let agreed = Proposal(
+            .ike, encryption: [suite.encryption], integrity: suite.integrity.map { [$0] } ?? [],
+            prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [])
+        var best: (score: Int, connection: Connection)?
+        for candidate in candidates {
+            let own = candidate.localIdentity ?? Identity(local.address)
+            if let wanted, !IdentityPattern.exactly(own).matches(wanted) { continue }
+            let score = candidate.remoteIdentity.specificity(for: identity)
+            guard score > best?.score ?? 0,
+                case .success = Proposal.select(configured: candidate.proposals, offered: [agreed])
+            else { continue }
+            best = (score, candidate)
+        }
+        guard let best else { throw .identity(wanted: candidates.map(\.remoteIdentity), seen: identity) }
+        return best.connection
+    }
+
+    mutating func receiveVerification(
+        _ acceptance: Acceptance, _ pending: PendingAuthentication, _ answer: Answer, _ context: inout Context
+    ) throws(Fault) {
+        guard let suite = current?.suite, let prf = suite.prf, let remoteIdentity = pending.content.identityInitiator
+        else { return }
+        switch answer {
+        case .verified(let peer):
+            let octets = try KeySchedule.signedOctets(
+                suite, message: acceptance.response, otherNonce: acceptance.initiatorNonce,
+                proofKey: acceptance.proofs.responder, identity: pending.localIdentity)
+            let question = context.environment.freshQuestionID()
+            context.emit(
+                .ask(
+                    question,
+                    .prove(prf, local: pending.localIdentity, remote: remoteIdentity, octets: octets)))
+            phase = .awaitingResponderProof(acceptance, question, pending, peer)
+        case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
+        case .noCredential, .proof, .seed:
+            try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
+        }
+    }
+
+    /// Answers IKE_AUTH with an error and ends the session.
+    private mutating func refuse(
+        _ fault: Fault, _ pending: PendingAuthentication, _ context: inout Context
+    ) throws(Fault) {
+        guard let spi = current?.ownSPI else { return }
+        let payloads = fault.notification.map { [$0.payload] } ?? []
+        try respond(spi, pending.header, to: pending.datagram, payloads, &context)
+        fail(fault.refusal, &context)
+    }
+
+    mutating func receiveOwnProof(
+        _ acceptance: Acceptance, _ pending: PendingAuthentication, _ peer: PeerAuthenticated, _ answer: Answer,
+        _ context: inout Context
+    ) throws(Fault) {
+        guard let sa = current else { return }
+        guard case .proof(let proof) = answer else {
+            try refuse(.noCredential(local: pending.localIdentity, remote: peer.identity), pending, &context)
+            return
+        }
+        var payloads = [
+            Payload(.identityResponder, body: IdentityPayload.body(pending.localIdentity)),
+            AuthenticationPayload(proof: proof).payload,
+        ]
+        becomeEstablished(peer, &context)
+        if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
+        if pending.content.offers != nil {
+            let material = ChildMaterial(
+                initiatorNonce: acceptance.initiatorNonce, responderNonce: acceptance.responderNonce,
+                isFirst: true)
+            do throws(Fault) {
+                payloads += try acceptChild(pending.content, sa, material, replacing: nil, &context)
+            } catch {
+                // The IKE SA stands without the child (RFC 7296 §1.2).
+                context.report(.refused(child: nil, error.refusal))
+                if let notification = error.notification { payloads.append(notification.payload) }
+            }
+        }
+        try respond(sa.ownSPI, pending.header, to: pending.datagram, payloads, &context)
+    }
+}

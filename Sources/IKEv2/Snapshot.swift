@@ -1,0 +1,58 @@
+package import IPsec
+import Primitives
+
+extension IKESession {
+    /// The session as `list-sas` shows it; keys are not part of it.
+    package var snapshot: SessionSnapshot {
+        var snapshot = SessionSnapshot(
+            id: id, connection: connection?.name ?? "", version: 2, state: snapshotState, isInitiator: isInitiator,
+            local: local, remote: remote)
+        snapshot.localIdentity = localIdentity
+        if case .established(let peer) = phase { snapshot.remoteIdentity = peer.identity }
+        if let current {
+            snapshot.initiatorSPI = current.initiatorSPI
+            snapshot.responderSPI = current.responderSPI
+            if current.suite.prf != nil { snapshot.suite = current.suite }
+            if let pending = current.pending?.value { snapshot.activeExchanges = [pending.exchange.name] }
+        }
+        snapshot.isLocalBehindNAT = isLocalBehindNAT
+        snapshot.isRemoteBehindNAT = isRemoteBehindNAT
+        snapshot.established = established
+        snapshot.rekeyAt = rekeyAt
+        snapshot.reauthenticateAt = reauthenticateAt
+        snapshot.expireAt = expireAt
+        snapshot.children = children.map(\.snapshot)
+        snapshot.queuedExchanges = planned.map(\.name)
+        return snapshot
+    }
+
+    private var snapshotState: SessionSnapshot.State {
+        switch phase {
+        case .awaitingCommand, .awaitingFirstMessage: return .created
+        case .closed: return .deleting
+        case .established:
+            switch current?.pending?.value.exchange {
+            case .rekeyIKE: return .rekeying
+            case .deleteIKE, .farewell: return .deleting
+            default: return .established
+            }
+        default: return .connecting
+        }
+    }
+}
+
+extension Child {
+    fileprivate var snapshot: ChildSnapshot {
+        let shown: ChildSnapshot.State
+        switch state {
+        case .installed: shown = .installed
+        case .rekeying: shown = .rekeying
+        case .rekeyed: shown = .rekeyed
+        case .deleting, .lingering: shown = .deleting
+        }
+        return ChildSnapshot(
+            id: id, name: policy, requestID: requestID, state: shown, mode: mode, inboundSPI: inboundSPI,
+            outboundSPI: outboundSPI, suite: suite, udpEncapsulation: udpEncapsulation, installed: installed,
+            rekeyAt: rekeyAt, expireAt: expireAt, localSelectors: localSelectors, remoteSelectors: remoteSelectors)
+    }
+}
