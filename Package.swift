@@ -98,6 +98,10 @@ let package = Package(
             name: "OakleyTests", dependencies: ["Oakley", "Cryptography", "Primitives", "VectorSupport"],
             exclude: ["reference"], swiftSettings: edge),
         .testTarget(
+            name: "DataPlaneTests",
+            dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
+            swiftSettings: edge),
+        .testTarget(
             name: "IKEv2Tests",
             dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),

@@ -1,0 +1,63 @@
+package import Primitives
+
+/// The Internet checksum (RFC 1071), summed over memory in native byte order: the sum's octets come out in the right
+/// places whatever that order is.
+package enum InternetChecksum {
+    /// Adds `count` octets to an unfolded sum. Only the last part of a whole may have an odd length.
+    ///
+    /// SAFETY: the caller vouches for `count` readable octets.
+    package static func sum(_ octets: UnsafeRawPointer, count: Int, initial: UInt64 = 0) -> UInt64 {
+        var sum = initial
+        var offset = 0
+        // Two accumulators of 32-bit words; 2^31 additions fit, a packet has 2^14.
+        var other: UInt64 = 0
+        while offset + 16 <= count {
+            let first = octets.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            let second = octets.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
+            sum &+= (first & 0xFFFF_FFFF) &+ (first >> 32)
+            other &+= (second & 0xFFFF_FFFF) &+ (second >> 32)
+            offset += 16
+        }
+        sum &+= other
+        while offset + 2 <= count {
+            sum &+= UInt64(octets.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+            offset += 2
+        }
+        if offset < count {
+            sum &+= UInt64(UInt16(octets.load(fromByteOffset: offset, as: UInt8.self)).littleEndianWord)
+        }
+        return sum
+    }
+
+    /// The 16-bit sum, not complemented, in memory order.
+    package static func fold(_ sum: UInt64) -> UInt16 {
+        var sum = (sum & 0xFFFF_FFFF) + (sum >> 32)
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        return UInt16(truncatingIfNeeded: sum)
+    }
+
+    /// The sum over the pseudo-header of TCP or UDP (RFC 9293 §3.1, RFC 8200 §8.1) for the IP packet at `packet`.
+    ///
+    /// SAFETY: the caller vouches for an IP header of the given family.
+    package static func pseudoHeader(
+        _ packet: UnsafeRawPointer, family: IPAddress.Family, ipProtocol: UInt8, payloadOctets: Int
+    ) -> UInt64 {
+        let addresses =
+            family == .v4
+            ? sum(packet + 12, count: 8) : sum(packet + 8, count: 32)
+        return addresses &+ UInt64(UInt16(ipProtocol).bigEndian) &+ UInt64(UInt32(payloadOctets).bigEndian)
+    }
+}
+
+extension UInt16 {
+    /// The value of a last odd octet, which is padded with a zero behind it.
+    fileprivate var littleEndianWord: UInt16 {
+        #if _endian(little)
+            self
+        #else
+            self << 8
+        #endif
+    }
+}

@@ -1,0 +1,187 @@
+package import Primitives
+
+/// What the policy looks at in an IP packet: its addresses, protocol and ports (RFC 4301 §4.4.1.1).
+package struct Flow: Equatable, Sendable {
+    package var family: IPAddress.Family
+    package var ipProtocol: UInt8
+    /// Whether the ports could be seen; not so in later fragments and in protocols without them.
+    package var hasPorts: Bool
+    package var sourcePort: UInt16 = 0
+    package var destinationPort: UInt16 = 0
+    package var source: UInt128
+    package var destination: UInt128
+
+    package var sourceAddress: IPAddress { IPAddress(family: family, value: source) }
+    package var destinationAddress: IPAddress { IPAddress(family: family, value: destination) }
+
+    /// A spread of the fields for cache slots; not for anything that an adversary may profit from.
+    var slotHash: UInt64 {
+        var word = UInt64(truncatingIfNeeded: source) ^ UInt64(truncatingIfNeeded: source >> 64)
+        word = (word ^ (word >> 32)) &* 0x9E37_79B9_7F4A_7C15
+        word ^= UInt64(truncatingIfNeeded: destination) ^ UInt64(truncatingIfNeeded: destination >> 64)
+        word ^= UInt64(sourcePort) << 40 | UInt64(destinationPort) << 24 | UInt64(ipProtocol)
+        word = (word ^ (word >> 29)) &* 0xBF58_476D_1CE4_E5B9
+        return word ^ (word >> 32)
+    }
+}
+
+/// The headers of one IP packet, read once.
+package struct PacketView: Sendable {
+    package var flow: Flow
+    /// The length that the packet itself claims; never more than was there.
+    package var octets: Int
+    /// Octets before the upper-layer header.
+    package var headerOctets: Int
+    /// DSCP and ECN.
+    package var trafficClass: UInt8
+    /// Whether the packet is a fragment of a larger one.
+    package var isFragment: Bool
+
+    /// How many IPv6 extension headers are followed before the packet counts as malformed.
+    static let maximumExtensionHeaders = 8
+
+    /// Reads an IPv4 or IPv6 packet of `count` octets; `nil` where its lengths do not hold together.
+    package init?(_ packet: UnsafeRawPointer, count: Int) {
+        // SAFETY: the caller vouches for `count` readable octets; each access below follows a check against it.
+        guard count >= 20 else { return nil }
+        switch packet.load(as: UInt8.self) >> 4 {
+        case 4: self.init(v4: packet, count: count)
+        case 6: self.init(v6: packet, count: count)
+        default: return nil
+        }
+    }
+
+    private init?(v4 packet: UnsafeRawPointer, count: Int) {
+        let headerOctets = Int(packet.load(as: UInt8.self) & 15) * 4
+        let total = Int(packet.bigEndian16(at: 2))
+        guard headerOctets >= 20, total >= headerOctets, total <= count else { return nil }
+        let fragment = packet.bigEndian16(at: 6)
+        flow = Flow(
+            family: .v4, ipProtocol: packet.load(fromByteOffset: 9, as: UInt8.self), hasPorts: false,
+            source: UInt128(packet.bigEndian32(at: 12)), destination: UInt128(packet.bigEndian32(at: 16)))
+        octets = total
+        self.headerOctets = headerOctets
+        trafficClass = packet.load(fromByteOffset: 1, as: UInt8.self)
+        isFragment = fragment & 0x3FFF != 0
+        if fragment & 0x1FFF == 0 { readPorts(packet) }
+    }
+
+    private init?(v6 packet: UnsafeRawPointer, count: Int) {
+        guard count >= 40 else { return nil }
+        let total = 40 + Int(packet.bigEndian16(at: 4))
+        guard total <= count else { return nil }
+        flow = Flow(
+            family: .v6, ipProtocol: packet.load(fromByteOffset: 6, as: UInt8.self), hasPorts: false,
+            source: packet.bigEndian128(at: 8), destination: packet.bigEndian128(at: 24))
+        octets = total
+        headerOctets = 40
+        trafficClass = UInt8(truncatingIfNeeded: packet.bigEndian16(at: 0) >> 4)
+        isFragment = false
+        var isLaterFragment = false
+        var followed = 0
+        while !isLaterFragment {
+            let next = flow.ipProtocol
+            let length: Int
+            switch next {
+            case 0, 43, 60, 135:
+                guard total >= headerOctets + 8 else { return nil }
+                length = (Int(packet.load(fromByteOffset: headerOctets + 1, as: UInt8.self)) + 1) * 8
+            case 51:
+                guard total >= headerOctets + 8 else { return nil }
+                length = (Int(packet.load(fromByteOffset: headerOctets + 1, as: UInt8.self)) + 2) * 4
+            case 44:
+                guard total >= headerOctets + 8 else { return nil }
+                length = 8
+                isFragment = true
+                isLaterFragment = packet.bigEndian16(at: headerOctets + 2) & 0xFFF8 != 0
+            default:
+                readPorts(packet)
+                return
+            }
+            followed += 1
+            guard followed <= PacketView.maximumExtensionHeaders, total >= headerOctets + length else { return nil }
+            flow.ipProtocol = packet.load(fromByteOffset: headerOctets, as: UInt8.self)
+            headerOctets += length
+        }
+    }
+
+    /// Ports of TCP, UDP, UDP-Lite, SCTP and DCCP; for ICMP type and code stand in for both (RFC 4301 §4.4.1.1).
+    private mutating func readPorts(_ packet: UnsafeRawPointer) {
+        switch flow.ipProtocol {
+        case 6, 17, 33, 132, 136:
+            guard octets >= headerOctets + 4 else { return }
+            flow.sourcePort = packet.bigEndian16(at: headerOctets)
+            flow.destinationPort = packet.bigEndian16(at: headerOctets + 2)
+            flow.hasPorts = true
+        case 1, 58:
+            guard octets >= headerOctets + 2 else { return }
+            flow.sourcePort = packet.bigEndian16(at: headerOctets)
+            flow.destinationPort = flow.sourcePort
+            flow.hasPorts = true
+        default: break
+        }
+    }
+}
+
+extension UnsafeRawPointer {
+    // SAFETY: these read as many octets as their names say at any alignment; callers have checked the length.
+    package func bigEndian16(at offset: Int) -> UInt16 {
+        UInt16(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+    }
+
+    package func bigEndian32(at offset: Int) -> UInt32 {
+        UInt32(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    }
+
+    package func bigEndian64(at offset: Int) -> UInt64 {
+        UInt64(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+    }
+
+    package func bigEndian128(at offset: Int) -> UInt128 {
+        UInt128(bigEndian64(at: offset)) << 64 | UInt128(bigEndian64(at: offset + 8))
+    }
+}
+
+extension UnsafeMutableRawPointer {
+    // SAFETY: these write as many octets as their names say at any alignment; callers have checked the room.
+    package func store(bigEndian value: UInt16, at offset: Int) {
+        storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt16.self)
+    }
+
+    package func store(bigEndian value: UInt32, at offset: Int) {
+        storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
+    }
+}
+
+/// Explicit congestion notification across the tunnel's end (RFC 6040 §4.2).
+package enum Congestion {
+    /// Marks the inner packet where the outer one met congestion. False where it must be dropped: it met congestion and
+    /// its sender would not understand the mark.
+    ///
+    /// SAFETY: the caller vouches for the packet that `view` describes.
+    package static func combine(
+        outer: UInt8, _ packet: UnsafeMutableRawPointer, _ view: inout PacketView
+    ) -> Bool {
+        let marked: UInt8
+        switch (outer & 3, view.trafficClass & 3) {
+        case (3, 0): return false
+        case (3, _): marked = view.trafficClass | 3
+        case (1, 2): marked = view.trafficClass ^ 3
+        default: return true
+        }
+        let raw = UnsafeRawPointer(packet)
+        switch view.flow.family {
+        case .v4:
+            packet.storeBytes(of: marked, toByteOffset: 1, as: UInt8.self)
+            // RFC 1624 §3: the checksum follows the one word that changed.
+            var sum = UInt32(~raw.bigEndian16(at: 10)) + UInt32(~UInt16(view.trafficClass)) + UInt32(marked)
+            sum = (sum & 0xFFFF) + (sum >> 16)
+            sum = (sum & 0xFFFF) + (sum >> 16)
+            packet.store(bigEndian: ~UInt16(truncatingIfNeeded: sum), at: 10)
+        case .v6:
+            packet.store(bigEndian: raw.bigEndian16(at: 0) & 0xFFCF | UInt16(marked & 3) << 4, at: 0)
+        }
+        view.trafficClass = marked
+        return true
+    }
+}

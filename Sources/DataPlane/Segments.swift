@@ -1,0 +1,131 @@
+import Primitives
+
+/// The header that a TUN device puts before each packet once asked to (virtio 1.2 §5.1.6, `struct virtio_net_hdr`), in
+/// native byte order.
+package struct OffloadHeader: Equatable, Sendable {
+    package static let octets = 10
+
+    package static let needsChecksum: UInt8 = 1
+    package static let checksumIsValid: UInt8 = 2
+    package static let tcpV4: UInt8 = 1
+    package static let tcpV6: UInt8 = 4
+    package static let congestionBit: UInt8 = 0x80
+
+    package var flags: UInt8 = 0
+    package var kind: UInt8 = 0
+    package var headerOctets: UInt16 = 0
+    package var segmentOctets: UInt16 = 0
+    package var checksumStart: UInt16 = 0
+    package var checksumOffset: UInt16 = 0
+
+    package init() {}
+
+    /// SAFETY: the caller vouches for ``octets`` readable ones.
+    package init(_ pointer: UnsafeRawPointer) {
+        flags = pointer.load(as: UInt8.self)
+        kind = pointer.load(fromByteOffset: 1, as: UInt8.self)
+        headerOctets = pointer.loadUnaligned(fromByteOffset: 2, as: UInt16.self)
+        segmentOctets = pointer.loadUnaligned(fromByteOffset: 4, as: UInt16.self)
+        checksumStart = pointer.loadUnaligned(fromByteOffset: 6, as: UInt16.self)
+        checksumOffset = pointer.loadUnaligned(fromByteOffset: 8, as: UInt16.self)
+    }
+
+    /// SAFETY: the caller vouches for ``octets`` writable ones.
+    package func write(_ pointer: UnsafeMutableRawPointer) {
+        pointer.storeBytes(of: flags, as: UInt8.self)
+        pointer.storeBytes(of: kind, toByteOffset: 1, as: UInt8.self)
+        pointer.storeBytes(of: headerOctets, toByteOffset: 2, as: UInt16.self)
+        pointer.storeBytes(of: segmentOctets, toByteOffset: 4, as: UInt16.self)
+        pointer.storeBytes(of: checksumStart, toByteOffset: 6, as: UInt16.self)
+        pointer.storeBytes(of: checksumOffset, toByteOffset: 8, as: UInt16.self)
+    }
+
+    /// Finishes a checksum that the sender left to the device: the field holds the pseudo-header's sum. False where the
+    /// field lies outside of the packet.
+    ///
+    /// SAFETY: the caller vouches for `count` writable octets.
+    package func completeChecksum(_ packet: UnsafeMutableRawPointer, count: Int) -> Bool {
+        guard flags & OffloadHeader.needsChecksum != 0 else { return true }
+        let start = Int(checksumStart)
+        let field = start + Int(checksumOffset)
+        guard field + 2 <= count else { return false }
+        let sum = ~InternetChecksum.fold(InternetChecksum.sum(packet + start, count: count - start))
+        packet.storeBytes(of: sum == 0 ? 0xFFFF : sum, toByteOffset: field, as: UInt16.self)
+        return true
+    }
+}
+
+/// A TCP packet that is larger than the path takes, and the segments that it stands for. The work of a network card that
+/// segments (TSO), done while the octets are copied to where they will be sealed.
+package struct TCPSegments {
+    private let packet: UnsafeRawPointer
+    private let family: IPAddress.Family
+    private let ipOctets: Int
+    private let headerOctets: Int
+    private let payloadOctets: Int
+    private let segmentOctets: Int
+    private let identification: UInt16
+    private let sequence: UInt32
+    private let flags: UInt8
+
+    /// How many segments there are.
+    package let count: Int
+
+    /// `nil` where the packet is not TCP whose headers and segment size make sense.
+    ///
+    /// SAFETY: the caller vouches for `view.octets` readable octets as long as this value is used.
+    package init?(_ packet: UnsafeRawPointer, view: PacketView, segmentOctets: Int) {
+        guard view.flow.ipProtocol == 6, !view.isFragment, segmentOctets > 0,
+            view.octets >= view.headerOctets + 20
+        else { return nil }
+        let tcpOctets = Int(packet.load(fromByteOffset: view.headerOctets + 12, as: UInt8.self) >> 4) * 4
+        guard tcpOctets >= 20, view.octets > view.headerOctets + tcpOctets else { return nil }
+        self.packet = packet
+        family = view.flow.family
+        ipOctets = view.headerOctets
+        headerOctets = view.headerOctets + tcpOctets
+        payloadOctets = view.octets - headerOctets
+        self.segmentOctets = segmentOctets
+        identification = family == .v4 ? packet.bigEndian16(at: 4) : 0
+        sequence = packet.bigEndian32(at: ipOctets + 4)
+        flags = packet.load(fromByteOffset: ipOctets + 13, as: UInt8.self)
+        count = (payloadOctets + segmentOctets - 1) / segmentOctets
+    }
+
+    /// Octets of segment `index`, headers included.
+    package func octets(_ index: Int) -> Int {
+        headerOctets + min(segmentOctets, payloadOctets - index * segmentOctets)
+    }
+
+    /// Writes segment `index` (RFC 9293 §3.1): its part of the payload behind headers with their own lengths, number,
+    /// flags and checksums.
+    ///
+    /// SAFETY: the caller vouches for ``octets(_:)`` writable octets at `target`.
+    package func write(_ index: Int, to target: UnsafeMutableRawPointer) {
+        let total = octets(index)
+        target.copyMemory(from: packet, byteCount: headerOctets)
+        (target + headerOctets).copyMemory(
+            from: packet + headerOctets + index * segmentOctets, byteCount: total - headerOctets)
+        if family == .v4 {
+            target.store(bigEndian: UInt16(truncatingIfNeeded: total), at: 2)
+            target.store(bigEndian: identification &+ UInt16(truncatingIfNeeded: index), at: 4)
+            target.storeBytes(of: 0, toByteOffset: 10, as: UInt16.self)
+            let sum = InternetChecksum.fold(InternetChecksum.sum(target, count: ipOctets))
+            target.storeBytes(of: ~sum, toByteOffset: 10, as: UInt16.self)
+        } else {
+            target.store(bigEndian: UInt16(truncatingIfNeeded: total - 40), at: 4)
+        }
+        let tcp = target + ipOctets
+        tcp.store(bigEndian: sequence &+ UInt32(truncatingIfNeeded: index * segmentOctets), at: 4)
+        // FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2).
+        var flags = flags
+        if index != count - 1 { flags &= ~0x09 }
+        if index != 0 { flags &= ~0x80 }
+        tcp.storeBytes(of: flags, toByteOffset: 13, as: UInt8.self)
+        tcp.storeBytes(of: 0, toByteOffset: 16, as: UInt16.self)
+        let pseudo = InternetChecksum.pseudoHeader(
+            target, family: family, ipProtocol: 6, payloadOctets: total - ipOctets)
+        let sum = InternetChecksum.sum(tcp, count: total - ipOctets, initial: pseudo)
+        tcp.storeBytes(of: ~InternetChecksum.fold(sum), toByteOffset: 16, as: UInt16.self)
+    }
+}

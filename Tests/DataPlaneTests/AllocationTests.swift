@@ -1,0 +1,44 @@
+import AllocationCounter
+import DataPlane
+import IPsec
+import Primitives
+import Testing
+
+@Suite struct AllocationTests {
+    /// The packet path on one thread: policy, sealing, SA lookup, replay, opening, selectors.
+    @Test(arguments: suites, [false, true])
+    func packetsAllocateNothing(suite: Suite, esn: Bool) {
+        guard parley_allocations_are_counted() != 0 else { return }
+        let pair = AssociationPair(esn ? extended(suite) : suite, window: 4096)
+        let drops = DropCounters()
+        let outbound = OutboundPlane(drops: drops) { _ in }
+        let inbound = InboundPlane(drops: drops) { _ in }
+        outbound.insert(OutboundAssociation(pair.west, counters: AssociationCounters()))
+        inbound.insert(InboundAssociation(pair.east, counters: AssociationCounters()))
+        let inner = packet(payload: 1372)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 64)
+        defer { buffer.deallocate() }
+        let start = buffer.baseAddress!
+        var opened = 0
+
+        func carry(_ count: Int) {
+            for _ in 0..<count {
+                let view = inner.withUnsafeBytes { PacketView($0.baseAddress!, count: $0.count)! }
+                guard let association = outbound.association(for: view.flow), let offset = association.innerOffset
+                else { return }
+                inner.withUnsafeBytes { (start + offset).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+                let sealed = outbound.seal(
+                    start + offset, count: view.octets, isV6: false, with: association, now: DataPlaneTests.start)
+                let outcome = inbound.open(
+                    start, count: sealed.octets, from: westEndpoint, now: DataPlaneTests.start)
+                if case .opened = outcome { opened += 1 }
+            }
+        }
+        carry(10)
+        let before = parley_allocation_count()
+        carry(1000)
+        let allocations = parley_allocation_count() - before
+        #expect(opened == 1010)
+        #expect(allocations == 0)
+    }
+}
