@@ -101,6 +101,7 @@ let package = Package(
             name: "DataPlaneTests",
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
             swiftSettings: edge),
+        .testTarget(name: "CredentialsTests", dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives"]),
         .testTarget(
             name: "IKEv2Tests",
             dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
@@ -113,6 +114,12 @@ let package = Package(
             dependencies: [
                 "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
             ]),
+        .testTarget(
+            name: "KeyManagementTests",
+            dependencies: ["KeyManagement", "IPsec", "ISAKMP", "Cryptography", "Primitives"]),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: ["Simulation", "KeyManagement", "IPsec", "Cryptography", "Primitives"]),
     ]
 )
 

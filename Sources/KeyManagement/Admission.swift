@@ -1,0 +1,62 @@
+package import Primitives
+
+/// How many unfinished negotiations are borne, and from when on a peer must show that it can be reached.
+package struct AdmissionLimits: Hashable, Sendable {
+    /// Half-open SAs from which on an IKEv2 initiator must return a cookie (RFC 7296 §2.6).
+    package var cookieThreshold = 30
+    /// The same for one source address.
+    package var cookieThresholdPerSource = 3
+    /// Half-open SAs of one source address beyond which its first messages are dropped.
+    package var blockThresholdPerSource = 5
+    /// Half-open SAs beyond which every first message is dropped.
+    package var halfOpenMaximum = 4096
+    /// SAs in all.
+    package var sessionMaximum = 1_000_000
+
+    package init() {}
+}
+
+/// Counts half-open SAs and judges first messages by them.
+package struct Admission: Sendable {
+    package enum Verdict: Equatable {
+        case admit
+        case challenge
+        case drop(String)
+    }
+
+    package var limits = AdmissionLimits()
+
+    private var total = 0
+    private var perSource: [IPAddress: Int] = [:]
+
+    package init() {}
+
+    package var halfOpen: Int { total }
+
+    package mutating func opened(from source: IPAddress) {
+        total += 1
+        perSource[source, default: 0] += 1
+    }
+
+    package mutating func settled(from source: IPAddress) {
+        total -= 1
+        guard let count = perSource[source] else { return }
+        perSource[source] = count > 1 ? count - 1 : nil
+    }
+
+    /// What to do with a first message from `source`. `provesAddress`: it carries a cookie that is ours; `canProve`: the
+    /// version of IKE has cookies that need no state.
+    package func judge(source: IPAddress, sessions: Int, provesAddress: Bool, canProve: Bool) -> Verdict {
+        if sessions >= limits.sessionMaximum { return .drop("the limit of SAs is reached") }
+        if total >= limits.halfOpenMaximum { return .drop("the limit of half-open SAs is reached") }
+        let own = perSource[source] ?? 0
+        if canProve {
+            if provesAddress { return .admit }
+            let pressed = total >= limits.cookieThreshold || own >= limits.cookieThresholdPerSource
+            return pressed ? .challenge : .admit
+        }
+        // Without cookies, an address that many half-open SAs come from gets no more of them.
+        return own >= limits.blockThresholdPerSource
+            ? .drop("too many half-open SAs from this address") : .admit
+    }
+}

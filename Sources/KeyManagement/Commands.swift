@@ -1,0 +1,213 @@
+import IPsec
+import Primitives
+
+extension KeyManager {
+    mutating func perform(_ command: Command, _ request: RequestID, _ effects: inout [Effect]) {
+        switch command {
+        case .initiate(let connection, let child): initiate(connection, child, request, &effects)
+        case .terminate(let target): terminate(target, request, &effects)
+        case .rekey(let target): rekey(target, request, &effects)
+        case .load(let policies):
+            load(policies, &effects)
+            effects.append(.reply(request, .done(matches: policies.connections.count)))
+        case .shutDown: shutDown(request, &effects)
+        }
+    }
+
+    // MARK: Up
+
+    private mutating func initiate(
+        _ connectionName: String?, _ childName: String?, _ request: RequestID, _ effects: inout [Effect]
+    ) {
+        func fail(_ failure: Response.Failure) { effects.append(.reply(request, .failed(failure, matches: 0))) }
+
+        let homes = policies.connections.filter { connection in
+            (connectionName == nil || connection.name == connectionName)
+                && (childName == nil || connection.child(childName ?? "") != nil)
+        }
+        guard connectionName != nil || childName != nil, let home = homes.first else {
+            return fail(.noSuchConfiguration(childName ?? connectionName ?? ""))
+        }
+        guard homes.count == 1 else {
+            return fail(.ambiguousChild(childName ?? "", connections: homes.map(\.name)))
+        }
+        let names = childName.map { [$0] } ?? home.children.map(\.name)
+        pending.add(PendingRequest(id: request, matches: names.count))
+        for name in names {
+            let key = ChildKey(connection: home.name, child: name)
+            if hasInstalled(key) { continue }
+            guard let session = session(for: key) else {
+                pending.fail(request, .noRemoteAddress(connection: home.name))
+                continue
+            }
+            // Before the session hears of it: it may fail within the call.
+            pending.expect(key, of: session, request)
+            ask(session, for: name, &effects)
+        }
+    }
+
+    /// Whether the child has a working pair.
+    private func hasInstalled(_ key: ChildKey) -> Bool {
+        entries(of: key.connection).contains { _, entry in
+            entry.isEstablished && entry.children.contains { $0.name == key.child && $0.outbound != nil }
+        }
+    }
+
+    /// Sets a child up on the connection's session, or on a new one; `nil` where there is no address to go to.
+    mutating func initiate(_ key: ChildKey, _ effects: inout [Effect]) -> SessionID? {
+        guard let connection = policies.connection(key.connection), connection.child(key.child) != nil else {
+            return nil
+        }
+        if hasInstalled(key) {
+            connections.isUp(key)
+            return entries(of: key.connection).first?.id
+        }
+        guard let session = session(for: key) else { return nil }
+        ask(session, for: key.child, &effects)
+        return session
+    }
+
+    /// The connection's session that can set the child up, else a new one; `nil` where there is no address to go to.
+    private mutating func session(for key: ChildKey) -> SessionID? {
+        guard let connection = policies.connection(key.connection), connection.child(key.child) != nil else {
+            return nil
+        }
+        let usable = entries(of: key.connection).filter { _, entry in
+            (entry.isEstablished || !entry.requested.isEmpty) && entry.session.snapshot.state != .deleting
+        }
+        return usable.map(\.id).max { $0.value < $1.value } ?? open(connection)
+    }
+
+    /// Asks the session for the child, unless that was asked already.
+    private mutating func ask(_ session: SessionID, for child: String, _ effects: inout [Effect]) {
+        if sessions[session]?.requested.contains(child) != true { requestChild(child, of: session, &effects) }
+    }
+
+    mutating func requestChild(_ name: String, of session: SessionID, _ effects: inout [Effect]) {
+        sessions[session]?.requested.append(name)
+        feed(.command(.createChild(name: name)), to: session, &effects)
+    }
+
+    // MARK: Down and rekey
+
+    private func children(of target: Target) -> [(session: SessionID, child: Entry.Child)] {
+        sessions(of: target).flatMap { id in (sessions[id]?.children ?? []).map { (session: id, child: $0) } }
+            .filter { match in
+                !match.child.isLingering && (target.child == nil || target.child == match.child.name)
+                    && (target.childID == nil || target.childID == match.child.id)
+            }
+            .sorted { $0.child.id.value < $1.child.id.value }
+    }
+
+    private func sessions(of target: Target) -> [SessionID] {
+        guard !target.isEmpty else { return [] }
+        return sessions.filter { id, entry in
+            (target.session == nil || target.session == id)
+                && (target.connection == nil || target.connection == entry.connection)
+        }
+        .keys.sorted { $0.value < $1.value }
+    }
+
+    private mutating func terminate(_ target: Target, _ request: RequestID, _ effects: inout [Effect]) {
+        forgetWishes(target)
+        var waiting = PendingRequest(id: request, matches: 0)
+        var commands: [(SessionID, SessionCommand)] = []
+        if target.meansChildren {
+            for match in children(of: target) {
+                waiting.falling.insert(match.child.id)
+                commands.append((match.session, .deleteChild(match.child.id)))
+            }
+        } else {
+            for session in sessions(of: target) {
+                waiting.closing.insert(session)
+                commands.append((session, .delete))
+            }
+        }
+        waiting.matches = commands.count
+        guard !commands.isEmpty else {
+            effects.append(.reply(request, .failed(.nothingMatches, matches: 0)))
+            return
+        }
+        pending.add(waiting)
+        for (session, command) in commands { feed(.command(command), to: session, &effects) }
+    }
+
+    private mutating func rekey(_ target: Target, _ request: RequestID, _ effects: inout [Effect]) {
+        let commands: [(SessionID, SessionCommand)] =
+            target.meansChildren
+            ? children(of: target).map { ($0.session, .rekeyChild($0.child.id)) }
+            : sessions(of: target).map { ($0, .rekeyIKE) }
+        for (session, command) in commands { feed(.command(command), to: session, &effects) }
+        effects.append(
+            .reply(
+                request,
+                commands.isEmpty ? .failed(.nothingMatches, matches: 0) : .done(matches: commands.count)))
+    }
+
+    private mutating func forgetWishes(_ target: Target) {
+        let names = Set(sessions(of: target).compactMap { sessions[$0]?.connection })
+        connections.forget { key in
+            (target.connection.map { $0 == key.connection } ?? names.contains(key.connection) || target.child != nil)
+                && (target.child == nil || target.child == key.child)
+        }
+    }
+
+    private mutating func shutDown(_ request: RequestID, _ effects: inout [Effect]) {
+        connections.forget { _ in true }
+        var waiting = PendingRequest(id: request, matches: sessions.count)
+        waiting.closing = Set(sessions.keys)
+        pending.add(waiting)
+        for session in sessions.keys.sorted(by: { $0.value < $1.value }) {
+            feed(.command(.delete), to: session, &effects)
+        }
+    }
+
+    // MARK: Configuration
+
+    private mutating func load(_ policies: PolicyDatabase, _ effects: inout [Effect]) {
+        let before = environment.policies
+        environment.policies = policies
+        for old in before.connections {
+            for child in old.children
+            where child.startAction == .trap && policies.connection(old.name)?.child(child.name) != child {
+                effects.append(.trap(connection: old.name, child, isSet: false))
+            }
+        }
+        connections.forget { key in policies.connection(key.connection)?.child(key.child) == nil }
+        for connection in policies.connections where before.connection(connection.name) != connection {
+            wishFor(connection, at: environment.now)
+            for child in connection.children where child.startAction == .trap {
+                effects.append(.trap(connection: connection.name, child, isSet: true))
+            }
+        }
+        // SAs whose connection is gone have nobody who wants them.
+        let orphans = sessions.filter {
+            !$0.value.connection.isEmpty && policies.connection($0.value.connection) == nil
+        }
+        for session in orphans.keys.sorted(by: { $0.value < $1.value }) {
+            feed(.command(.delete), to: session, &effects)
+        }
+    }
+
+    /// Notes the children of a connection that `start_action` wants up.
+    mutating func wishFor(_ connection: Connection, at instant: Instant) {
+        for child in connection.children where child.startAction == .start {
+            connections.want(ChildKey(connection: connection.name, child: child.name), firstTry: instant)
+        }
+    }
+
+    // MARK: Traffic
+
+    mutating func observe(_ notice: TrafficNotice, _ effects: inout [Effect]) {
+        switch notice {
+        case .inbound(let child):
+            if let session = byChild[child] {
+                feed(.inboundTraffic(child, at: environment.now), to: session, &effects)
+            }
+        case .exhausted(let child):
+            if let session = byChild[child] { feed(.childExhausted(child), to: session, &effects) }
+        case .acquire(let connection, let child):
+            _ = initiate(ChildKey(connection: connection, child: child), &effects)
+        }
+    }
+}

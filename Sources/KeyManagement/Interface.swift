@@ -1,0 +1,126 @@
+package import IPsec
+package import Primitives
+
+/// Names a request of a control client until it is answered.
+package struct RequestID: Hashable, Sendable {
+    package var value: UInt64
+    package init(_ value: UInt64) { self.value = value }
+}
+
+/// Which SAs a command means. Every field that is set must fit; with none set, nothing fits.
+package struct Target: Hashable, Sendable {
+    package var connection: String?
+    package var child: String?
+    package var session: SessionID?
+    package var childID: ChildID?
+
+    package init(
+        connection: String? = nil, child: String? = nil, session: SessionID? = nil, childID: ChildID? = nil
+    ) {
+        self.connection = connection
+        self.child = child
+        self.session = session
+        self.childID = childID
+    }
+
+    /// Whether single children are meant rather than whole IKE SAs.
+    package var meansChildren: Bool { child != nil || childID != nil }
+    package var isEmpty: Bool { connection == nil && child == nil && session == nil && childID == nil }
+}
+
+/// What an operator asks of key management.
+package enum Command: Sendable {
+    /// Set a child up, on the named connection or on the only one that has it. Without `child`, every child of the
+    /// connection.
+    case initiate(connection: String?, child: String?)
+    case terminate(Target)
+    case rekey(Target)
+    /// Put another set of connections in force. SAs of connections that did not change stay.
+    case load(PolicyDatabase)
+    /// Delete every SA and end.
+    case shutDown
+}
+
+/// How a command ended.
+package enum Response: Hashable, Sendable {
+    /// All that was asked for is so. `matches` counts the SAs that were meant.
+    case done(matches: Int)
+    /// Nothing, or not all of it, came about.
+    case failed(Failure, matches: Int)
+
+    package enum Failure: Hashable, Sendable {
+        case noSuchConfiguration(String)
+        case ambiguousChild(String, connections: [String])
+        case nothingMatches
+        /// The connection names no address to which a first message could go.
+        case noRemoteAddress(connection: String)
+        case closed(ClosureReason)
+        case refused(Refusal)
+        case cancelled
+    }
+}
+
+/// What the data plane or the kernel noticed.
+package enum TrafficNotice: Hashable, Sendable {
+    /// Protected packets of the child arrived lately.
+    case inbound(ChildID)
+    /// The child's sequence numbers run out.
+    case exhausted(ChildID)
+    /// A packet met a trap policy that has no SA.
+    case acquire(connection: String, child: String)
+}
+
+/// Everything that can happen to key management.
+package enum Input: Sendable {
+    case datagram(Datagram)
+    /// ``KeyManager/nextDeadline`` has passed.
+    case deadline
+    case command(Command, RequestID)
+    case answer(QuestionID, Answer)
+    case traffic(TrafficNotice)
+}
+
+/// Something that observers may want to know: what happened, and to which SA.
+package struct Event: Hashable, Sendable {
+    package enum Kind: Hashable, Sendable {
+        case session(SessionEvent)
+        case closed(ClosureReason)
+        /// A message was dropped before any SA saw it; why, in words.
+        case dropped(String)
+    }
+    package var time: Instant
+    package var session: SessionID?
+    /// The connection's name; empty where none is known yet.
+    package var connection: String
+    package var kind: Kind
+    /// The name of the child that the event is about, where it is about one.
+    package var child: String?
+    /// The SA as it stood when this happened: after the event, or, for `closed`, before it.
+    package var snapshot: SessionSnapshot?
+
+    package init(
+        time: Instant, session: SessionID?, connection: String, kind: Kind, child: String? = nil,
+        snapshot: SessionSnapshot? = nil
+    ) {
+        self.time = time
+        self.session = session
+        self.connection = connection
+        self.kind = kind
+        self.child = child
+        self.snapshot = snapshot
+    }
+}
+
+/// Everything that key management wants done. Effects are in order: an SA is installed before the message that lets the
+/// peer use it is sent.
+package enum Effect: Sendable {
+    case send(Datagram)
+    case install(SecurityAssociation)
+    case remove(SPI, SecurityAssociation.Direction, ChildID)
+    case move(ChildID, local: Endpoint, remote: Endpoint)
+    /// Watch for packets of this child, which has no SA yet; or, with `isSet` false, stop watching.
+    case trap(connection: String, ChildPolicy, isSet: Bool)
+    case ask(QuestionID, Question)
+    case reply(RequestID, Response)
+    case report(Event)
+}

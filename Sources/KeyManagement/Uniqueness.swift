@@ -1,0 +1,39 @@
+import IPsec
+import Primitives
+
+extension KeyManager {
+    /// The other established sessions of a connection between the same two identities.
+    func twins(of id: SessionID, _ connection: String) -> [(id: SessionID, entry: Entry)] {
+        guard let own = sessions[id]?.session.snapshot else { return [] }
+        return entries(of: connection).filter { other, entry in
+            guard other != id, entry.isEstablished else { return false }
+            let snapshot = entry.session.snapshot
+            return snapshot.localIdentity == own.localIdentity && snapshot.remoteIdentity == own.remoteIdentity
+        }
+        .sorted { $0.id.value < $1.id.value }
+    }
+
+    /// Honours `unique` when a session has been established. Twins that it succeeds are not its rivals.
+    mutating func keepUnique(_ id: SessionID, _ connection: String, _ effects: inout [Effect]) {
+        guard let own = sessions[id] else { return }
+        let rivals = twins(of: id, connection).filter { !isSuccession($0.entry, own) }
+        switch policies.connection(connection)?.unique {
+        case .replace:
+            for twin in rivals { feed(.command(.delete), to: twin.id, &effects) }
+        case .keep where !rivals.isEmpty: feed(.command(.delete), to: id, &effects)
+        case .keep, .no, .never, nil: break
+        }
+    }
+
+    /// The peer began anew: what it had before is dropped without a word, since nobody would understand it. A session
+    /// that was established only after this one began is no leftover; the peer decided to say INITIAL_CONTACT when it
+    /// knew of none, so it cannot have been established before.
+    mutating func dropLost(by id: SessionID, _ connection: String, _ effects: inout [Effect]) {
+        guard policies.connection(connection)?.unique != .never, let begun = sessions[id]?.begun else { return }
+        for twin in twins(of: id, connection) {
+            if let established = twin.entry.established, established < begun {
+                feed(.command(.abandon), to: twin.id, &effects)
+            }
+        }
+    }
+}

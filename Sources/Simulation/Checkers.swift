@@ -1,0 +1,32 @@
+import IPsec
+package import Primitives
+
+/// A broken promise: what was violated, when, and the state that shows it.
+package struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
+    package var invariant: Invariant
+    package var time: Instant
+    package var detail: String
+
+    package var description: String {
+        let seconds = Double(time.nanoseconds) / 1e9
+        return "\(invariant.rawValue) violated at \(seconds) s: \(detail)"
+    }
+}
+
+/// What must hold in every run.
+package enum Invariant: String, Hashable, Sendable, CaseIterable {
+    /// Two ends of an SA hold equal keys, the same suite and mirrored selectors.
+    case equalKeys = "ends of an SA agree"
+    /// A packet that a node accepts was sent under an SA whose selectors cover it.
+    case selectors = "no traffic outside selectors"
+    /// An SPI names one inbound SA of a node.
+    case uniqueSPI = "an SPI is used once"
+    /// A minute after the network healed, traffic passes both ways.
+    case convergence = "both ends converge to working SAs"
+    /// No exchange is left running when nothing happens any more.
+    case exchangesEnd = "every exchange ends"
+    /// After everything was deleted, nothing is left.
+    case noResidue = "no state is left after delete"
+    /// Half-open SAs stay within the limit.
+    case boundedState = "state is bounded"
+}

@@ -1,0 +1,28 @@
+import Cryptography
+import IPsec
+
+/// Answers a node's questions with one pre-shared key for every peer, as a credential store would.
+struct KeyAnswerer: Sendable {
+    var key: Secret
+
+    func answer(_ question: Question) -> Answer {
+        do {
+            switch question {
+            case .prove(let prf, _, _, let octets): return .proof(try proof(prf, octets))
+            case .verify(let prf, _, let remote, let octets, let claimed):
+                return ConstantTime.equal(try proof(prf, octets), claimed)
+                    ? .verified(PeerAuthenticated(verified: remote)) : .refuted
+            case .seed(let prf, _, _, let octets):
+                return .seed(try PseudorandomFunction.derive(prf, key: key, [.open(octets)]))
+            }
+        } catch {
+            return .noCredential
+        }
+    }
+
+    /// AUTH = prf(prf(shared key, "Key Pad for IKEv2"), octets) (RFC 7296 §2.15).
+    private func proof(_ prf: PRFID, _ octets: [UInt8]) throws(CryptographyError) -> [UInt8] {
+        let pad = try PseudorandomFunction.derive(prf, key: key, [.open(Array("Key Pad for IKEv2".utf8))])
+        return try PseudorandomFunction.compute(prf, key: pad, [.open(octets)])
+    }
+}

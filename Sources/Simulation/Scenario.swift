@@ -1,0 +1,191 @@
+import Cryptography
+import IPsec
+import KeyManagement
+import Primitives
+
+/// One seeded run: two hosts with tunnels between them live through a bad network, then a good one, then take
+/// everything down.
+package struct Scenario {
+    package let seed: UInt64
+    package private(set) var world: World
+    /// 1 or 2.
+    package let version: UInt8
+    private let left = IPAddress(v4: 0x0A00_0001)
+    private let right = IPAddress(v4: 0x0A00_0002)
+    private let children: [String]
+    /// How many packets each node got through after the network healed.
+    package private(set) var deliveredAfterHealing = 0
+
+    package init(seed: UInt64, keepsLog: Bool = false) {
+        self.seed = seed
+        world = World(seed: seed)
+        world.keepsLog = keepsLog
+        var chance = Randomness.seeded(seed ^ 0x5EED)
+        version = chance.below(3) == 0 ? 1 : 2
+        let isVersion1 = version == 1
+        children = chance.below(2) == 0 ? ["one"] : ["one", "two"]
+        let bothStart = chance.below(3) == 0
+        let hasNAT = chance.below(2) == 0
+        let hasForwardSecrecy = chance.below(2) == 0
+        let isAggressive = isVersion1 && chance.below(3) == 0
+        for (name, own, other, starts) in [
+            ("left", left, right, true), ("right", right, left, bothStart),
+        ] {
+            var settings = EngineSettings()
+            settings.forceEncapsulation = hasNAT
+            settings.retransmitTimeout = .seconds(2)
+            var connection = Scenario.connection(
+                isVersion1 ? .v1 : .v2, isLeft: name == "left", own: own, other: other, children: children,
+                starts: starts, hasForwardSecrecy: hasForwardSecrecy, &chance)
+            connection.isAggressive = isAggressive
+            world.addNode(
+                name, address: own, policies: PolicyDatabase(connections: [connection]),
+                key: Array("a shared key for the simulation".utf8), settings: settings)
+        }
+    }
+
+    private static func connection(
+        _ version: IKEVersion, isLeft: Bool, own: IPAddress, other: IPAddress, children: [String], starts: Bool,
+        hasForwardSecrecy: Bool, _ chance: inout Randomness
+    ) -> Connection {
+        let group: [KeyExchangeID] = [.curve25519]
+        // AEADs have no place in IKEv1's first phase.
+        let ike =
+            version == .v1
+            ? Proposal(
+                .ike, encryption: [Encryption(.aesCBC, keyBits: 128)], integrity: [.hmacSHA256_128],
+                prf: [.hmacSHA256], keyExchange: group)
+            : Proposal(
+                .ike, encryption: [Encryption(.aesGCM16, keyBits: 128)], prf: [.hmacSHA256], keyExchange: group)
+        let esp = Proposal(
+            .esp, encryption: [Encryption(.aesGCM16, keyBits: 128)],
+            keyExchange: hasForwardSecrecy ? group : [], extendedSequenceNumbers: [false])
+        var policies: [ChildPolicy] = []
+        for (index, name) in children.enumerated() {
+            var policy = ChildPolicy(
+                name: name, proposals: [esp],
+                localSelectors: [.fixed(Scenario.selector(isLeft: isLeft, index))],
+                remoteSelectors: [.fixed(Scenario.selector(isLeft: !isLeft, index))])
+            policy.rekeyTime = .seconds(40 + Int(chance.below(40)))
+            policy.randomTime = .seconds(10)
+            policy.lifeTime = policy.rekeyTime + .seconds(60)
+            policy.startAction = starts ? .start : .none
+            policy.deadPeerAction = .start
+            policy.closeAction = .none
+            policies.append(policy)
+        }
+        var connection = Connection(name: "peer", proposals: [ike], children: policies)
+        connection.version = version
+        connection.localAddresses = [.range(own, own)]
+        connection.remoteAddresses = [.range(other, other)]
+        connection.localIdentity = Identity(own)
+        connection.remoteIdentity = .exactly(Identity(other))
+        connection.deadPeerDelay = .seconds(10)
+        connection.deadPeerTimeout = .seconds(40)
+        connection.rekeyTime = .seconds(100 + Int(chance.below(60)))
+        connection.randomTime = .seconds(10)
+        connection.overTime = .seconds(60)
+        return connection
+    }
+
+    /// 10.1.INDEX.0/24 behind the left host, 10.2.INDEX.0/24 behind the right one.
+    private static func selector(isLeft: Bool, _ index: Int) -> TrafficSelector {
+        let base: UInt32 = (isLeft ? 0x0A01_0000 : 0x0A02_0000) + UInt32(index) << 8
+        return TrafficSelector(first: IPAddress(v4: base), last: IPAddress(v4: base + 255))
+            ?? .everything(.v4)
+    }
+
+    private func inner(isLeft: Bool, _ index: Int) -> IPAddress {
+        IPAddress(v4: (isLeft ? 0x0A01_0000 : 0x0A02_0000) + UInt32(index) << 8 + 7)
+    }
+
+    /// Runs to the end and returns the violation, if there was one.
+    package mutating func run() -> Violation? {
+        trouble()
+        heal()
+        takeDown()
+        return world.violation
+    }
+
+    // MARK: Acts
+
+    /// A minute or two of faults, partitions and an operator's whims.
+    private mutating func trouble() {
+        world.faults = NetworkFaults.drawn(from: &world.randomness)
+        let end = world.now + .seconds(60 + Int(world.randomness.below(120)))
+        while world.violation == nil, world.now < end {
+            sendBothWays()
+            whim()
+            world.run(for: .milliseconds(500 + Int(world.randomness.below(3000))))
+        }
+    }
+
+    private mutating func whim() {
+        let node = Int(world.randomness.below(2))
+        switch world.randomness.below(40) {
+        case 0: world.partition(for: .seconds(5 + Int(world.randomness.below(60))))
+        case 1, 2: world.command(.rekey(Target(connection: "peer", child: children[0])), to: node)
+        case 3:
+            // Both at once: the collision of RFC 7296 §2.8.1.
+            for each in [0, 1] { world.command(.rekey(Target(connection: "peer", child: children[0])), to: each) }
+        case 4: world.command(.rekey(Target(connection: "peer")), to: node)
+        case 5: for each in [0, 1] { world.command(.rekey(Target(connection: "peer")), to: each) }
+        case 6: world.command(.initiate(connection: "peer", child: children[0]), to: node)
+        case 7: for each in [0, 1] { world.command(.initiate(connection: "peer", child: children[0]), to: each) }
+        default: break
+        }
+    }
+
+    /// The network recovers; a few minutes later everything works.
+    private mutating func heal() {
+        world.faults = .calm
+        world.network.partitionedUntil = nil
+        for name in children { world.command(.initiate(connection: "peer", child: name), to: 0) }
+        let end = world.now + .seconds(240)
+        while world.violation == nil, world.now < end {
+            sendBothWays()
+            world.run(for: .seconds(2))
+        }
+        guard world.violation == nil else { return }
+        let before = world.packetsAccepted
+        let sent = sendBothWays()
+        world.run(for: .seconds(1))
+        deliveredAfterHealing = world.packetsAccepted - before
+        if sent != children.count * 2 || deliveredAfterHealing != sent {
+            world.violate(
+                .convergence,
+                "\(sent) of \(children.count * 2) packets could be sent, \(deliveredAfterHealing) arrived")
+        }
+    }
+
+    @discardableResult
+    private mutating func sendBothWays() -> Int {
+        var sent = 0
+        for index in children.indices {
+            let (leftHost, rightHost) = (inner(isLeft: true, index), inner(isLeft: false, index))
+            if world.sendPacket(from: 0, source: leftHost, destination: rightHost) { sent += 1 }
+            if world.sendPacket(from: 1, source: rightHost, destination: leftHost) { sent += 1 }
+        }
+        // What no policy covers never leaves.
+        if world.sendPacket(from: 0, source: IPAddress(v4: 0x0A09_0001), destination: inner(isLeft: false, 0)) {
+            world.violate(.selectors, "a packet outside every selector was sent")
+        }
+        return sent
+    }
+
+    /// Deletes everything on both sides and waits until the last timer has gone.
+    private mutating func takeDown() {
+        guard world.violation == nil else { return }
+        for node in [0, 1] { world.command(.shutDown, to: node) }
+        world.run(for: .seconds(300))
+        guard world.violation == nil else { return }
+        for node in world.nodes.indices {
+            let running = world.nodes[node].manager.snapshots.flatMap(\.activeExchanges)
+            if !running.isEmpty {
+                world.violate(.exchangesEnd, "\(world.nodes[node].name): \(running.joined(separator: ", "))")
+            }
+            let left = world.residue(of: node)
+            if !left.isEmpty { world.violate(.noResidue, left.joined(separator: "; ")) }
+        }
+    }
+}

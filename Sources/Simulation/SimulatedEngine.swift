@@ -1,0 +1,65 @@
+import DataPlane
+package import IPsec
+import Primitives
+
+/// A node's data plane: the real one without threads and sockets, with a record of what is installed for the checkers.
+package final class SimulatedEngine {
+    private let plane = InlineEngine()
+    package private(set) var inbound: [SPI: SecurityAssociation] = [:]
+    private var outbound: [OutboundKey: SecurityAssociation] = [:]
+
+    private struct OutboundKey: Hashable {
+        var spi: SPI
+        var child: ChildID
+    }
+
+    package init() {}
+
+    func install(_ association: SecurityAssociation) {
+        switch association.direction {
+        case .inbound: inbound[association.spi] = association
+        case .outbound: outbound[OutboundKey(spi: association.spi, child: association.child)] = association
+        }
+        plane.install(association)
+    }
+
+    func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID) {
+        switch direction {
+        case .inbound: inbound[spi] = nil
+        case .outbound: outbound[OutboundKey(spi: spi, child: child)] = nil
+        }
+        plane.remove(spi, direction, of: child)
+    }
+
+    func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
+        plane.move(child, local: local, remote: remote)
+    }
+
+    /// Protects a packet; `nil` where no SA covers it.
+    func seal(_ packet: InternetPacket, now: Instant) -> Datagram? {
+        guard case .sealed(let octets, _, _, let local, let remote) = plane.seal(packet.octets, now: now) else {
+            return nil
+        }
+        return Datagram(local: local, remote: remote, octets: octets)
+    }
+
+    /// Opens what came from the network; `nil` where it is dropped.
+    func open(_ datagram: Datagram, now: Instant) -> (packet: InternetPacket, association: SecurityAssociation)? {
+        guard
+            case .opened(let octets, _, let spi) = plane.open(
+                datagram.octets, from: datagram.remote, to: datagram.local, now: now),
+            let packet = InternetPacket(octets), let association = inbound[spi]
+        else { return nil }
+        return (packet, association)
+    }
+
+    /// The outbound SA with an SPI that the host at `address` chose.
+    func outboundAssociation(_ spi: SPI, to address: IPAddress) -> SecurityAssociation? {
+        outbound.first { $0.key.spi == spi && $0.value.remote.address == address }?.value
+    }
+
+    /// What is still installed, in words.
+    var residue: [String] {
+        inbound.keys.map { "inbound SA \($0)" }.sorted() + outbound.keys.map { "outbound SA \($0.spi)" }.sorted()
+    }
+}

@@ -1,0 +1,233 @@
+package import IPsec
+package import KeyManagement
+package import Primitives
+
+/// Several hosts and the network between them, in virtual time. Everything that happens follows from the seed.
+package struct World {
+    package private(set) var now = Instant(nanoseconds: 0)
+    package private(set) var nodes: [Node] = []
+    package var randomness: Randomness
+    var network = Network()
+    /// The messages that crossed the wire, newest last, for the report of a failure.
+    package private(set) var log: [String] = []
+    package var keepsLog = false
+    package private(set) var violation: Violation?
+    private var lastRequest: UInt64 = 0
+    /// Packets sent and accepted, over all nodes.
+    package private(set) var packetsSent = 0
+    package private(set) var packetsAccepted = 0
+
+    package init(seed: UInt64) { randomness = .seeded(seed) }
+
+    package var faults: NetworkFaults {
+        get { network.faults }
+        set { network.faults = newValue }
+    }
+
+    /// Nothing passes for `duration` from now.
+    package mutating func partition(for duration: Duration) { network.partitionedUntil = now + duration }
+
+    package mutating func addNode(
+        _ name: String, address: IPAddress, policies: PolicyDatabase, key: [UInt8], settings: EngineSettings
+    ) {
+        let manager = KeyManager(
+            now: now, randomness: .seeded(randomness.uint64()), policies: policies, settings: settings,
+            sourceAddress: { _ in address })
+        nodes.append(
+            Node(
+                name: name, address: address, manager: manager, engine: SimulatedEngine(),
+                answerer: KeyAnswerer(key: .init(key))))
+    }
+
+    /// Gives a node a command; its reply turns up in ``Node/replies``.
+    @discardableResult
+    package mutating func command(_ command: Command, to node: Int) -> RequestID {
+        lastRequest += 1
+        let request = RequestID(lastRequest)
+        feed(.command(command, request), to: node)
+        return request
+    }
+
+    /// Runs until `deadline`; stops at the first violation.
+    package mutating func run(until deadline: Instant) {
+        while violation == nil, let next = nextMoment, next <= deadline {
+            now = max(now, next)
+            step()
+        }
+        if violation == nil { now = max(now, deadline) }
+    }
+
+    package mutating func run(for duration: Duration) { run(until: now + duration) }
+
+    private var nextMoment: Instant? {
+        var next = network.nextArrival
+        for node in nodes {
+            guard let deadline = node.manager.nextDeadline else { continue }
+            next = next.map { min($0, deadline) } ?? deadline
+        }
+        return next
+    }
+
+    private mutating func step() {
+        if let parcel = network.popArrived(at: now) {
+            deliver(parcel)
+            return
+        }
+        for index in nodes.indices {
+            if let deadline = nodes[index].manager.nextDeadline, deadline <= now {
+                feed(.deadline, to: index)
+                return
+            }
+        }
+    }
+
+    private func node(at address: IPAddress) -> Int? { nodes.firstIndex { $0.address == address } }
+
+    private mutating func deliver(_ parcel: Parcel) {
+        switch parcel {
+        case .message(let datagram):
+            guard let index = node(at: datagram.local.address) else { return }
+            feed(.datagram(datagram), to: index)
+        case .packet(let datagram):
+            guard let index = node(at: datagram.local.address) else { return }
+            receive(datagram, at: index)
+        }
+    }
+
+    // MARK: Key management
+
+    private mutating func feed(_ input: Input, to index: Int) {
+        if keepsLog, case .datagram(let datagram) = input { log.append(line(datagram, arrivingAt: index)) }
+        var inputs = [input]
+        while !inputs.isEmpty {
+            for effect in nodes[index].manager.handle(inputs.removeFirst(), now: now) {
+                switch effect {
+                case .send(let datagram):
+                    // The receiver sees the two ends exchanged.
+                    let arriving = Datagram(local: datagram.remote, remote: datagram.local, octets: datagram.octets)
+                    network.send(.message(arriving), now: now, &randomness)
+                case .install(let association): install(association, at: index)
+                case .remove(let spi, let direction, let child):
+                    nodes[index].engine.remove(spi, direction, of: child)
+                case .move(let child, let local, let remote):
+                    nodes[index].engine.move(child, local: local, remote: remote)
+                case .trap: break
+                case .ask(let id, let question): inputs.append(.answer(id, nodes[index].answerer.answer(question)))
+                case .reply(let request, let response): nodes[index].replies[request] = response
+                case .report(let event):
+                    if keepsLog { log.append("\(seconds) \(nodes[index].name): \(event.kind.summary)") }
+                    if event.kind.isMemorable { nodes[index].events.append(event) }
+                }
+            }
+        }
+        checkBounds(of: index)
+    }
+
+    private mutating func install(_ association: SecurityAssociation, at index: Int) {
+        if association.direction == .inbound, nodes[index].engine.inbound[association.spi] != nil {
+            violate(.uniqueSPI, "\(nodes[index].name) installed \(association.spi) twice")
+        }
+        nodes[index].engine.install(association)
+        checkAgreement(of: association, at: index)
+    }
+
+    // MARK: Traffic
+
+    /// Sends a packet of 64 octets from a node, if an SA there covers it. Returns whether it left.
+    @discardableResult
+    package mutating func sendPacket(from index: Int, source: IPAddress, destination: IPAddress) -> Bool {
+        guard
+            let datagram = nodes[index].engine.seal(
+                InternetPacket(probe: UInt64(packetsSent), from: source, to: destination), now: now)
+        else { return false }
+        packetsSent += 1
+        let arriving = Datagram(local: datagram.remote, remote: datagram.local, octets: datagram.octets)
+        network.send(.packet(arriving), now: now, &randomness)
+        return true
+    }
+
+    private mutating func receive(_ datagram: Datagram, at index: Int) {
+        guard let opened = nodes[index].engine.open(datagram, now: now) else { return }
+        packetsAccepted += 1
+        let covers =
+            opened.association.remoteSelectors.contains {
+                $0.matches(opened.packet.source, ipProtocol: 17, port: 9)
+            }
+            && opened.association.localSelectors.contains {
+                $0.matches(opened.packet.destination, ipProtocol: 17, port: 9)
+            }
+        if !covers {
+            violate(
+                .selectors,
+                "\(nodes[index].name) accepted a packet from \(opened.packet.source) to \(opened.packet.destination)")
+        }
+        feed(.traffic(.inbound(opened.association.child)), to: index)
+    }
+
+    // MARK: Checks
+
+    package mutating func violate(_ invariant: Invariant, _ detail: String) {
+        if violation == nil { violation = Violation(invariant: invariant, time: now, detail: detail) }
+    }
+
+    /// Whoever else holds this SA must hold the same keys. Checked when the later of the two ends installs.
+    private mutating func checkAgreement(of association: SecurityAssociation, at index: Int) {
+        guard let peer = node(at: association.remote.address) else { return }
+        let other: SecurityAssociation? =
+            association.direction == .inbound
+            ? nodes[peer].engine.outboundAssociation(association.spi, to: nodes[index].address)
+            : nodes[peer].engine.inbound[association.spi]
+        guard let other else { return }
+        let agrees =
+            other.keys.encryption == association.keys.encryption
+            && other.keys.integrity == association.keys.integrity
+            && other.suite.encryption == association.suite.encryption
+            && other.suite.integrity == association.suite.integrity
+            && other.suite.extendedSequenceNumbers == association.suite.extendedSequenceNumbers
+            && other.localSelectors == association.remoteSelectors
+            && other.remoteSelectors == association.localSelectors
+        if !agrees {
+            violate(.equalKeys, "SPI \(association.spi) between \(nodes[index].name) and \(nodes[peer].name)")
+        }
+    }
+
+    private mutating func checkBounds(of index: Int) {
+        if nodes[index].manager.sessionCounts.halfOpen > AdmissionLimits().halfOpenMaximum {
+            violate(.boundedState, "\(nodes[index].name): too many half-open SAs")
+        }
+    }
+
+    /// Everything that a node still holds, in words; empty when it holds nothing.
+    package func residue(of index: Int) -> [String] {
+        let node = nodes[index]
+        return node.manager.residue.map { "\(node.name): \($0)" }
+            + node.engine.residue.map { "\(node.name): \($0)" }
+    }
+
+    private var seconds: String {
+        let tenths = now.nanoseconds / 100_000_000
+        return "\(tenths / 10).\(tenths % 10)s"
+    }
+
+    private func line(_ datagram: Datagram, arrivingAt index: Int) -> String {
+        let from = node(at: datagram.remote.address).map { nodes[$0].name } ?? "?"
+        let header = datagram.octets.prefix(28)
+        guard header.count == 28 else { return "\(seconds) \(from) -> \(nodes[index].name) \(header.count) octets" }
+        return "\(seconds) \(from) -> \(nodes[index].name) exchange \(header[18]) flags \(header[19]) "
+            + "id \(Array(header[20..<24]).hex) spis \(Array(header[0..<8]).hex)/\(Array(header[8..<16]).hex) "
+            + "\(datagram.octets.count) octets"
+    }
+}
+
+extension Event.Kind {
+    /// A line for a failure's report, without message bodies.
+    fileprivate var summary: String {
+        if case .session(.message) = self { return "message" }
+        return String(describing: self)
+    }
+
+    fileprivate var isMemorable: Bool {
+        if case .session(.message) = self { return false }
+        return true
+    }
+}

@@ -1,0 +1,45 @@
+import KeyManagement
+import Primitives
+import Testing
+
+@Suite struct AdmissionTests {
+    private let source = IPAddress(v4: 0xC000_0201)
+
+    private func judge(_ admission: Admission, proves: Bool = false, canProve: Bool = true) -> Admission.Verdict {
+        admission.judge(source: source, sessions: 0, provesAddress: proves, canProve: canProve)
+    }
+
+    @Test func oneSourceIsChallengedBeforeOthers() {
+        var admission = Admission()
+        for _ in 0..<3 {
+            #expect(judge(admission) == .admit)
+            admission.opened(from: source)
+        }
+        #expect(judge(admission) == .challenge)
+        #expect(judge(admission, proves: true) == .admit)
+        let other = admission.judge(
+            source: IPAddress(v4: 1), sessions: 0, provesAddress: false, canProve: true)
+        #expect(other == .admit)
+        admission.settled(from: source)
+        #expect(judge(admission) == .admit)
+    }
+
+    @Test func versionOneIsBoundedPerSource() {
+        var admission = Admission()
+        for _ in 0..<5 {
+            #expect(judge(admission, canProve: false) == .admit)
+            admission.opened(from: source)
+        }
+        #expect(judge(admission, canProve: false) != .admit)
+    }
+
+    @Test func theTotalIsBounded() {
+        var admission = Admission()
+        admission.limits.halfOpenMaximum = 10
+        for number in 0..<10 { admission.opened(from: IPAddress(v4: UInt32(number))) }
+        #expect(judge(admission, proves: true) == .drop("the limit of half-open SAs is reached"))
+        for number in 0..<10 { admission.settled(from: IPAddress(v4: UInt32(number))) }
+        #expect(admission.halfOpen == 0)
+        #expect(judge(admission) == .admit)
+    }
+}

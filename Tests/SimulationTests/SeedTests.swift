@@ -1,0 +1,49 @@
+import Foundation
+import Simulation
+import Testing
+
+/// Whole hosts in virtual time. `PARLEY_SEEDS` says how many seeds to run (10,000 by default); a failing seed is run
+/// again with `parley simulate --seed N`.
+@Suite struct SeedTests {
+    static let count = ProcessInfo.processInfo.environment["PARLEY_SEEDS"].flatMap { UInt64($0) } ?? 10_000
+
+    @Test func everySeedKeepsEveryPromise() async {
+        let workers = UInt64(ProcessInfo.processInfo.activeProcessorCount)
+        let broken = await withTaskGroup(of: [(UInt64, Violation)].self) { group in
+            for worker in 0..<workers {
+                group.addTask {
+                    stride(from: worker + 1, through: SeedTests.count, by: Int(workers)).compactMap { seed in
+                        var scenario = Scenario(seed: seed)
+                        return scenario.run().map { (seed, $0) }
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        for (seed, violation) in broken.sorted(by: { $0.0 < $1.0 }).prefix(20) {
+            Issue.record("parley simulate --seed \(seed): \(violation)")
+        }
+        #expect(broken.isEmpty, "\(broken.count) of \(SeedTests.count) seeds")
+    }
+
+    @Test func aSeedAlwaysTellsTheSameStory() {
+        for seed: UInt64 in [3, 4, 5] {
+            var first = Scenario(seed: seed, keepsLog: true)
+            var second = Scenario(seed: seed, keepsLog: true)
+            _ = first.run()
+            _ = second.run()
+            #expect(!first.world.log.isEmpty)
+            #expect(first.world.log == second.world.log)
+        }
+    }
+
+    /// The checkers see what they are there for: a run under a checker that cannot fail proves nothing.
+    @Test func trafficFlowsInEverySeed() {
+        for seed: UInt64 in 1...20 {
+            var scenario = Scenario(seed: seed)
+            #expect(scenario.run() == nil)
+            #expect(scenario.deliveredAfterHealing >= 2)
+            #expect(scenario.world.packetsAccepted > 100)
+        }
+    }
+}
