@@ -98,9 +98,12 @@ let package = Package(
             name: "OakleyTests", dependencies: ["Oakley", "Cryptography", "Primitives", "VectorSupport"],
             exclude: ["reference"], swiftSettings: edge),
         .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration", "Cryptography", "IPsec", "Primitives"]),
+        .testTarget(
             name: "DataPlaneTests",
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
             swiftSettings: edge),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "Primitives"]),
         .testTarget(name: "CredentialsTests", dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives"]),
         .testTarget(
             name: "IKEv2Tests",

@@ -1,0 +1,214 @@
+import IPsec
+import Primitives
+
+/// A configuration as names with texts, lists and sections: what `swanctl.conf` would say with every default written
+/// out.
+package indirect enum CanonicalNode: Hashable, Sendable {
+    package struct Entry: Hashable, Sendable {
+        package var name: String
+        package var node: CanonicalNode
+
+        package init(name: String, node: CanonicalNode) {
+            self.name = name
+            self.node = node
+        }
+    }
+
+    case text(String)
+    case list([String])
+    case section([Entry])
+}
+
+extension Configuration {
+    /// The whole configuration. Of secrets it tells the identities alone.
+    package var canonicalForm: CanonicalNode {
+        .section([
+            .init(
+                name: "connections", node: .section(connections.map { .init(name: $0.name, node: $0.canonicalForm) })),
+            .init(name: "secrets", node: .section(secrets.map { .init(name: $0.name, node: $0.canonicalForm) })),
+            .init(name: "charon", node: settings.canonicalForm),
+        ])
+    }
+}
+
+/// Builds a section line by line.
+private struct CanonicalSection {
+    var entries: [CanonicalNode.Entry] = []
+
+    mutating func add(_ name: String, _ text: some CustomStringConvertible) {
+        entries.append(.init(name: name, node: .text(text.description)))
+    }
+
+    mutating func add(_ name: String, list: [some CustomStringConvertible]) {
+        entries.append(.init(name: name, node: .list(list.map(\.description))))
+    }
+
+    mutating func add(_ name: String, _ duration: Duration) { add(name, "\(duration.wholeSeconds)s") }
+    mutating func add(_ name: String, section: [CanonicalNode.Entry]) {
+        entries.append(.init(name: name, node: .section(section)))
+    }
+}
+
+extension Connection {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        section.add("version", version.rawValue)
+        section.add("local_addrs", list: localAddresses)
+        section.add("remote_addrs", list: remoteAddresses)
+        section.add("local_port", localPort)
+        section.add("remote_port", remotePort)
+        section.add("proposals", list: proposals)
+        section.add("aggressive", isAggressive ? "yes" : "no")
+        section.add("encap", forceEncapsulation ? "yes" : "no")
+        section.add("dpd_delay", deadPeerDelay)
+        section.add("dpd_timeout", deadPeerTimeout)
+        section.add("keyingtries", keyingTries)
+        section.add("unique", unique.rawValue)
+        section.add("reauth_time", reauthenticationTime)
+        section.add("rekey_time", rekeyTime)
+        section.add("over_time", overTime)
+        section.add("rand_time", randomTime)
+        var local = CanonicalSection()
+        local.add("auth", "psk")
+        if let localIdentity { local.add("id", localIdentity.typedText) }
+        section.add("local", section: local.entries)
+        var remote = CanonicalSection()
+        remote.add("auth", "psk")
+        remote.add("id", remoteIdentity.typedText)
+        section.add("remote", section: remote.entries)
+        section.add("children", section: children.map { .init(name: $0.name, node: $0.canonicalForm) })
+        return .section(section.entries)
+    }
+}
+
+extension ChildPolicy {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        section.add("esp_proposals", list: proposals)
+        section.add("local_ts", list: localSelectors.map(\.configured))
+        section.add("remote_ts", list: remoteSelectors.map(\.configured))
+        section.add("mode", mode.rawValue)
+        section.add("rekey_time", rekeyTime)
+        section.add("life_time", lifeTime)
+        section.add("rand_time", randomTime)
+        section.add("start_action", startAction.rawValue)
+        section.add("dpd_action", deadPeerAction.rawValue)
+        section.add("close_action", closeAction.rawValue)
+        section.add("replay_window", replayWindowPackets)
+        section.add("reqid", requestID)
+        return .section(section.entries)
+    }
+}
+
+extension DynamicSelector {
+    /// As `swanctl.conf` writes it: ranges with a hyphen.
+    fileprivate var configured: String {
+        let address: String
+        let ipProtocol: UInt8
+        let ports: (first: UInt16, last: UInt16)
+        switch self {
+        case .fixed(let selector):
+            address = selector.prefix.map(\.description) ?? "\(selector.first)-\(selector.last)"
+            (ipProtocol, ports) = (selector.ipProtocol, (selector.firstPort, selector.lastPort))
+        case .dynamicPorts(let number, let first, let last):
+            address = "dynamic"
+            (ipProtocol, ports) = (number, (first, last))
+        }
+        if ipProtocol == 0 && ports == (0, .max) { return address }
+        if ports == (0, .max) { return "\(address)[\(ipProtocol)]" }
+        return "\(address)[\(ipProtocol)/" + (ports == (.max, 0) ? "opaque" : "\(ports.first)-\(ports.last)") + "]"
+    }
+}
+
+extension SharedKey {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        for (index, identity) in identities.enumerated() { section.add("id-\(index + 1)", identity.typedText) }
+        return .section(section.entries)
+    }
+}
+
+extension Configuration.Settings {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        section.add("port", engine.port)
+        section.add("port_nat_t", engine.natPort)
+        section.add("retransmit_timeout", Double(engine.retransmitTimeout.wholeNanoseconds) / 1e9)
+        section.add("retransmit_base", engine.retransmitBase)
+        section.add("retransmit_tries", engine.retransmitTries)
+        section.add("keep_alive", engine.keepaliveInterval)
+        section.add("half_open_timeout", engine.halfOpenTimeout)
+        section.add("replay_window", replayWindowPackets)
+        return .section(section.entries)
+    }
+}
+
+extension Identity {
+    /// Text that reads back as this identity, whatever its kind.
+    fileprivate var typedText: String {
+        if Identity(description) == self, !description.hasPrefix("%"), !description.hasPrefix("*") {
+            return description
+        }
+        switch kind {
+        case .fqdn: return "fqdn:#\(octets.hex)"
+        case .emailAddress: return "email:#\(octets.hex)"
+        case .keyID: return "keyid:#\(octets.hex)"
+        default: return "{\(kind.rawValue)}:#\(octets.hex)"
+        }
+    }
+}
+
+extension IdentityPattern {
+    fileprivate var typedText: String {
+        switch self {
+        case .any: "%any"
+        case .exactly(let identity): identity.typedText
+        case .suffix(.emailAddress, let suffix) where !suffix.contains("@"): "email:*\(suffix)"
+        case .suffix(_, let suffix): "*\(suffix)"
+        }
+    }
+}
+
+extension CanonicalNode {
+    /// The node as `swanctl.conf` text that reads back as the same configuration.
+    package var text: String {
+        guard case .section(let entries) = self else { return "" }
+        var text = ""
+        CanonicalNode.write(entries, to: &text, indentation: "")
+        return text
+    }
+
+    private static func write(_ entries: [Entry], to text: inout String, indentation: String) {
+        for entry in entries {
+            switch entry.node {
+            case .text(let value): text += "\(indentation)\(name(entry.name)) = \(quoted(value))\n"
+            case .list(let items):
+                text += "\(indentation)\(name(entry.name)) = \(quoted(items.joined(separator: ", ")))\n"
+            case .section(let inner):
+                text += "\(indentation)\(name(entry.name)) {\n"
+                write(inner, to: &text, indentation: indentation + "    ")
+                text += "\(indentation)}\n"
+            }
+        }
+    }
+
+    private static func name(_ name: String) -> String {
+        name.contains { " \t#{}:,=\"\\".contains($0) || $0.isNewline } || name.isEmpty ? quote(name) : name
+    }
+
+    private static func quoted(_ value: String) -> String {
+        value.contains { "#}\"\\".contains($0) || $0.isNewline } || value.contains("  ") ? quote(value) : value
+    }
+
+    private static func quote(_ text: String) -> String {
+        var result = "\""
+        for character in text {
+            switch character {
+            case "\"", "\\": result += "\\\(character)"
+            case "\n": result += "\\n"
+            default: result.append(character)
+            }
+        }
+        return result + "\""
+    }
+}

@@ -1,0 +1,54 @@
+package import IPsec
+
+/// A checked configuration: every value is legal by type.
+package struct Configuration: Sendable {
+    /// In the order of the files.
+    package var connections: [Connection]
+    package var secrets: [SharedKey]
+    package var settings: Settings
+
+    /// Values of `strongswan.conf` that this version knows; here they stand in a section `charon` of the same tree.
+    package struct Settings: Hashable, Sendable {
+        package var engine = EngineSettings()
+        /// `charon.replay_window`: packets, for children that set none.
+        package var replayWindowPackets = 32
+
+        package init() {}
+    }
+
+    package init(connections: [Connection] = [], secrets: [SharedKey] = [], settings: Settings = Settings()) {
+        self.connections = connections
+        self.secrets = secrets
+        self.settings = settings
+    }
+
+    /// For key management.
+    package var policies: PolicyDatabase { PolicyDatabase(connections: connections) }
+
+    /// Reads and checks a file with all that it includes.
+    ///
+    /// - Throws: every error there is, of the syntax and of the values, in the order of the files.
+    package static func read(
+        _ file: SourceFile, loader: @escaping IncludeLoader = { _, _ in .failure(IncludeFailure("no files here")) }
+    ) throws(ConfigurationErrors) -> Configuration {
+        var (settings, diagnostics) = SettingsParser.parse(file, loader: loader)
+        let checker = ConfigurationChecker()
+        let configuration = checker.check(settings)
+        diagnostics += checker.log.diagnostics
+        if diagnostics.isEmpty { return configuration }
+        throw ConfigurationErrors(inFileOrder(diagnostics))
+    }
+
+    private static func inFileOrder(_ diagnostics: [Diagnostic]) -> [Diagnostic] {
+        var order: [String: Int] = [:]
+        for diagnostic in diagnostics where order[diagnostic.position.file] == nil {
+            order[diagnostic.position.file] = order.count
+        }
+        func key(_ entry: (offset: Int, element: Diagnostic)) -> (Int, Int, Int, Int) {
+            let position = entry.element.position
+            return (order[position.file] ?? 0, position.line, position.column, entry.offset)
+        }
+        var seen: Set<Diagnostic> = []
+        return diagnostics.enumerated().sorted { key($0) < key($1) }.map(\.element).filter { seen.insert($0).inserted }
+    }
+}

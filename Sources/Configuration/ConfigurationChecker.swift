@@ -1,0 +1,135 @@
+import Cryptography
+import IPsec
+import Primitives
+
+/// Turns a settings tree into a ``Configuration`` and reports every unknown name and wrong value on the way.
+struct ConfigurationChecker {
+    let log = DiagnosticLog()
+
+    /// What could be read; it counts only where nothing was reported.
+    func check(_ resolved: ResolvedSettings) -> Configuration {
+        let tree = resolved.tree
+        var configuration = Configuration()
+        for setting in tree.settings {
+            log.report(
+                "unknown key '\(setting.name.excerpt)' outside of any section", at: setting.key.position,
+                suggestion: NearestName.find(setting.name, in: ["connections", "secrets", "charon"]))
+        }
+        // Children take their defaults from the settings, wherever in the file these stand.
+        if let section = tree.section("charon") { configuration.settings = settings(section) }
+        for section in tree.sections {
+            switch section.name.text {
+            case "connections":
+                for setting in section.settings {
+                    log.report(
+                        "unknown key '\(setting.name.excerpt)' in connections, which holds one section for each connection",
+                        at: setting.key.position)
+                }
+                configuration.connections = section.sections.map { connection($0, configuration.settings) }
+            case "secrets": configuration.secrets = secrets(section)
+            case "charon": break
+            case let name where KnownKeys.unsupportedTopLevel.contains(name):
+                if !section.settings.isEmpty || !section.sections.isEmpty {
+                    log.report("section '\(name)' is \(SectionReader.notSupported)", at: section.name.position)
+                }
+            case let name where resolved.templates.contains(name):
+                // It was checked wherever it was taken over.
+                break
+            case let name:
+                log.report(
+                    "unknown section '\(name.excerpt)'", at: section.name.position,
+                    suggestion: NearestName.find(
+                        name, in: ["connections", "secrets", "charon"] + KnownKeys.unsupportedTopLevel))
+            }
+        }
+        return configuration
+    }
+}
+
+// MARK: Secrets and settings
+
+extension ConfigurationChecker {
+    private func secrets(_ section: SettingsSection) -> [SharedKey] {
+        for setting in section.settings {
+            log.report(
+                "unknown key '\(setting.name.excerpt)' in secrets, which holds one section for each secret",
+                at: setting.key.position)
+        }
+        return section.sections.compactMap { inner -> SharedKey? in
+            let name = inner.name.text
+            if name.hasPrefix("ike") { return sharedKey(inner) }
+            if KnownKeys.unsupportedSecrets.contains(where: { name.hasPrefix($0) }) {
+                log.report(
+                    "secret '\(name)' is of a kind that is \(SectionReader.notSupported)", at: inner.name.position)
+            } else {
+                log.report(
+                    "unknown kind of secret '\(name.excerpt)': the name must start with 'ike'", at: inner.name.position,
+                    suggestion: NearestName.find(name, in: ["ike"] + KnownKeys.unsupportedSecrets))
+            }
+            return nil
+        }
+    }
+
+    private func sharedKey(_ section: SettingsSection) -> SharedKey? {
+        let reader = SectionReader(section: section, path: "secrets.\(section.name.text)", log: log)
+        reader.check(keys: KnownKeys.sharedKey, numbered: ["id"]) { _ in false }
+        var identities: [IdentityPattern] = []
+        for setting in section.settings where setting.name.hasPrefix("id") && !setting.value.text.isEmpty {
+            if let identity = identityPattern(setting, reader) { identities.append(identity) }
+        }
+        guard let setting = reader.setting("secret") else {
+            log.report("\(reader.path) has no 'secret'", at: section.name.position)
+            return nil
+        }
+        // The secret itself must not get into a message.
+        guard let octets = ValueGrammar.secretOctets(setting.value.text), !octets.isEmpty else {
+            log.report(
+                "'secret' in \(reader.path) is neither text nor 0x and hexadecimal nor 0s and base64",
+                at: setting.value.position)
+            return nil
+        }
+        return SharedKey(name: section.name.text, identities: identities, secret: Secret(octets))
+    }
+
+    private func settings(_ section: SettingsSection) -> Configuration.Settings {
+        let reader = SectionReader(section: section, path: "charon", log: log)
+        reader.check(keys: KnownKeys.settings) { inner in
+            guard KnownKeys.unsupportedSettingsSections.contains(inner.name.text) else { return false }
+            log.report("section 'charon.\(inner.name.text)' is \(SectionReader.notSupported)", at: inner.name.position)
+            return true
+        }
+        var settings = Configuration.Settings()
+        func set<Value>(_ path: WritableKeyPath<Configuration.Settings, Value>, _ value: Value?) {
+            if let value { settings[keyPath: path] = value }
+        }
+        set(\.engine.port, reader.unsigned("port", 1...65_535).map { UInt16($0) })
+        set(\.engine.natPort, reader.unsigned("port_nat_t", 1...65_535).map { UInt16($0) })
+        let seconds = reader.value("retransmit_timeout", expected: "seconds, such as 4.0") { text in
+            Double(text).flatMap { (0.01...3600).contains($0) ? Duration.seconds($0) : nil }
+        }
+        set(\.engine.retransmitTimeout, seconds)
+        let base = reader.value("retransmit_base", expected: "a factor from 1 to 10, such as 1.8") { text in
+            Double(text).flatMap { (1...10).contains($0) ? $0 : nil }
+        }
+        set(\.engine.retransmitBase, base)
+        set(\.engine.retransmitTries, reader.unsigned("retransmit_tries", 0...100).map { Int($0) })
+        set(\.engine.keepaliveInterval, reader.time("keep_alive"))
+        set(\.engine.halfOpenTimeout, reader.time("half_open_timeout"))
+        set(\.replayWindowPackets, reader.unsigned("replay_window", 0...4096).map { Int($0) })
+        return settings
+    }
+
+    func identityPattern(_ setting: Setting, _ reader: SectionReader) -> IdentityPattern? {
+        do throws(ValueGrammar.IdentityFailure) {
+            return try ValueGrammar.identityPattern(setting.value.text)
+        } catch .unsupported(let what) {
+            log.report(
+                "'\(setting.name) = \(setting.value.text.excerpt)' in \(reader.path): \(what) are "
+                    + SectionReader.notSupported,
+                at: setting.value.position)
+        } catch {
+            reader.wrong(setting, expected: "an identity such as 192.0.2.1, gw.example.org, user@example.org or @#hex")
+        }
+        return nil
+    }
+}

@@ -1,0 +1,214 @@
+import IPsec
+import Primitives
+
+// `connections.NAME`.
+extension ConfigurationChecker {
+    func connection(_ section: SettingsSection, _ settings: Configuration.Settings) -> Connection {
+        let name = section.name.text
+        let reader = SectionReader(section: section, path: "connections.\(name)", log: log)
+        reader.check(keys: KnownKeys.connection, sections: ["local", "remote", "children"]) { inner in
+            let inner = inner.name.text
+            return inner.hasPrefix("local") && !inner.hasPrefix("local_")
+                || inner.hasPrefix("remote") && !inner.hasPrefix("remote_") || inner == "children"
+        }
+        var connection = Connection(name: name, proposals: proposals(reader, "proposals", .ike), children: [])
+        connection.version =
+            reader.value("version", expected: "0 (both), 1 or 2") { text in UInt8(text).flatMap(IKEVersion.init) }
+            ?? .any
+        let patterns = "addresses, blocks, ranges, DNS names or %any"
+        connection.localAddresses =
+            reader.list("local_addrs", expected: patterns, ValueGrammar.addressPattern) ?? [.any(nil)]
+        connection.remoteAddresses =
+            reader.list("remote_addrs", expected: patterns, ValueGrammar.addressPattern) ?? [.any(nil)]
+        connection.localPort = reader.unsigned("local_port", 1...65_535).map { UInt16($0) } ?? settings.engine.port
+        connection.remotePort = reader.unsigned("remote_port", 1...65_535).map { UInt16($0) } ?? 500
+        connection.isAggressive = reader.boolean("aggressive") ?? false
+        connection.forceEncapsulation = reader.boolean("encap") ?? false
+        connection.deadPeerDelay = reader.time("dpd_delay") ?? .zero
+        connection.deadPeerTimeout = reader.time("dpd_timeout") ?? .zero
+        connection.keyingTries = reader.unsigned("keyingtries", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 1
+        connection.unique =
+            reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
+        lifetimes(of: &connection, reader)
+        connection.localIdentity = localIdentity(reader)
+        connection.remoteIdentity = remoteIdentity(reader)
+        if let reason = ProposalRules.refusal(connection.proposals, .ike, connection.version) {
+            log.report(
+                "\(reason) (proposals in \(reader.path))",
+                at: reader.setting("proposals")?.value.position ?? section.name.position)
+        }
+        if let children = section.section("children") {
+            for setting in children.settings {
+                log.report(
+                    "unknown key '\(setting.name)' in \(reader.path).children, which holds one section for each child",
+                    at: setting.key.position)
+            }
+            connection.children = children.sections.map { child($0, of: reader.path, connection.version, settings) }
+        }
+        return connection
+    }
+
+    /// charon's defaults: rekeying after four hours unless reauthentication is asked for; the hard limit lies a tenth
+    /// behind, and the jitter is as large.
+    private func lifetimes(of connection: inout Connection, _ reader: SectionReader) {
+        let rekey = reader.time("rekey_time")
+        let reauthentication = reader.time("reauth_time")
+        connection.rekeyTime = rekey ?? (reauthentication ?? .zero > .zero ? .zero : .seconds(14_400))
+        connection.reauthenticationTime = reauthentication ?? .zero
+        connection.overTime =
+            reader.time("over_time") ?? max(connection.rekeyTime, connection.reauthenticationTime) / 10
+        connection.randomTime = reader.time("rand_time") ?? connection.overTime
+    }
+
+    /// A list of proposals; the defaults where the key is absent.
+    private func proposals(
+        _ reader: SectionReader, _ key: String, _ securityProtocol: SecurityProtocol
+    ) -> [Proposal] {
+        guard let setting = reader.setting(key) else { return ProposalKeywords.defaults(for: securityProtocol) }
+        var proposals: [Proposal] = []
+        let parts = ValueGrammar.list(setting.value.text)
+        if parts.isEmpty { reader.wrong(setting, expected: "proposals such as aes256-sha256-x25519, or default") }
+        for part in parts {
+            if part.lowercased() == "default" {
+                proposals += ProposalKeywords.defaults(for: securityProtocol)
+                continue
+            }
+            do throws(ProposalKeywords.Failure) {
+                proposals.append(try ProposalKeywords.parse(part, for: securityProtocol))
+            } catch {
+                log.report(
+                    "\(error.message) (\(key) in \(reader.path))", at: reader.position(of: part, in: setting),
+                    suggestion: error.suggestion)
+            }
+        }
+        return proposals
+    }
+}
+
+// MARK: Authentication rounds
+
+extension ConfigurationChecker {
+    /// The one round of an end; charon sorts rounds by `round` and by file.
+    private func round(_ end: String, _ reader: SectionReader) -> SectionReader? {
+        let rounds = reader.section.sections.filter { $0.name.text.hasPrefix(end) }
+        if rounds.count > 1 {
+            log.report(
+                "more than one authentication round: '\(rounds[1].name.text)' in \(reader.path) is "
+                    + SectionReader.notSupported,
+                at: rounds[1].name.position)
+        }
+        guard let section = rounds.first else {
+            log.report(
+                "\(reader.path) has no '\(end)' section: write \(end) { auth = psk }",
+                at: reader.section.name.position)
+            return nil
+        }
+        let inner = SectionReader(section: section, path: "\(reader.path).\(section.name.text)", log: log)
+        inner.check(keys: KnownKeys.authentication) { section in
+            // Sections for certificates by file or token.
+            guard section.name.text.hasPrefix("cert") || section.name.text.hasPrefix("cacert") else { return false }
+            log.report(
+                "'\(section.name.text)' in \(inner.path) is \(SectionReader.notSupported)", at: section.name.position)
+            return true
+        }
+        _ = inner.unsigned("round", 0...UInt64(UInt32.max))
+        checkMethod(inner)
+        return inner
+    }
+
+    private func checkMethod(_ reader: SectionReader) {
+        guard let setting = reader.setting("auth") else {
+            log.report(
+                "\(reader.path) has no 'auth', and its default 'pubkey' is \(SectionReader.notSupported): "
+                    + "write auth = psk",
+                at: reader.section.name.position)
+            return
+        }
+        let text = setting.value.text.lowercased()
+        if text == "psk" { return }
+        if KnownKeys.unsupportedAuthentication.contains(where: { text.hasPrefix($0) }) {
+            log.report(
+                "'auth = \(setting.value.text.excerpt)' in \(reader.path) is \(SectionReader.notSupported); only 'psk' is",
+                at: setting.value.position)
+        } else {
+            reader.wrong(setting, expected: "psk", suggestion: NearestName.find(text, in: ["psk", "pubkey"]))
+        }
+    }
+
+    private func localIdentity(_ reader: SectionReader) -> Identity? {
+        guard let round = round("local", reader), let setting = round.setting("id"), setting.value.text != "%any"
+        else { return nil }
+        switch identityPattern(setting, round) {
+        case .exactly(let identity): return identity
+        case .any, .suffix: round.wrong(setting, expected: "one identity of our own, without '*'")
+        case nil: break
+        }
+        return nil
+    }
+
+    private func remoteIdentity(_ reader: SectionReader) -> IdentityPattern {
+        guard let round = round("remote", reader), let setting = round.setting("id") else { return .any }
+        return identityPattern(setting, round) ?? .any
+    }
+}
+
+// MARK: Children
+
+extension ConfigurationChecker {
+    private func child(
+        _ section: SettingsSection, of parent: String, _ version: IKEVersion, _ settings: Configuration.Settings
+    ) -> ChildPolicy {
+        let name = section.name.text
+        let reader = SectionReader(section: section, path: "\(parent).children.\(name)", log: log)
+        reader.check(keys: KnownKeys.child) { _ in false }
+        let selectors = "blocks, ranges or dynamic, with [protocol/port] behind where wanted"
+        var child = ChildPolicy(
+            name: name, proposals: proposals(reader, "esp_proposals", .esp),
+            localSelectors: reader.list("local_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic],
+            remoteSelectors: reader.list("remote_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic])
+        if let reason = ProposalRules.refusal(child.proposals, .esp, version) {
+            log.report(
+                "\(reason) (esp_proposals in \(reader.path))",
+                at: reader.setting("esp_proposals")?.value.position ?? section.name.position)
+        }
+        child.mode =
+            reader.word(
+                "mode", [("tunnel", .tunnel), ("transport", .transport)],
+                refused: ["transport_proxy", "iptfs", "beet", "pass", "drop"]) ?? .tunnel
+        lifetimes(of: &child, reader)
+        child.startAction =
+            reader.word(
+                "start_action",
+                [
+                    ("none", .none), ("trap", .trap), ("start", .start), ("route", .trap), ("restart", .start),
+                    ("clear", .none),
+                ],
+                refused: ["trap|start", "start|trap"]) ?? .none
+        child.deadPeerAction = reader.word("dpd_action", ConfigurationChecker.afterwards) ?? .none
+        child.closeAction = reader.word("close_action", ConfigurationChecker.afterwards) ?? .none
+        child.replayWindowPackets =
+            reader.unsigned("replay_window", 0...4096).map { Int($0) } ?? settings.replayWindowPackets
+        child.requestID = reader.unsigned("reqid", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
+        return child
+    }
+
+    private static let afterwards: [(String, ChildAction)] = [
+        ("clear", .none), ("trap", .trap), ("restart", .start), ("none", .none), ("start", .start), ("route", .trap),
+    ]
+
+    /// charon's defaults: rekeying after an hour; the end a tenth behind; the jitter is the distance between the two.
+    private func lifetimes(of child: inout ChildPolicy, _ reader: SectionReader) {
+        let rekey = reader.time("rekey_time")
+        let life = reader.time("life_time")
+        child.rekeyTime = rekey ?? life.map { $0 * 10 / 11 } ?? .seconds(3600)
+        child.lifeTime = life ?? child.rekeyTime * 11 / 10
+        child.randomTime =
+            reader.time("rand_time") ?? (child.lifeTime > child.rekeyTime ? child.lifeTime - child.rekeyTime : .zero)
+        if let life, rekey != nil, life > .zero, life < child.rekeyTime, let setting = reader.setting("life_time") {
+            log.report(
+                "'life_time' in \(reader.path) is shorter than its 'rekey_time': "
+                    + "the SA would end before it is replaced",
+                at: setting.value.position)
+        }
+    }
+}

@@ -1,0 +1,218 @@
+import Configuration
+import Primitives
+import Testing
+
+/// Every kind of diagnostic of the checker.
+@Suite struct CheckerDiagnosticTests {
+    private static let unsupported = "known to swanctl, not supported by this version"
+
+    @Test(arguments: [
+        ("dpd_dely = 1", "unknown key 'dpd_dely' in connections.home; did you mean 'dpd_delay'?"),
+        ("colour = 1", "unknown key 'colour' in connections.home"),
+        ("children = 1", "'children' in connections.home is a section: write 'children { … }'"),
+        ("version { }", "'version' in connections.home is a key: write 'version = …'"),
+        ("childern { }", "unknown section 'childern' in connections.home; did you mean 'children'?"),
+        ("vips = 0.0.0.0", "'vips' in connections.home is \(unsupported)"),
+        ("mobike = yes", "'mobike = yes' in connections.home is \(unsupported); only 'no' is"),
+        ("fragmentation = no", "'fragmentation = no' in connections.home is \(unsupported); only 'yes' is"),
+        (
+            "remote2 { auth = psk }",
+            "more than one authentication round: 'remote2' in connections.home is \(unsupported)"
+        ),
+        (
+            "children { x = 1 }",
+            "unknown key 'x' in connections.home.children, which holds one section for each child"
+        ),
+    ])
+    func names(_ addition: String, _ expected: String) {
+        #expect(
+            errors(connection(addition)) == [
+                "4:\(expected.hasPrefix("unknown key 'x'") ? 12 : column(addition)): \(expected)"
+            ])
+    }
+
+    /// Keys are pointed at themselves; the refused values of known keys where they stand.
+    private func column(_ addition: String) -> Int {
+        addition.hasPrefix("mobike") ? 10 : addition.hasPrefix("fragmentation") ? 17 : 1
+    }
+
+    @Test(arguments: [
+        ("version", "two", "0 (both), 1 or 2"),
+        ("local_addrs", "192.0.2.256", "addresses, blocks, ranges, DNS names or %any"),
+        ("local_addrs", "192.0.2.9-192.0.2.1", "addresses, blocks, ranges, DNS names or %any"),
+        ("remote_addrs", "a..b", "addresses, blocks, ranges, DNS names or %any"),
+        ("remote_addrs", "2001:db8::g", "addresses, blocks, ranges, DNS names or %any"),
+        ("local_port", "0", "a number from 1 to 65535"), ("remote_port", "65536", "a number from 1 to 65535"),
+        ("encap", "maybe", "yes or no"), ("dpd_delay", "3w", "a time such as 30s, 5m, 1h or 1d"),
+        ("dpd_timeout", "-1", "a time such as 30s, 5m, 1h or 1d"),
+        ("rekey_time", "h", "a time such as 30s, 5m, 1h or 1d"),
+        ("over_time", "99999999999", "a time such as 30s, 5m, 1h or 1d"),
+        ("keyingtries", "many", "a number from 0 to 4294967295"), ("unique", "always", "no, never, keep or replace"),
+    ])
+    func values(_ key: String, _ value: String, _ expected: String) {
+        #expect(
+            errors(connection("\(key) = \(value)")) == [
+                "4:\(key.count + 4): wrong value '\(value)' for '\(key)' in connections.home: expected \(expected)"
+            ])
+    }
+
+    @Test(arguments: [
+        ("local_ts = 10.0.0.0/33", "5:12: wrong value '10.0.0.0/33' for 'local_ts'"),
+        ("remote_ts = dynamic, 10.0.0.0/8[tcp", "5:22: wrong value '10.0.0.0/8[tcp' for 'remote_ts'"),
+        ("remote_ts = 10.0.0.0/8[nonsense]", "5:13: wrong value '10.0.0.0/8[nonsense]' for 'remote_ts'"),
+        ("remote_ts = 10.0.0.0/8[tcp/9-1]", "5:13: wrong value '10.0.0.0/8[tcp/9-1]' for 'remote_ts'"),
+        ("local_ts = ,", "5:12: wrong value ',' for 'local_ts'"),
+        ("mode = beet", "5:8: 'mode = beet' in connections.home.children.net is \(unsupported)"),
+        ("mode = tunel", "5:8: wrong value 'tunel' for 'mode'"),
+        (
+            "updown = /bin/true",
+            "5:1: 'updown' in connections.home.children.net is \(unsupported): scripts are not run yet"
+        ),
+        ("ah_proposals = sha256", "5:1: 'ah_proposals' in connections.home.children.net is \(unsupported)"),
+        ("ipcomp = yes", "5:10: 'ipcomp = yes' in connections.home.children.net is \(unsupported); only 'no' is"),
+        ("start_action = trap|start", "5:16: 'start_action = trap|start' in connections.home.children.net is"),
+        ("replay_window = 5000", "5:17: wrong value '5000' for 'replay_window'"),
+        ("reqid = -1", "5:9: wrong value '-1' for 'reqid'"),
+        ("rekey_time = 1h\nlife_time = 30m", "6:13: 'life_time' in connections.home.children.net is shorter than"),
+        ("esp_proposals = ,", "5:17: wrong value ',' for 'esp_proposals'"),
+        ("esp_proposals = aes128-sha2566", "5:17: unknown algorithm 'sha2566' in proposal 'aes128-sha2566'"),
+        ("inner { }", "5:1: unknown section 'inner' in connections.home.children.net"),
+    ])
+    func children(_ addition: String, _ expected: String) {
+        let found = errors(child(addition))
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix(expected) == true, "\(found)")
+    }
+
+    @Test(arguments: [
+        (
+            "local { }",
+            "2:1: connections.home.local has no 'auth', and its default 'pubkey' is \(unsupported): write auth = psk"
+        ),
+        ("local { auth = skp }", "2:16: wrong value 'skp' for 'auth' in connections.home.local: expected psk"),
+        (
+            "local { auth = eap-tls }",
+            "2:16: 'auth = eap-tls' in connections.home.local is \(unsupported); only 'psk' is"
+        ),
+        ("", "1:15: connections.home has no 'local' section: write local { auth = psk }"),
+        (
+            "local { auth = psk\nid = *.a }",
+            "3:6: wrong value '*.a' for 'id' in connections.home.local: expected one identity of our own, without '*'"
+        ),
+        (
+            "local { auth = psk\nid = \"@#0\" }",
+            "3:6: wrong value '@#0' for 'id' in connections.home.local: expected an identity "
+                + "such as 192.0.2.1, gw.example.org, user@example.org or @#hex"
+        ),
+        (
+            "local { auth = psk\nid = \"C=CH, O=x\" }",
+            "3:6: 'id = C=CH, O=x' in connections.home.local: distinguished names are \(unsupported)"
+        ),
+        ("local { auth = psk\ncerts = a }", "3:1: 'certs' in connections.home.local is \(unsupported)"),
+        ("local { auth = psk\ncert1 { } }", "3:1: 'cert1' in connections.home.local is \(unsupported)"),
+        (
+            "local { auth = psk\nround = x }",
+            "3:9: wrong value 'x' for 'round' in connections.home.local: expected a number from 0 to 4294967295"
+        ),
+        ("local { auth = psk\nids = x }", "3:1: unknown key 'ids' in connections.home.local; did you mean 'id'?"),
+    ])
+    func rounds(_ local: String, _ expected: String) {
+        #expect(errors("connections { home {\n\(local)\nremote { auth = psk }\n} }") == [expected])
+    }
+
+    @Test(arguments: [
+        ("secrets { ike { } }", "1:11: secrets.ike has no 'secret'"),
+        (
+            "secrets { ike { secret = 0sA } }",
+            "1:26: 'secret' in secrets.ike is neither text nor 0x and hexadecimal nor 0s and base64"
+        ),
+        (
+            "secrets { ike { secret = x\nid = ^a.*$ } }",
+            "2:6: 'id = ^a.*$' in secrets.ike: regular expressions in identities are \(unsupported)"
+        ),
+        (
+            "secrets { ike { secret = x\nscret = y } }",
+            "2:1: unknown key 'scret' in secrets.ike; did you mean 'secret'?"
+        ),
+        ("secrets { eap-x { secret = x } }", "1:11: secret 'eap-x' is of a kind that is \(unsupported)"),
+        (
+            "secrets { iek { secret = x } }",
+            "1:11: unknown kind of secret 'iek': the name must start with 'ike'; did you mean 'ike'?"
+        ),
+        ("secrets { x = 1 }", "1:11: unknown key 'x' in secrets, which holds one section for each secret"),
+        ("connections { x = 1 }", "1:15: unknown key 'x' in connections, which holds one section for each connection"),
+        ("conections { }", "1:1: unknown section 'conections'; did you mean 'connections'?"),
+        ("pools { a { addrs = 10.0.0.0/8 } }", "1:1: section 'pools' is \(unsupported)"),
+        ("charon { prot = 1 }", "1:10: unknown key 'prot' in charon; did you mean 'port'?"),
+        ("charon { threads = 1 }", "1:10: 'threads' in charon is \(unsupported)"),
+        ("charon { filelog { } }", "1:10: section 'charon.filelog' is \(unsupported)"),
+        (
+            "charon { retransmit_base = 0 }",
+            "1:28: wrong value '0' for 'retransmit_base' in charon: expected a factor from 1 to 10, such as 1.8"
+        ),
+    ])
+    func elsewhere(_ text: String, _ expected: String) {
+        #expect(errors(text) == [expected])
+    }
+
+    @Test func version1NeedsAClassicCipher() {
+        let found = errors(connection("version = 1\nproposals = aes128gcm16-prfsha256-x25519"))
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("5:13: IKE version 1 has no authenticated ciphers") == true)
+    }
+
+    /// Groups 3 and 4 have no number in version 2, and AES-CMAC has none in version 1.
+    @Test func versionsLackNumbers() {
+        let group = "aes128-sha1-ec2n155"
+        for version in [0, 2] {
+            #expect(
+                errors(connection("version = \(version)\nproposals = \(group)")) == [
+                    "5:13: 'ec2n155' is a group of IKE version 1 alone: it needs version = 1 "
+                        + "(proposals in connections.home)"
+                ])
+        }
+        #expect(errors(connection("version = 1\nproposals = \(group), aes256gcm16-sha256-x25519")) == [])
+        #expect(errors(connection("version = 1\nproposals = aes128-aesxcbc-x25519")).count == 1)
+        func child(_ version: Int, _ proposals: String) -> [String] {
+            errors(connection("version = \(version)\nchildren { net { esp_proposals = \(proposals) } }"))
+        }
+        #expect(child(2, "aes128-aescmac") == [] && child(2, "chacha20poly1305") == [])
+        #expect(child(1, "aes128-aescmac").first?.contains("IKE version 1 has no numbers for these") == true)
+        #expect(child(1, "chacha20poly1305").count == 1)
+        #expect(child(1, "aes128-aescmac, aes128-aesxcbc") == [] && child(1, "aes128gmac") == [])
+    }
+
+    @Test func emptySectionsOfOthersAreNoError() {
+        #expect(errors("pools { }\nauthorities { }\nconnections { }\nsecrets { }") == [])
+        #expect(errors(connection("mobike = no\nfragmentation = yes\nsend_cert = never")) == [])
+    }
+
+    @Test func noMessageHoldsASecret() {
+        let text = "secrets { ike { secret = 0xhunter2\nid = \"@#hunter\" } eap { secret = hunter2 } }"
+        #expect(errors(text).count == 3)
+        #expect(!errors(text).contains { $0.contains("hunter2") })
+    }
+
+    /// Files that are almost right: no file traps, hangs or is refused without a reason.
+    @Test func damagedFilesAreReadOrRefused() {
+        let octets = Array(ConfigurationTests.full.utf8)
+        let marks = Array("{}=:,\"\\#\n .%[]@*-".utf8)
+        var randomness = Randomness.seeded(4711)
+        var refused = 0
+        for _ in 0..<500 {
+            var damaged = octets
+            for _ in 0...randomness.below(3) {
+                let index = Int(randomness.below(UInt64(damaged.count)))
+                switch randomness.below(3) {
+                case 0: damaged[index] = marks[Int(randomness.below(UInt64(marks.count)))]
+                case 1: damaged.remove(at: index)
+                default: damaged.insert(UInt8(randomness.below(128)), at: index)
+                }
+            }
+            let found = errors(String(decoding: damaged, as: UTF8.self))
+            #expect(found.filter { !$0.contains(": ") || $0.contains("correct horse") } == [])
+            refused += found.isEmpty ? 0 : 1
+        }
+        #expect(refused > 250)
+    }
+}
