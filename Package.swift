@@ -120,6 +120,15 @@ let package = Package(
         .testTarget(
             name: "KeyManagementTests",
             dependencies: ["KeyManagement", "IPsec", "ISAKMP", "Cryptography", "Primitives"]),
+        .testTarget(name: "CaptureTests", dependencies: ["Capture", "Primitives"]),
+        .testTarget(
+            name: "ExplainTests",
+            dependencies: [
+                "Explain", "Capture", "IKEv1", "IPsec", "ISAKMP", "Oakley", "SKEME", "Cryptography", "Primitives",
+            ]),
+        .testTarget(
+            name: "BadInputTests",
+            dependencies: ["Capture", "Explain", "KeyManagement", "IPsec", "ISAKMP", "Cryptography", "Primitives"]),
         .testTarget(
             name: "SimulationTests",
             dependencies: ["Simulation", "KeyManagement", "IPsec", "Cryptography", "Primitives"]),

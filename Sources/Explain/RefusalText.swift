@@ -1,0 +1,144 @@
+package import IPsec
+
+/// Refusals in words: what was wanted, what was there, and the smallest edit that would help.
+package enum RefusalText {
+    /// One line.
+    package static func explain(_ refusal: Refusal) -> String {
+        switch refusal {
+        case .noConnection(let local, let remote):
+            "no connection is configured for a peer at \(remote) that speaks to \(local)"
+        case .noProposal(let securityProtocol, let mismatch):
+            "no proposal chosen for \(name(securityProtocol)): \(clashSummary(mismatch))"
+        case .selectors: "the traffic selectors have nothing in common"
+        case .identity(let wanted, let seen):
+            "the peer says it is '\(seen)', and \(wanted.map { "'\($0)'" }.joined(separator: " or ")) was wanted"
+        case .authentication(let peer):
+            "authentication of '\(peer)' failed: the pre-shared keys most likely differ"
+        case .noCredential(let local, let remote): "no pre-shared key is configured for '\(local)' and '\(remote)'"
+        case .peer(let number, let name): "the peer refused with \(name) (\(number))\(peerHint(number))"
+        case .protocolViolation(let rule): "the peer broke the protocol: \(rule)"
+        case .timeout: "the peer did not finish in time"
+        case .policy(let reason): reason
+        }
+    }
+
+    /// The facts behind it, for a person who looks for the cause; may be empty.
+    package static func lines(_ refusal: Refusal) -> [String] {
+        switch refusal {
+        case .noProposal(let securityProtocol, let mismatch): proposalLines(securityProtocol, mismatch)
+        case .selectors(let offeredLocal, let offeredRemote, let configuredLocal, let configuredRemote):
+            selectorLines(offeredLocal, offeredRemote, configuredLocal, configuredRemote)
+        case .authentication(let peer):
+            ["compare the secret for '\(peer)' in secrets.ike* on both sides, spaces and quotes included"]
+        case .noCredential(_, let remote):
+            ["add a section secrets.ike-NAME with 'id = \(remote)' and the secret"]
+        case .identity(_, let seen): ["set remote.id = \(seen), or change local.id on the peer"]
+        case .noConnection(let local, let remote):
+            [
+                "add a connection with remote_addrs = \(remote) and local_addrs = \(local) (or %any), in the version it speaks"
+            ]
+        case .peer, .protocolViolation, .timeout, .policy: []
+        }
+    }
+
+    private static func name(_ securityProtocol: SecurityProtocol) -> String {
+        switch securityProtocol {
+        case .ike: "IKE"
+        case .ah: "AH"
+        case .esp: "ESP"
+        default: "protocol \(securityProtocol.rawValue)"
+        }
+    }
+
+    /// What a peer's notification most often stands for.
+    private static func peerHint(_ number: UInt16) -> String {
+        switch number {
+        case 14: ": it accepts none of our proposals"
+        case 24: ": it does not accept our identity or our proof; most often the pre-shared keys or identities differ"
+        case 38: ": its traffic selectors and ours have nothing in common"
+        case 18: ": it has no SA for the traffic that we named"
+        case 7: ": it could not read our message; with IKEv1 this is what a wrong pre-shared key looks like"
+        default: ""
+        }
+    }
+
+    // MARK: Proposals
+
+    private static func kindName(_ kind: TransformKind) -> String {
+        switch kind {
+        case .encryption: "encryption"
+        case .prf: "PRF"
+        case .integrity: "integrity"
+        case .keyExchange: "key exchange group"
+        case .extendedSequenceNumbers: "extended sequence numbers"
+        }
+    }
+
+    private static func alternatives(_ kind: TransformKind, of proposal: Proposal) -> String {
+        let names: [String] =
+            switch kind {
+            case .encryption: proposal.encryption.map(\.name.keyword)
+            case .prf: proposal.prf.map(\.name.keyword)
+            case .integrity: proposal.integrity.map(\.name.keyword)
+            case .keyExchange: proposal.keyExchange.map(\.name.keyword)
+            case .extendedSequenceNumbers: proposal.extendedSequenceNumbers.map { $0 ? "esn" : "noesn" }
+            }
+        return names.isEmpty ? "none" : names.joined(separator: ", ")
+    }
+
+    /// The pair of proposals that came furthest before it clashed.
+    private static func closest(_ mismatch: Mismatch) -> Mismatch.Clash? {
+        let order: [TransformKind] = [.encryption, .integrity, .prf, .keyExchange, .extendedSequenceNumbers]
+        func rank(_ clash: Mismatch.Clash) -> Int { order.firstIndex(of: clash.kind) ?? 0 }
+        return mismatch.clashes.filter {
+            mismatch.configured.indices.contains($0.configured) && mismatch.offered.indices.contains($0.offered)
+        }
+        .max { rank($0) < rank($1) }
+    }
+
+    private static func clashSummary(_ mismatch: Mismatch) -> String {
+        guard let clash = closest(mismatch) else { return "one side names no proposal at all" }
+        return "nothing in common in \(kindName(clash.kind))"
+    }
+
+    private static func proposalLines(_ securityProtocol: SecurityProtocol, _ mismatch: Mismatch) -> [String] {
+        let title = "we configured"
+        let width = max(title.count, mismatch.configured.map(\.description.count).max() ?? 0)
+        func pad(_ text: String) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
+        var lines = ["\(pad(title)) | the peer offered"]
+        for index in 0..<max(mismatch.configured.count, mismatch.offered.count) {
+            let own = index < mismatch.configured.count ? mismatch.configured[index].description : ""
+            let other = index < mismatch.offered.count ? mismatch.offered[index].description : ""
+            lines.append("\(pad(own)) | \(other)")
+        }
+        guard let clash = closest(mismatch) else { return lines }
+        let own = alternatives(clash.kind, of: mismatch.configured[clash.configured])
+        let other = alternatives(clash.kind, of: mismatch.offered[clash.offered])
+        lines.append("first clash of the closest pair: \(kindName(clash.kind)): \(own) here, \(other) there")
+        let key = securityProtocol == .ike ? "proposals" : "esp_proposals"
+        lines.append("smallest edit: let \(key) name the same \(kindName(clash.kind)) on both sides, such as \(other)")
+        return lines
+    }
+
+    // MARK: Selectors
+
+    private static func selectorLines(
+        _ offeredLocal: [TrafficSelector], _ offeredRemote: [TrafficSelector], _ configuredLocal: [TrafficSelector],
+        _ configuredRemote: [TrafficSelector]
+    ) -> [String] {
+        func text(_ selectors: [TrafficSelector]) -> String {
+            selectors.isEmpty ? "nothing" : selectors.map(\.description).joined(separator: " ")
+        }
+        var lines = [
+            "offered:    \(text(offeredLocal)) === \(text(offeredRemote))  (our side first)",
+            "configured: \(text(configuredLocal)) === \(text(configuredRemote))",
+        ]
+        if TrafficSelector.narrow(offeredLocal, to: configuredLocal).isEmpty {
+            lines.append("our side differs: local_ts here, remote_ts on the peer")
+        }
+        if TrafficSelector.narrow(offeredRemote, to: configuredRemote).isEmpty {
+            lines.append("the peer's side differs: remote_ts here, local_ts on the peer")
+        }
+        return lines
+    }
+}
