@@ -118,6 +118,10 @@ let package = Package(
                 "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
             ]),
         .testTarget(
+            name: "PlatformTests",
+            dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "Platform", "CPlatform"],
+            swiftSettings: edge),
+        .testTarget(
             name: "KeyManagementTests",
             dependencies: ["KeyManagement", "IPsec", "ISAKMP", "Cryptography", "Primitives"]),
         .testTarget(name: "CaptureTests", dependencies: ["Capture", "Primitives"]),

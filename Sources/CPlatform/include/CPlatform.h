@@ -1,1 +1,107 @@
+// System calls that Swift's Glibc module lacks or imports awkwardly: message batches with control data, TUN devices and
+// route netlink. Functions return 0 or a count on success and a negative errno on failure.
+#ifndef PARLEY_CPLATFORM_H
+#define PARLEY_CPLATFORM_H
 
+#include <stddef.h>
+#include <stdint.h>
+
+/// An IP address and port; `family` is 4, 6, or 0 for none. Octets in network order, the port in host order.
+struct parley_address {
+    uint8_t family;
+    uint8_t octets[16];
+    uint16_t port;
+};
+
+// Datagrams
+
+/// What one received message was: `count` octets, from several packets of `segment` octets where that is not 0.
+struct parley_incoming {
+    struct parley_address from;
+    struct parley_address to;
+    size_t count;
+    size_t segment;
+    /// DSCP and ECN of the IP header.
+    uint8_t traffic_class;
+};
+
+/// Buffers and control data of one receiving thread.
+struct parley_receiver;
+struct parley_receiver *parley_receiver_create(unsigned messages, size_t octets);
+void parley_receiver_destroy(struct parley_receiver *receiver);
+/// The buffer of message `index`.
+void *parley_receiver_buffer(struct parley_receiver *receiver, unsigned index);
+/// Receives what is there, up to the receiver's messages, without waiting. `local` supplies what control data lacks.
+int parley_receive(
+    int descriptor, struct parley_receiver *receiver, const struct parley_address *local,
+    struct parley_incoming *incoming);
+
+/// A UDP socket bound to `local`, which says the address its packets came to and takes and gives segments.
+/// `mark` is set where it is not 0 and the process may.
+int parley_datagram_socket(const struct parley_address *local, uint32_t mark);
+/// A raw socket for an IP protocol, bound to `local`.
+int parley_raw_socket(const struct parley_address *local, uint8_t protocol, uint32_t mark);
+/// The port that a socket is bound to.
+int parley_bound_port(int descriptor);
+/// Sends `count` octets, in packets of `segment` octets where that is not 0. The kernel chooses the source where `from`
+/// has no family or is unspecified. `marker` octets of zero go in front. `traffic_class` is the IP header's.
+int parley_send(
+    int descriptor, const struct parley_address *from, const struct parley_address *to, const void *octets,
+    size_t count, size_t segment, size_t marker, uint8_t traffic_class);
+
+// Addresses
+
+/// Fills in the machine's addresses; the count.
+int parley_local_addresses(struct parley_address *addresses, unsigned room);
+/// The source that the kernel would send from.
+int parley_source_address(const struct parley_address *to, uint32_t mark, struct parley_address *source);
+
+// TUN
+
+/// Creates a TUN device with virtio headers; with `offload` it takes TCP packets of up to 64 KiB. The descriptor; `name`
+/// becomes the device's.
+int parley_tunnel_open(char name[16], int offload);
+/// Sets the MTU and brings the device up.
+int parley_tunnel_configure(const char *name, unsigned mtu);
+/// The index of an interface.
+int parley_interface_index(const char *name);
+/// Reads into one buffer, or writes from several; never waits.
+long parley_read(int descriptor, void *buffer, size_t count);
+
+struct parley_part {
+    const void *base;
+    size_t count;
+};
+long parley_write(int descriptor, const struct parley_part *parts, unsigned count);
+/// Two ends of a channel that keeps packets apart.
+int parley_packet_pair(int ends[2]);
+
+// Routes
+
+/// Adds (or replaces) or deletes a route to a prefix through an interface; `source` is a hint, with family 0 for none.
+int parley_route(
+    int add, const struct parley_address *prefix, unsigned length, unsigned table, unsigned interface,
+    const struct parley_address *source);
+/// Adds or deletes the rule by which packets of a family without `mark` look `table` up.
+int parley_rule(int add, uint8_t family, uint32_t mark, unsigned table, unsigned priority);
+
+// Memory
+
+/// What the C library's allocator holds, in octets: grown from the heap's end, mapped for large blocks, and how much of the
+/// former is in use and free.
+struct parley_heap {
+    uint64_t grown;
+    uint64_t mapped;
+    uint64_t used;
+    uint64_t free;
+};
+void parley_heap(struct parley_heap *heap);
+
+// Time
+
+/// CLOCK_MONOTONIC in nanoseconds.
+int64_t parley_monotonic(void);
+/// Waits until a descriptor of `descriptors` can be read or broke, or for `milliseconds` (-1: for ever). `ready` gets 1s.
+int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int milliseconds);
+
+#endif

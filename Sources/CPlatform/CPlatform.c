@@ -1,1 +1,0 @@
-int parley_platform_unused;

@@ -1,0 +1,88 @@
+#define _GNU_SOURCE
+#include "addresses.h"
+#include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <unistd.h>
+
+// One request: a header, a fixed part and attributes.
+struct request {
+    struct nlmsghdr header;
+    union {
+        struct rtmsg route;
+        struct fib_rule_hdr rule;
+    };
+    uint8_t attributes[256];
+};
+
+static void append(struct request *request, unsigned short type, const void *value, size_t count) {
+    struct rtattr *attribute = (struct rtattr *)((uint8_t *)request + NLMSG_ALIGN(request->header.nlmsg_len));
+    attribute->rta_type = type;
+    attribute->rta_len = (unsigned short)RTA_LENGTH(count);
+    memcpy(RTA_DATA(attribute), value, count);
+    request->header.nlmsg_len = NLMSG_ALIGN(request->header.nlmsg_len) + RTA_ALIGN(attribute->rta_len);
+}
+
+static void append32(struct request *request, unsigned short type, uint32_t value) {
+    append(request, type, &value, sizeof value);
+}
+
+static int transact(struct request *request) {
+    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (descriptor < 0) return -errno;
+    int code = 0;
+    request->header.nlmsg_seq = 1;
+    request->header.nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+    if (send(descriptor, request, request->header.nlmsg_len, 0) < 0) {
+        code = -errno;
+    } else {
+        _Alignas(struct nlmsghdr) uint8_t answer[4096];
+        ssize_t count = recv(descriptor, answer, sizeof answer, 0);
+        struct nlmsghdr *header = (struct nlmsghdr *)answer;
+        if (count < 0) code = -errno;
+        else if (!NLMSG_OK(header, (size_t)count) || header->nlmsg_type != NLMSG_ERROR) code = -EPROTO;
+        else code = ((struct nlmsgerr *)NLMSG_DATA(header))->error;
+    }
+    close(descriptor);
+    return code;
+}
+
+int parley_route(
+    int add, const struct parley_address *prefix, unsigned length, unsigned table, unsigned interface,
+    const struct parley_address *source) {
+    size_t octets = prefix->family == 6 ? 16 : 4;
+    struct request request;
+    memset(&request, 0, sizeof request);
+    request.header.nlmsg_len = NLMSG_LENGTH(sizeof request.route);
+    request.header.nlmsg_type = add ? RTM_NEWROUTE : RTM_DELROUTE;
+    request.header.nlmsg_flags = add ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+    request.route.rtm_family = prefix->family == 6 ? AF_INET6 : AF_INET;
+    request.route.rtm_dst_len = (unsigned char)length;
+    request.route.rtm_table = table < 256 ? (unsigned char)table : RT_TABLE_UNSPEC;
+    request.route.rtm_protocol = RTPROT_STATIC;
+    request.route.rtm_scope = add || prefix->family == 6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
+    request.route.rtm_type = add ? RTN_UNICAST : RTN_UNSPEC;
+    if (length) append(&request, RTA_DST, prefix->octets, octets);
+    append32(&request, RTA_TABLE, table);
+    append32(&request, RTA_OIF, interface);
+    if (source && source->family == prefix->family) append(&request, RTA_PREFSRC, source->octets, octets);
+    return transact(&request);
+}
+
+int parley_rule(int add, uint8_t family, uint32_t mark, unsigned table, unsigned priority) {
+    struct request request;
+    memset(&request, 0, sizeof request);
+    request.header.nlmsg_len = NLMSG_LENGTH(sizeof request.rule);
+    request.header.nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE;
+    request.header.nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    request.rule.family = family == 6 ? AF_INET6 : AF_INET;
+    request.rule.action = FR_ACT_TO_TBL;
+    request.rule.flags = FIB_RULE_INVERT;
+    request.rule.table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC;
+    append32(&request, FRA_TABLE, table);
+    append32(&request, FRA_PRIORITY, priority);
+    append32(&request, FRA_FWMARK, mark);
+    append32(&request, FRA_FWMASK, UINT32_MAX);
+    return transact(&request);
+}

@@ -1,0 +1,157 @@
+import CPlatform
+import DataPlane
+import Glibc
+import IPsec
+import Primitives
+
+/// The thread that takes packets from the sockets to the tunnel device, and IKE messages to key management. Everything
+/// in it is its own; buffers are allocated once.
+///
+/// 1. Receive a batch of datagrams, each of which may be many packets.
+/// 2. Sort IKE, keepalives and ESP apart (RFC 3948 §2.2, §2.3).
+/// 3. Open ESP in place.
+/// 4. Write inner packets to the device, TCP segments joined.
+final class InboundWorker {
+    private static let messages: UInt32 = 16
+    private static let messageOctets = 65_536
+
+    private let plane: InboundPlane
+    private let mailbox: Mailbox
+    private let tunnel: TunnelDevice
+    private let sockets: SocketSet
+    private let drops: DropCounters
+    private let receiveIKE: @Sendable (Datagram, Instant) -> Void
+    private let receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?
+
+    // SAFETY: allocated in init, freed in deinit, used by this worker's thread alone.
+    private let receiver: OpaquePointer
+    private let incoming: UnsafeMutablePointer<parley_incoming>
+    /// Towards the device; `nil` where there is none.
+    private let coalescer: Coalescer?
+
+    init?(
+        mailbox: Mailbox, tunnel: TunnelDevice, sockets: SocketSet, drops: DropCounters,
+        receiveIKE: @escaping @Sendable (Datagram, Instant) -> Void,
+        receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?, report: @escaping @Sendable (PlaneEvent) -> Void
+    ) {
+        guard let receiver = parley_receiver_create(Self.messages, Self.messageOctets) else { return nil }
+        self.receiver = receiver
+        plane = InboundPlane(drops: drops, report: report)
+        self.mailbox = mailbox
+        self.tunnel = tunnel
+        self.sockets = sockets
+        self.drops = drops
+        self.receiveIKE = receiveIKE
+        self.receivePacket = receivePacket
+        incoming = .allocate(capacity: Int(Self.messages))
+        incoming.initialize(repeating: parley_incoming(), count: Int(Self.messages))
+        coalescer = tunnel.interface.map { _ in
+            Coalescer { parts, count in
+                if parley_write(tunnel.descriptor, parts, UInt32(count)) < 0 { drops.count(.deliveryFailed) }
+            }
+        }
+    }
+
+    deinit {
+        parley_receiver_destroy(receiver)
+        incoming.deallocate()
+    }
+
+    func run() {
+        var descriptors = sockets.all.map(\.descriptor) + [mailbox.wakeup.descriptor]
+        var ready = [UInt8](repeating: 0, count: descriptors.count)
+        while true {
+            guard parley_wait(&descriptors, &ready, UInt32(descriptors.count), -1) >= 0 else { return }
+            if ready[sockets.all.count] != 0 { mailbox.wakeup.clear() }
+            guard applyChanges() else { return }
+            for (index, socket) in sockets.all.enumerated() where ready[index] != 0 {
+                guard receive(socket) else { return }
+            }
+        }
+    }
+
+    /// False where the worker should stop.
+    private func applyChanges() -> Bool {
+        if mailbox.isEmpty { return true }
+        for change in mailbox.take() {
+            switch change {
+            case .install(let association, let counters):
+                plane.insert(InboundAssociation(association, counters: counters))
+            case .remove(let spi, let child): plane.remove(spi, of: child)
+            case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+            case .stop: return false
+            }
+        }
+        return true
+    }
+
+    /// Takes one batch from a socket. False where the worker should stop.
+    private func receive(_ socket: DatagramSocket) -> Bool {
+        var local = socket.local
+        let count = Int(parley_receive(socket.descriptor, receiver, &local, incoming))
+        guard count > 0 else { return true }
+        // Changes posted before these packets came hold for them.
+        guard applyChanges() else { return false }
+        let now = Clock.now()
+        for index in 0..<count {
+            let message = incoming[index]
+            guard let from = message.from.endpoint, let to = message.to.endpoint, message.count > 0,
+                let buffer = parley_receiver_buffer(receiver, UInt32(index))
+            else { continue }
+            let size = message.segment == 0 ? message.count : message.segment
+            var offset = 0
+            while offset < message.count {
+                // SAFETY: the receiver's buffer holds `message.count` octets of this message.
+                let octets = min(size, message.count - offset)
+                take(buffer + offset, octets, message.traffic_class, socket, from, to, now)
+                offset += octets
+            }
+        }
+        // The next batch overwrites the packets that wait.
+        coalescer?.flush()
+        return true
+    }
+
+    private func take(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ socket: DatagramSocket,
+        _ from: Endpoint, _ to: Endpoint, _ now: Instant
+    ) {
+        // A keepalive (RFC 3948 §2.3) keeps a NAT's mapping alive by having passed it.
+        if count == 1, packet.load(as: UInt8.self) == 0xFF { return }
+        switch socket.purpose {
+        case .exchange: deliverIKE(packet, count, from, to, now)
+        case .encapsulation:
+            if count >= 4, packet.loadUnaligned(as: UInt32.self) == 0 {
+                deliverIKE(packet + 4, count - 4, from, to, now)
+            } else {
+                open(packet, count, trafficClass, from, now)
+            }
+        case .raw:
+            // Raw sockets deliver IPv4 packets with their header, IPv6 ones without.
+            var offset = 0
+            if socket.family == .v4 { offset = Int(packet.load(as: UInt8.self) & 15) * 4 }
+            guard count >= offset + ESP.headerOctets else { return drops.count(.malformed) }
+            open(packet + offset, count - offset, trafficClass, from, now)
+        }
+    }
+
+    private func deliverIKE(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ from: Endpoint, _ to: Endpoint, _ now: Instant
+    ) {
+        let octets = Array(UnsafeRawBufferPointer(start: packet, count: count))
+        receiveIKE(Datagram(local: to, remote: from, octets: octets), now)
+    }
+
+    private func open(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ from: Endpoint, _ now: Instant
+    ) {
+        let outcome = plane.open(packet, count: count, from: from, trafficClass: trafficClass, now: now)
+        guard case .opened(let opened) = outcome else { return }
+        let inner = packet + opened.offset
+        if let coalescer {
+            coalescer.add(inner, view: opened.view)
+        } else {
+            receivePacket?(Array(UnsafeRawBufferPointer(start: inner, count: opened.view.octets)), opened.child)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import DataPlane
+import Glibc
+import IPsec
+import Primitives
+import Synchronization
+
+/// A change that the control side posts to a worker.
+enum PlaneChange: Sendable {
+    case install(SecurityAssociation, AssociationCounters)
+    case remove(SPI, ChildID)
+    case move(ChildID, local: Endpoint, remote: Endpoint)
+    case stop
+}
+
+/// Changes on their way to one worker. The worker looks at one atomic flag a packet and takes the lock only when it is
+/// set, so a change holds from the first packet that it handles after ``post(_:)``.
+final class Mailbox: Sendable {
+    let wakeup = Wakeup()
+    private let pending = Atomic<Bool>(false)
+    private let changes = Mutex<[PlaneChange]>([])
+
+    func post(_ change: PlaneChange) {
+        changes.withLock { $0.append(change) }
+        pending.store(true, ordering: .releasing)
+        wakeup.signal()
+    }
+
+    var isEmpty: Bool { !pending.load(ordering: .acquiring) }
+
+    /// All changes posted so far, in order.
+    func take() -> [PlaneChange] {
+        pending.store(false, ordering: .sequentiallyConsistent)
+        return changes.withLock { changes in
+            defer { changes = [] }
+            return changes
+        }
+    }
+}
+
+/// A thread that can be waited for.
+final class Worker {
+    private var thread = pthread_t()
+
+    private final class Body {
+        let run: () -> Void
+        init(_ run: @escaping () -> Void) { self.run = run }
+    }
+
+    /// Runs `body` on a thread of its own. What `body` holds belongs to that thread from now on.
+    init(_ body: sending @escaping () -> Void) {
+        // SAFETY: the retained box is released exactly once, by the thread that takes it.
+        let argument = Unmanaged.passRetained(Body(body)).toOpaque()
+        let status = pthread_create(
+            &thread, nil,
+            { pointer in
+                guard let pointer else { return nil }
+                Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue().run()
+                return nil
+            }, argument)
+        precondition(status == 0, "the machine can run two more threads")
+    }
+
+    /// Waits for the thread's end.
+    func join() { pthread_join(thread, nil) }
+}

@@ -1,0 +1,199 @@
+import CPlatform
+import DataPlane
+import Glibc
+import IPsec
+import Primitives
+
+/// The thread that takes packets from the tunnel device to the wire. Everything in it is its own; buffers are allocated
+/// once.
+///
+/// 1. Read a packet, or a TCP packet of many segments.
+/// 2. Find its SA.
+/// 3. Copy it (or each segment of it) to its place in the batch, with room for ESP around.
+/// 4. Seal it there.
+/// 5. Send the batch, one system call for packets of equal size to one peer.
+final class OutboundWorker {
+    /// The kernel's limit for one segmented send, and what fits into a UDP datagram over either IP.
+    private static let maximumSegments = 64
+    private static let maximumOctets = 65_000
+    private static let readOctets = OffloadHeader.octets + 65_536
+    /// Reads before the device's descriptor is looked at anew, so that a flood cannot hold a batch back.
+    private static let readsAtOnce = 64
+
+    private let plane: OutboundPlane
+    private let mailbox: Mailbox
+    private let tunnel: TunnelDevice
+    private let sockets: SocketSet
+    private let drops: DropCounters
+    private let prefixOctets: Int
+
+    // SAFETY: allocated in init, freed in deinit, used by this worker's thread alone.
+    private let readBuffer: UnsafeMutableRawPointer
+    private let arena: UnsafeMutableRawPointer
+
+    // The batch: packets of `segment` octets back to back; a shorter one ends it.
+    private var association: OutboundAssociation?
+    private var segment = 0
+    private var used = 0
+    private var packets = 0
+    private var trafficClass: UInt8 = 0
+    private var isClosed = false
+
+    init(
+        mailbox: Mailbox, tunnel: TunnelDevice, sockets: SocketSet, drops: DropCounters,
+        report: @escaping @Sendable (PlaneEvent) -> Void
+    ) {
+        plane = OutboundPlane(drops: drops, report: report)
+        self.mailbox = mailbox
+        self.tunnel = tunnel
+        self.sockets = sockets
+        self.drops = drops
+        prefixOctets = tunnel.interface == nil ? 0 : OffloadHeader.octets
+        readBuffer = .allocate(byteCount: Self.readOctets, alignment: 64)
+        arena = .allocate(byteCount: 2 * 65_536, alignment: 64)
+        // Octets that are sent were all written before; this is for the sanitizers and for calm.
+        arena.initializeMemory(as: UInt8.self, repeating: 0, count: 2 * 65_536)
+    }
+
+    deinit {
+        readBuffer.deallocate()
+        arena.deallocate()
+    }
+
+    func run() {
+        var descriptors = [mailbox.wakeup.descriptor, tunnel.descriptor]
+        var ready: [UInt8] = [0, 0]
+        // A device that somebody deleted is ready for ever; the worker then serves its mailbox alone.
+        var count: UInt32 = 2
+        while true {
+            guard parley_wait(&descriptors, &ready, count, -1) >= 0 else { return }
+            if ready[0] != 0 { mailbox.wakeup.clear() }
+            guard applyChanges() else { return }
+            guard count == 2, ready[1] != 0 else { continue }
+            let now = Clock.now()
+            for _ in 0..<Self.readsAtOnce {
+                let octets = parley_read(tunnel.descriptor, readBuffer, Self.readOctets)
+                guard octets > 0 else {
+                    if octets != -Int(EAGAIN) { count = 1 }
+                    break
+                }
+                guard applyChanges() else { return }
+                take(octets, now: now)
+            }
+            flush()
+        }
+    }
+
+    /// False where the worker should stop. The batch must not outlive its SA, so it goes first.
+    private func applyChanges() -> Bool {
+        if mailbox.isEmpty { return true }
+        flush()
+        for change in mailbox.take() {
+            switch change {
+            case .install(let association, let counters):
+                plane.insert(OutboundAssociation(association, counters: counters))
+            case .remove(let spi, let child): plane.remove(spi, of: child)
+            case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+            case .stop: return false
+            }
+        }
+        return true
+    }
+
+    private func take(_ count: Int, now: Instant) {
+        guard count > prefixOctets else { return }
+        let packet = readBuffer + prefixOctets
+        let octets = count - prefixOctets
+        guard let view = PacketView(packet, count: octets) else {
+            drops.count(.malformed)
+            return
+        }
+        var header = OffloadHeader()
+        if prefixOctets != 0 { header = OffloadHeader(readBuffer) }
+        switch header.kind & ~OffloadHeader.congestionBit {
+        case 0:
+            guard header.completeChecksum(packet, count: octets) else {
+                drops.count(.malformed)
+                return
+            }
+            guard let association = plane.association(for: view.flow) else { return }
+            put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
+        case OffloadHeader.tcpV4, OffloadHeader.tcpV6:
+            guard let segments = TCPSegments(packet, view: view, segmentOctets: Int(header.segmentOctets)) else {
+                drops.count(.malformed)
+                return
+            }
+            guard let association = plane.association(for: view.flow, packets: UInt64(segments.count)) else { return }
+            for index in 0..<segments.count {
+                put(segments.octets(index), view, association, now) { segments.write(index, to: $0) }
+            }
+        default: drops.count(.malformed)
+        }
+    }
+
+    /// Lets `write` put an inner packet of `octets` octets into the batch, and seals it there.
+    @inline(__always)
+    private func put(
+        _ octets: Int, _ view: PacketView, _ association: OutboundAssociation, _ now: Instant,
+        write: (UnsafeMutableRawPointer) -> Void
+    ) {
+        guard let sealed = association.sealedOctets(octets), let innerOffset = association.innerOffset,
+            sealed <= Self.maximumOctets
+        else {
+            drops.count(.unsupported)
+            return
+        }
+        if packets != 0,
+            isClosed || self.association !== association || sealed > segment || packets == Self.maximumSegments
+                || view.trafficClass != trafficClass || used + sealed > Self.maximumOctets
+        {
+            flush()
+        }
+        // SAFETY: `used + sealed` stays within half of the arena, so the packet and its trailer do.
+        let inner = arena + used + innerOffset
+        write(inner)
+        let outcome = plane.seal(inner, count: octets, isV6: view.flow.family == .v6, with: association, now: now)
+        guard outcome.dropped == nil else { return }
+        if packets == 0 {
+            self.association = association
+            segment = sealed
+            // The inner DSCP and ECN show outside (RFC 4301 §5.1.2, RFC 6040 §4.1).
+            trafficClass = view.trafficClass
+        }
+        isClosed = sealed < segment
+        used += sealed
+        packets += 1
+    }
+
+    /// Sends the batch.
+    private func flush() {
+        guard packets != 0, let association else { return }
+        var local = parley_address(association.local)
+        var remote = parley_address(association.remote)
+        let encapsulated = association.udpEncapsulation
+        defer {
+            self.association = nil
+            used = 0
+            packets = 0
+            isClosed = false
+        }
+        guard let socket = sockets.packets(association.remote.address.family, encapsulated: encapsulated) else {
+            drops.count(.sendFailed, UInt64(packets))
+            return
+        }
+        if !encapsulated { remote.port = 0 }
+        if encapsulated, parley_send(socket.descriptor, &local, &remote, arena, used, segment, 0, trafficClass) == 0 {
+            return
+        }
+        // Raw sockets do not segment; and a path whose MTU is below the segment's size needs fragments, which the kernel
+        // makes of single packets only.
+        var offset = 0
+        while offset < used {
+            let count = min(segment, used - offset)
+            if parley_send(socket.descriptor, &local, &remote, arena + offset, count, 0, 0, trafficClass) != 0 {
+                drops.count(.sendFailed)
+            }
+            offset += count
+        }
+    }
+}

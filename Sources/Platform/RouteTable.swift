@@ -1,0 +1,94 @@
+import CPlatform
+import Glibc
+import IPsec
+import Primitives
+
+/// Routes to remote selectors through the TUN device, in a table of their own that a rule points to (RFC 4301 leaves the
+/// forwarding to us). Counted, since a rekeyed SA has the routes of the old one. All of it goes when the value does.
+struct RouteTable: ~Copyable {
+    private let table: UInt32
+    private let interface: UInt32
+    private let mark: UInt32
+    private var users: [Prefix: Int] = [:]
+    private var ruled: Set<IPAddress.Family> = []
+    /// What the kernel refused; the last few.
+    private(set) var failures: [PlatformError] = []
+
+    init(table: Int, interface: UInt32, mark: UInt32) {
+        self.table = UInt32(clamping: table)
+        self.interface = interface
+        self.mark = mark
+    }
+
+    deinit {
+        for prefix in users.keys { _ = Self.change(false, prefix, table, interface, source: nil) }
+        for family in ruled { _ = parley_rule(0, family.rawValue, mark, table, table) }
+    }
+
+    /// Routes for one more SA.
+    mutating func add(_ association: SecurityAssociation) {
+        let locals = LocalAddresses.all()
+        for prefix in Self.prefixes(association.remoteSelectors) {
+            addRule(prefix.address.family)
+            users[prefix, default: 0] += 1
+            guard users[prefix] == 1 else { continue }
+            // Our own packets into the tunnel must come from an address that the policy covers.
+            let source = locals.first { address in
+                address.family == prefix.address.family
+                    && association.localSelectors.contains { $0.first <= address && address <= $0.last }
+            }
+            note(Self.change(true, prefix, table, interface, source: source), "route to \(prefix)")
+        }
+    }
+
+    /// One SA less.
+    mutating func remove(_ remoteSelectors: [TrafficSelector]) {
+        for prefix in Self.prefixes(remoteSelectors) {
+            guard let count = users[prefix] else { continue }
+            users[prefix] = count == 1 ? nil : count - 1
+            if count == 1 { note(Self.change(false, prefix, table, interface, source: nil), "drop route to \(prefix)") }
+        }
+    }
+
+    private mutating func addRule(_ family: IPAddress.Family) {
+        guard ruled.insert(family).inserted else { return }
+        let result = parley_rule(1, family.rawValue, mark, table, table)
+        // A rule left by a process that was killed serves as well.
+        if result != -EEXIST { note(result, "rule for table \(table)") }
+    }
+
+    private mutating func note(_ result: Int32, _ operation: String) {
+        guard result < 0 else { return }
+        if failures.count >= 16 { failures.removeFirst() }
+        failures.append(PlatformError(operation, code: -result))
+    }
+
+    private static func change(
+        _ adds: Bool, _ prefix: Prefix, _ table: UInt32, _ interface: UInt32, source: IPAddress?
+    ) -> Int32 {
+        var target = parley_address(prefix.address)
+        var hint = source.map { parley_address($0) } ?? parley_address()
+        return parley_route(adds ? 1 : 0, &target, UInt32(prefix.length), table, interface, &hint)
+    }
+
+    /// The smallest set of prefixes that the selectors' ranges are made of, without repetitions. Protocols and ports do
+    /// not matter for routes; the policy looks at them.
+    static func prefixes(_ selectors: [TrafficSelector]) -> [Prefix] {
+        var found: [Prefix] = []
+        for selector in selectors {
+            var next: IPAddress? = selector.first
+            while let first = next, first <= selector.last {
+                // The largest block that starts here and ends in the range.
+                let bits = first.family.bitCount
+                var hostBits = min(bits, first.value == 0 ? bits : first.value.trailingZeroBitCount)
+                while hostBits > 0, let prefix = Prefix(first, length: bits - hostBits), prefix.last > selector.last {
+                    hostBits -= 1
+                }
+                guard let prefix = Prefix(first, length: bits - hostBits) else { break }
+                if !found.contains(prefix) { found.append(prefix) }
+                next = prefix.last.successor
+            }
+        }
+        return found
+    }
+}

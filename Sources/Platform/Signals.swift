@@ -1,0 +1,31 @@
+import Glibc
+
+/// Termination and reload signals, delivered to a closure on a thread of their own.
+package enum Signals {
+    package enum Kind: Sendable {
+        /// SIGINT or SIGTERM.
+        case terminate
+        /// SIGHUP.
+        case reload
+    }
+
+    /// Blocks the signals for the calling thread and all that it starts from now on, and delivers them to `deliver`.
+    /// Call it before any other thread is started.
+    package static func watch(_ deliver: @escaping @Sendable (Kind) -> Void) {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        signal(SIGPIPE, SIG_IGN)
+        Threads.start {
+            var set = sigset_t()
+            sigemptyset(&set)
+            for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+            while true {
+                var number: Int32 = 0
+                guard sigwait(&set, &number) == 0 else { return }
+                deliver(number == SIGHUP ? .reload : .terminate)
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+package import IPsec
+package import Primitives
+
+/// What a ``UserspaceEngine`` opens.
+package struct UserspaceConfiguration: Sendable {
+    /// IKE's port; 0 lets the kernel choose.
+    package var port: UInt16 = 500
+    /// The port of IKE and ESP behind NAT (RFC 3948); 0 lets the kernel choose.
+    package var natPort: UInt16 = 4500
+    /// `nil`: all addresses of both families.
+    package var bindAddress: IPAddress?
+    /// The TUN device's name, which may hold `%d`; `nil`: no device, packets enter by ``UserspaceEngine/sendPacket(_:)``
+    /// and leave by ``receivePacket``.
+    package var tunnelName: String? = "parley%d"
+    /// Octets of the largest inner packet.
+    package var mtu = 1400
+    /// The table that routes to remote selectors go into, and its rule's priority.
+    package var routingTable = 220
+    /// Our own packets carry this mark and so pass the table by.
+    package var firewallMark: UInt32 = 220
+    /// Hears of opened packets where there is no device. Runs on the inbound worker's thread.
+    package var receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?
+
+    package init() {}
+}

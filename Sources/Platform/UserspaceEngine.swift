@@ -1,0 +1,177 @@
+import CPlatform
+package import DataPlane
+package import IPsec
+package import Primitives
+import Synchronization
+
+/// The data plane at work: sockets, a TUN device, routes and two worker threads around the cores of `DataPlane`.
+///
+/// May be called from any thread. IKE messages and events come on the workers' threads; handlers should pass them on and
+/// return.
+package final class UserspaceEngine: IPsecEngine, Sendable {
+    private struct Installed {
+        var spi: SPI
+        var direction: SecurityAssociation.Direction
+        var remoteSelectors: [TrafficSelector]
+        var counters: AssociationCounters
+    }
+
+    private struct State: ~Copyable {
+        var installed: [ChildID: [Installed]] = [:]
+        var routes: RouteTable?
+        var workers: [Worker] = []
+        var isClosed = false
+    }
+
+    /// Dropped packets by reason.
+    package let dropCounters = DropCounters()
+    private let configuration: UserspaceConfiguration
+    private let sockets: SocketSet
+    private let tunnel: TunnelDevice
+    private let inbound = Mailbox()
+    private let outbound = Mailbox()
+    private let state: Mutex<State>
+
+    /// Binds sockets, creates the device and starts the workers. Throws what the kernel refused.
+    ///
+    /// `receiveIKE` gets each IKE message without its non-ESP marker; `report` hears of what key management must know.
+    package init(
+        _ configuration: UserspaceConfiguration, receiveIKE: @escaping @Sendable (Datagram, Instant) -> Void,
+        report: @escaping @Sendable (PlaneEvent) -> Void
+    ) throws(PlatformError) {
+        self.configuration = configuration
+        sockets = try SocketSet(configuration)
+        if let name = configuration.tunnelName {
+            tunnel = try TunnelDevice(name: name, mtu: configuration.mtu)
+        } else {
+            tunnel = try TunnelDevice()
+        }
+        let (inbound, outbound, tunnel, sockets, drops) = (inbound, outbound, tunnel, sockets, dropCounters)
+        let receivePacket = configuration.receivePacket
+        var state = State()
+        if let interface = tunnel.interface {
+            state.routes = RouteTable(
+                table: configuration.routingTable, interface: interface.index, mark: configuration.firewallMark)
+        }
+        state.workers = [
+            Worker {
+                InboundWorker(
+                    mailbox: inbound, tunnel: tunnel, sockets: sockets, drops: drops, receiveIKE: receiveIKE,
+                    receivePacket: receivePacket, report: report)?.run()
+            },
+            Worker {
+                OutboundWorker(mailbox: outbound, tunnel: tunnel, sockets: sockets, drops: drops, report: report).run()
+            },
+        ]
+        self.state = Mutex(state)
+    }
+
+    deinit { close() }
+
+    /// The port that IKE is bound to.
+    package var boundPort: UInt16 { sockets.port }
+    /// The port that IKE and ESP behind NAT are bound to.
+    package var boundNATPort: UInt16 { sockets.natPort }
+    /// Threads that carry packets.
+    package var workerCount: Int { state.withLock { $0.workers.count } }
+    /// The TUN device's name; `nil` without a device.
+    package var tunnelName: String? { tunnel.interface?.name }
+
+    /// Stops the workers, wipes all keys and takes routes, rules and the device back. Does nothing the second time.
+    package func close() {
+        let workers = state.withLock { state -> [Worker] in
+            guard !state.isClosed else { return [] }
+            state.isClosed = true
+            state.installed = [:]
+            state.routes = nil
+            defer { state.workers = [] }
+            return state.workers
+        }
+        inbound.post(.stop)
+        outbound.post(.stop)
+        for worker in workers { worker.join() }
+    }
+
+    // MARK: IPsecEngine
+
+    package func install(_ association: SecurityAssociation) {
+        let counters = AssociationCounters()
+        state.withLock { state in
+            guard !state.isClosed else { return }
+            state.installed[association.child, default: []].append(
+                Installed(
+                    spi: association.spi, direction: association.direction,
+                    remoteSelectors: association.remoteSelectors, counters: counters))
+            mailbox(association.direction).post(.install(association, counters))
+            if association.direction == .outbound { state.routes?.add(association) }
+        }
+    }
+
+    package func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID) {
+        state.withLock { state in
+            guard
+                let index = state.installed[child]?.firstIndex(where: { $0.spi == spi && $0.direction == direction }),
+                let removed = state.installed[child]?.remove(at: index)
+            else { return }
+            if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
+            mailbox(direction).post(.remove(spi, child))
+            if direction == .outbound { state.routes?.remove(removed.remoteSelectors) }
+        }
+    }
+
+    package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
+        inbound.post(.move(child, local: local, remote: remote))
+        outbound.post(.move(child, local: local, remote: remote))
+    }
+
+    package func counters(of child: ChildID) -> (inbound: TrafficCounters, outbound: TrafficCounters)? {
+        guard let installed = state.withLock({ $0.installed[child] }) else { return nil }
+        return installed.reduce(into: (inbound: TrafficCounters(), outbound: TrafficCounters())) { sum, entry in
+            switch entry.direction {
+            case .inbound: sum.inbound = sum.inbound + entry.counters.snapshot
+            case .outbound: sum.outbound = sum.outbound + entry.counters.snapshot
+            }
+        }
+    }
+
+    private func mailbox(_ direction: SecurityAssociation.Direction) -> Mailbox {
+        direction == .inbound ? inbound : outbound
+    }
+
+    // MARK: IKE
+
+    /// Sends an IKE message, behind the non-ESP marker where it leaves from the NAT port (RFC 3948 §2.2), or a keepalive
+    /// of the one octet 0xFF. False where the kernel did not take it; IKE retransmits.
+    @discardableResult
+    package func sendIKE(_ datagram: Datagram) -> Bool {
+        guard let socket = sockets.exchange(from: datagram.local) else { return false }
+        var local = parley_address(datagram.local)
+        var remote = parley_address(datagram.remote)
+        let marker = socket.purpose == .encapsulation && datagram.octets != [0xFF] ? 4 : 0
+        return datagram.octets.withUnsafeBytes {
+            parley_send(socket.descriptor, &local, &remote, $0.baseAddress, $0.count, 0, marker, 0) == 0
+        }
+    }
+
+    /// Seals and sends an inner packet of this process. Only without a TUN device; false where the channel is full.
+    @discardableResult
+    package func sendPacket(_ packet: [UInt8]) -> Bool { tunnel.put(packet) }
+
+    // MARK: The machine
+
+    /// Addresses of interfaces that are up.
+    package func addresses() -> [IPAddress] { LocalAddresses.all() }
+
+    /// The address from which the kernel would send to `remote`; `nil` where there is no route.
+    package func sourceAddress(for remote: IPAddress) -> IPAddress? {
+        LocalAddresses.source(for: remote, mark: configuration.firewallMark)
+    }
+
+    /// Routes and rules that the kernel refused, the last few.
+    package var routeFailures: [PlatformError] {
+        state.withLock { state in
+            if state.routes == nil { return [] }
+            return state.routes?.failures ?? []
+        }
+    }
+}
