@@ -104,6 +104,19 @@ let package = Package(
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
             swiftSettings: edge),
         .testTarget(name: "ControlTests", dependencies: ["Control", "Primitives"]),
+        .testTarget(
+            name: "DaemonTests",
+            dependencies: [
+                "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyManagement", "Platform",
+                "Primitives",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "CommandLineTests",
+            dependencies: [
+                "parley", "Configuration", "Control", "Explain", "Platform",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .testTarget(name: "CredentialsTests", dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives"]),
         .testTarget(
             name: "IKEv2Tests",

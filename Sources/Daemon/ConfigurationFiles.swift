@@ -1,0 +1,88 @@
+package import Configuration
+import Glibc
+
+/// Reads configurations from the file system.
+package enum ConfigurationFiles {
+    /// A file larger than this was not written by a person.
+    private static let maximumOctets = 16 * 1024 * 1024
+    /// Files that one `include` may name.
+    private static let maximumFiles = 10_000
+
+    /// Reads and checks a `swanctl.conf`, or the one in a directory, with all that it includes.
+    package static func load(_ path: String) -> Result<Configuration, ConfigurationErrors> {
+        let file = isDirectory(path) ? joined(path, "swanctl.conf") : path
+        switch read(file) {
+        case .failure(let failure):
+            let position = SourcePosition(file: file, line: 1, column: 1)
+            return .failure(ConfigurationErrors([Diagnostic("cannot read the file: \(failure.reason)", at: position)]))
+        case .success(let source):
+            do {
+                return .success(try Configuration.read(source, loader: include))
+            } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// The files that a pattern names, in the order of their names. A relative pattern starts at the including file.
+    private static func include(_ pattern: String, from: String) -> Result<[SourceFile], IncludeFailure> {
+        var path = pattern
+        if !pattern.hasPrefix("/"), let slash = from.lastIndex(of: "/") { path = from[...slash] + pattern }
+        let hasWildcards = pattern.contains { "*?[".contains($0) }
+        let paths = hasWildcards ? expand(path) : [path]
+        guard paths.count <= maximumFiles else { return .failure(IncludeFailure("more than \(maximumFiles) files")) }
+        var files: [SourceFile] = []
+        for path in paths where !(hasWildcards && isDirectory(path)) {
+            switch read(path) {
+            case .success(let file): files.append(file)
+            case .failure(let failure):
+                return .failure(IncludeFailure(hasWildcards ? "\(path): \(failure.reason)" : failure.reason))
+            }
+        }
+        return .success(files)
+    }
+
+    /// Paths that a pattern matches, sorted.
+    private static func expand(_ pattern: String) -> [String] {
+        var matches = glob_t()
+        defer { globfree(&matches) }
+        guard glob(pattern, 0, nil, &matches) == 0 else { return [] }
+        // SAFETY: after success gl_pathv holds gl_pathc terminated strings, until globfree.
+        return (0..<Int(matches.gl_pathc)).compactMap { index in
+            matches.gl_pathv[index].map { String(cString: $0) }
+        }
+    }
+
+    private static func read(_ path: String) -> Result<SourceFile, IncludeFailure> {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return .failure(IncludeFailure(String(cString: strerror(errno)))) }
+        defer { close(descriptor) }
+        var octets: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count == 0 { break }
+            if count < 0 {
+                if errno == EINTR { continue }
+                return .failure(IncludeFailure(String(cString: strerror(errno))))
+            }
+            octets += buffer[..<count]
+            if octets.count > maximumOctets {
+                return .failure(IncludeFailure("it is larger than \(maximumOctets) octets"))
+            }
+        }
+        guard let text = String(validating: octets, as: UTF8.self) else {
+            return .failure(IncludeFailure("it is not UTF-8 text"))
+        }
+        return .success(SourceFile(name: path, text: text))
+    }
+
+    private static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    private static func joined(_ directory: String, _ name: String) -> String {
+        directory.hasSuffix("/") ? directory + name : directory + "/" + name
+    }
+}

@@ -1,0 +1,46 @@
+import Control
+import IPsec
+
+/// A connection as vici's `list-conn` event shows it.
+enum ConnectionMessages {
+    static func message(_ connection: Connection) -> ViciMessage {
+        var body = ViciMessage()
+        body.add("local_addrs", list: connection.localAddresses)
+        body.add("remote_addrs", list: connection.remoteAddresses)
+        body.add("local_port", connection.localPort)
+        body.add("remote_port", connection.remotePort)
+        body.add("version", connection.version == .any ? "IKEv1/2" : connection.version == .v1 ? "IKEv1" : "IKEv2")
+        body.add("reauth_time", connection.reauthenticationTime.wholeSeconds)
+        body.add("rekey_time", connection.rekeyTime.wholeSeconds)
+        body.add("unique", "UNIQUE_\(connection.unique.rawValue.uppercased())")
+        if connection.deadPeerDelay > .zero { body.add("dpd_delay", connection.deadPeerDelay.wholeSeconds) }
+        if connection.deadPeerTimeout > .zero { body.add("dpd_timeout", connection.deadPeerTimeout.wholeSeconds) }
+        body.add("local-1", section: end(identity: connection.localIdentity.map { "\($0)" }))
+        body.add("remote-1", section: end(identity: "\(connection.remoteIdentity)"))
+        var children = ViciMessage()
+        for child in connection.children { children.add(child.name, section: message(child)) }
+        body.add("children", section: children)
+        var message = ViciMessage()
+        message.add(connection.name, section: body)
+        return message
+    }
+
+    private static func end(identity: String?) -> ViciMessage {
+        var section: ViciMessage = ["class": "pre-shared key"]
+        section.add("id", optional: identity)
+        return section
+    }
+
+    private static func message(_ child: ChildPolicy) -> ViciMessage {
+        var section = ViciMessage()
+        section.add("mode", child.mode.rawValue.uppercased())
+        section.add("rekey_time", child.rekeyTime.wholeSeconds)
+        section.add("rekey_bytes", 0)
+        section.add("rekey_packets", 0)
+        section.add("dpd_action", child.deadPeerAction.rawValue)
+        section.add("close_action", child.closeAction.rawValue)
+        section.add("local-ts", list: child.localSelectors)
+        section.add("remote-ts", list: child.remoteSelectors)
+        return section
+    }
+}

@@ -1,0 +1,217 @@
+import Configuration
+import Control
+import Credentials
+import Cryptography
+import DataPlane
+import IPsec
+import KeyManagement
+import Logging
+import Platform
+import Primitives
+
+/// The one thread that drives key management: inputs in, effects performed, in order.
+final class ControlLoop {
+    private let files: String
+    private let inbox: Inbox
+    private let names: NameWatch
+    let plane: UserspaceEngine
+    private let server: ViciServer
+    private(set) var manager: KeyManager
+    private(set) var journal: Journal
+    private var keys: SharedKeyStore
+    let started: Instant
+    let startDate = Machine.date()
+    private var lastRequest: UInt64 = 0
+    /// The client to answer, by request.
+    private var waiting: [RequestID: (Response) -> Void] = [:]
+    private var alarms: [UInt64: (at: Instant, ring: () -> Void)] = [:]
+    private var lastAlarm: UInt64 = 0
+    private var isEnding = false
+
+    /// Commands beyond this many are refused while so many wait for SAs to come or go.
+    private static let waitingMaximum = 1024
+    /// How long to wait for peers to hear of our end.
+    private static let farewell = Duration.seconds(3)
+
+    init(
+        files: String, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
+        logger: Logger
+    ) {
+        self.files = files
+        self.inbox = inbox
+        self.plane = plane
+        self.server = server
+        journal = Journal(logger: logger)
+        started = Clock.now()
+        names = NameWatch(inbox: inbox)
+        let policies = ControlLoop.resolved(configuration.policies)
+        keys = SharedKeyStore(configuration.secrets, policies: policies)
+        manager = KeyManager(
+            now: started, randomness: .buffered, policies: policies,
+            settings: ControlLoop.settings(configuration, plane),
+            sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
+        names.watch(policies.names)
+    }
+
+    private static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
+        policies.resolved(
+            Dictionary(uniqueKeysWithValues: policies.names.map { ($0, Resolver.addresses(of: $0)) }))
+    }
+
+    /// What the configuration says, with what this data plane needs: its own ports, and ESP always inside UDP.
+    private static func settings(_ configuration: Configuration, _ plane: UserspaceEngine) -> EngineSettings {
+        var settings = configuration.settings.engine
+        settings.port = plane.boundPort
+        settings.natPort = plane.boundNATPort
+        settings.forceEncapsulation = true
+        settings.traceMessages = true
+        return settings
+    }
+
+    /// Runs until a signal ends it.
+    func run() {
+        var end: Instant?
+        while true {
+            let ready = Poller.wait(
+                [Poller.Interest(inbox.wakeup.descriptor)] + server.interests, milliseconds: pause(until: end))
+            for item in inbox.take() { take(item) }
+            server.serve(ready, loop: self)
+            if let deadline = manager.nextDeadline, deadline <= Clock.now() { feed(.deadline) }
+            ring()
+            server.serve([], loop: self)
+            if isEnding {
+                if end == nil { end = Clock.now() + ControlLoop.farewell }
+                if manager.sessionCounts.all == 0 || end.map({ $0 <= Clock.now() }) == true { return }
+            }
+        }
+    }
+
+    private func pause(until end: Instant?) -> Int32 {
+        if server.wantsTurn { return 0 }
+        let moments = [manager.nextDeadline, end, alarms.values.map(\.at).min()].compactMap { $0 }
+        guard let next = moments.min() else { return -1 }
+        let milliseconds = ((next - Clock.now()).wholeNanoseconds + 999_999) / 1_000_000
+        return Int32(clamping: max(0, min(milliseconds, 3_600_000)))
+    }
+
+    private func take(_ item: Inbox.Item) {
+        switch item {
+        case .datagram(let datagram): feed(.datagram(datagram))
+        case .inboundTraffic(let child): feed(.traffic(.inbound(child)))
+        case .exhausted(let child): feed(.traffic(.exhausted(child)))
+        case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
+        case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
+        case .signal(.reload): if let problem = reload() { note(.configuration, problem) }
+        case .signal(.terminate): shutDown()
+        }
+    }
+
+    /// A peer behind NAT sends from elsewhere, and proved it with a packet (RFC 7296 §2.23).
+    private func follow(_ child: ChildID, to endpoint: Endpoint) {
+        for session in manager.snapshots where session.isRemoteBehindNAT {
+            for known in session.children where known.id == child {
+                plane.move(child, local: session.local, remote: endpoint)
+                note(.child, "packets of \(known.name) {\(child)} come from \(endpoint) now")
+            }
+        }
+    }
+
+    // MARK: Key management
+
+    func feed(_ input: Input) {
+        var inputs = [input]
+        while !inputs.isEmpty {
+            for effect in manager.handle(inputs.removeFirst(), now: Clock.now()) {
+                if let answer = perform(effect) { inputs.append(answer) }
+            }
+        }
+    }
+
+    /// Performs one effect; an answer to a question comes back as the next input.
+    private func perform(_ effect: Effect) -> Input? {
+        switch effect {
+        case .send(let datagram): _ = plane.sendIKE(datagram)
+        case .install(let association): plane.install(association)
+        case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
+        case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+        case .trap: break
+        case .ask(let id, let question): return .answer(id, keys.answer(question))
+        case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
+        case .report(let event):
+            let lines = journal.record(event)
+            server.publish(event, lines, loop: self)
+        }
+        return nil
+    }
+
+    /// Gives key management a command; `reply` is called when it is done with, maybe at once.
+    func command(_ command: Command, reply: @escaping (Response) -> Void) {
+        lastRequest += 1
+        let request = RequestID(lastRequest)
+        waiting[request] = reply
+        feed(.command(command, request))
+    }
+
+    /// Whether another command may wait for SAs to come or go.
+    var hasRoomForCommands: Bool { waiting.count < ControlLoop.waitingMaximum }
+    /// What has come from other threads and has not been looked at.
+    var inboxDepth: Int { inbox.count }
+    /// Timers and alarms that are set.
+    var scheduledCount: Int { manager.scheduledCount + alarms.count }
+
+    /// Calls `ring` once, that much later, unless the alarm is cancelled by the number that comes back.
+    func alarm(after duration: Duration, ring: @escaping () -> Void) -> UInt64 {
+        lastAlarm += 1
+        alarms[lastAlarm] = (Clock.now() + duration, ring)
+        return lastAlarm
+    }
+
+    func cancel(alarm: UInt64) { alarms[alarm] = nil }
+
+    func ring() {
+        let now = Clock.now()
+        for (number, alarm) in alarms.filter({ $0.value.at <= now }).sorted(by: { $0.key < $1.key }) {
+            alarms[number] = nil
+            alarm.ring()
+        }
+    }
+
+    /// A session as `list-sa` shows it.
+    func message(of session: SessionSnapshot) -> ViciMessage {
+        SnapshotMessages.message(session, now: Clock.now()) { [plane] in plane.counters(of: $0) }
+    }
+
+    private func note(_ group: LogLine.Group, _ text: String) {
+        let line = LogLine(group: group, level: 0, connection: "", session: nil, text: text)
+        journal.write(line)
+        server.publish(line)
+    }
+
+    // MARK: Configuration
+
+    /// Reads the files again and puts them in force; what is wrong with them comes back, and then nothing changed.
+    func reload() -> String? {
+        switch ConfigurationFiles.load(files) {
+        case .failure(let errors): return errors.description
+        case .success(let configuration):
+            let policies = ControlLoop.resolved(configuration.policies)
+            keys = SharedKeyStore(configuration.secrets, policies: policies)
+            replacePolicies(policies)
+            names.watch(policies.names)
+            note(.configuration, "loaded \(policies.connections.count) connections")
+            return nil
+        }
+    }
+
+    private func replacePolicies(_ policies: PolicyDatabase) {
+        guard policies.connections != manager.policies.connections else { return }
+        command(.load(policies)) { _ in }
+    }
+
+    private func shutDown() {
+        guard !isEnding else { return }
+        isEnding = true
+        note(.daemon, "ending: deleting \(manager.sessionCounts.all) IKE SAs")
+        command(.shutDown) { _ in }
+    }
+}

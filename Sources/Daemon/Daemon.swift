@@ -1,0 +1,91 @@
+import Configuration
+import IPsec
+package import Logging
+import Platform
+import Primitives
+
+/// This program's version.
+package enum ParleyVersion {
+    package static let text = "0.1.0"
+}
+
+/// How a daemon is to run.
+package struct DaemonConfiguration: Sendable {
+    /// A `swanctl.conf`, or a directory that holds one.
+    package var files: String
+    /// The path of the control socket.
+    package var socketPath: String
+    /// The TUN device's name.
+    package var tunnelName = "parley%d"
+    package var logLevel: Logger.Level = .info
+
+    package init(files: String, socketPath: String) {
+        self.files = files
+        self.socketPath = socketPath
+    }
+}
+
+/// Why a daemon did not start; what to tell the operator.
+package struct DaemonFailure: Error, CustomStringConvertible {
+    package let description: String
+}
+
+package enum Daemon {
+    /// Runs in the foreground until SIGINT or SIGTERM, then deletes all SAs and returns. SIGHUP reads the
+    /// configuration again.
+    ///
+    /// - Throws: where the configuration is wrong (every error in it at once), or the machine refuses a socket or the
+    ///   TUN device.
+    package static func run(_ daemon: DaemonConfiguration) throws(DaemonFailure) {
+        let configuration: Configuration
+        switch ConfigurationFiles.load(daemon.files) {
+        case .success(let loaded): configuration = loaded
+        case .failure(let errors): throw DaemonFailure(description: errors.description)
+        }
+        let inbox = Inbox()
+        // Before any thread exists, so that all inherit the signals' mask.
+        Signals.watch { inbox.post(.signal($0)) }
+        var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = daemon.logLevel
+        do {
+            let listener = try ControlListener(path: daemon.socketPath)
+            let plane = try UserspaceEngine(
+                planeConfiguration(daemon, configuration),
+                receiveIKE: { datagram, _ in inbox.post(.datagram(datagram)) },
+                report: { event in
+                    switch event {
+                    case .inboundTraffic(let child, _): inbox.post(.inboundTraffic(child))
+                    case .exhausted(let child): inbox.post(.exhausted(child))
+                    case .mappingChanged(let child, let endpoint): inbox.post(.mappingChanged(child, endpoint))
+                    }
+                })
+            defer { plane.close() }
+            let server = ViciServer(listener: listener)
+            let loop = ControlLoop(
+                files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,
+                logger: logger)
+            logger.notice(
+                "parley \(ParleyVersion.text) runs",
+                metadata: [
+                    "connections": "\(configuration.connections.count)", "socket": "\(daemon.socketPath)",
+                    "ports": "\(plane.boundPort) \(plane.boundNATPort)",
+                ])
+            loop.run()
+            server.finish()
+        } catch let error as ControlSocketError {
+            throw DaemonFailure(description: "control socket: \(error)")
+        } catch {
+            throw DaemonFailure(description: "\(error)")
+        }
+    }
+
+    private static func planeConfiguration(
+        _ daemon: DaemonConfiguration, _ configuration: Configuration
+    ) -> UserspaceConfiguration {
+        var plane = UserspaceConfiguration()
+        plane.port = configuration.settings.engine.port
+        plane.natPort = configuration.settings.engine.natPort
+        plane.tunnelName = daemon.tunnelName
+        return plane
+    }
+}

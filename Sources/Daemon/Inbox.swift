@@ -1,0 +1,47 @@
+import IPsec
+import Platform
+import Primitives
+import Synchronization
+
+/// What reaches the control loop from other threads, in order, bounded: a flood costs messages, never memory.
+final class Inbox: Sendable {
+    enum Item: Sendable {
+        case datagram(Datagram)
+        case inboundTraffic(ChildID)
+        case exhausted(ChildID)
+        /// The peer's NAT gave the child's packets another source.
+        case mappingChanged(ChildID, Endpoint)
+        case resolved([String: [IPAddress]])
+        case signal(Signals.Kind)
+    }
+
+    /// Items beyond this are dropped and counted.
+    static let capacity = 4096
+
+    private let items = Mutex<[Item]>([])
+    private let droppedCount = Atomic<UInt64>(0)
+    let wakeup = Wakeup()
+
+    var dropped: UInt64 { droppedCount.load(ordering: .relaxed) }
+
+    var count: Int { items.withLock { $0.count } }
+
+    func post(_ item: Item) {
+        let (isFirst, isFull) = items.withLock { items in
+            if items.count >= Inbox.capacity { return (false, true) }
+            items.append(item)
+            return (items.count == 1, false)
+        }
+        if isFull { droppedCount.add(1, ordering: .relaxed) }
+        if isFirst { wakeup.signal() }
+    }
+
+    /// Takes everything out.
+    func take() -> [Item] {
+        wakeup.clear()
+        return items.withLock { items in
+            defer { items = [] }
+            return items
+        }
+    }
+}

@@ -1,0 +1,97 @@
+package import Control
+package import IPsec
+package import Primitives
+
+/// Sessions as vici's `list-sa` event shows them: charon's keys in charon's order, absent keys left out. Ages and times
+/// ahead are in seconds.
+package enum SnapshotMessages {
+    /// One session with its children.
+    ///
+    /// - Parameter counters: of a child's two directions; `nil` where the data plane knows nothing of it.
+    package static func message(
+        _ session: SessionSnapshot, now: Instant,
+        counters: (ChildID) -> (inbound: TrafficCounters, outbound: TrafficCounters)?
+    ) -> ViciMessage {
+        var body = ViciMessage()
+        body.add("uniqueid", session.id)
+        body.add("version", session.version)
+        body.add("state", session.state.rawValue)
+        body.add("local-host", session.local.address)
+        body.add("local-port", session.local.port)
+        body.add("local-id", session.localIdentity?.description ?? "%any")
+        body.add("remote-host", session.remote.address)
+        body.add("remote-port", session.remote.port)
+        body.add("remote-id", session.remoteIdentity?.description ?? "%any")
+        if session.isInitiator { body.add("initiator", flag: true) }
+        body.add("initiator-spi", hexadecimal(session.initiatorSPI))
+        body.add("responder-spi", hexadecimal(session.responderSPI))
+        if session.isLocalBehindNAT { body.add("nat-local", flag: true) }
+        if session.isRemoteBehindNAT { body.add("nat-remote", flag: true) }
+        if session.isLocalBehindNAT || session.isRemoteBehindNAT { body.add("nat-any", flag: true) }
+        if let suite = session.suite { add(suite, to: &body) }
+        if let established = session.established { body.add("established", seconds(now - established)) }
+        if let rekey = session.rekeyAt { body.add("rekey-time", seconds(rekey - now)) }
+        if let reauthenticate = session.reauthenticateAt { body.add("reauth-time", seconds(reauthenticate - now)) }
+        if !session.queuedExchanges.isEmpty { body.add("tasks-queued", list: session.queuedExchanges) }
+        if !session.activeExchanges.isEmpty { body.add("tasks-active", list: session.activeExchanges) }
+        var children = ViciMessage()
+        for child in session.children {
+            children.add("\(child.name)-\(child.id)", section: message(child, now: now, counters: counters(child.id)))
+        }
+        body.add("child-sas", section: children)
+        var message = ViciMessage()
+        // A responder that does not know its connection yet; charon's name for it.
+        message.add(session.connection.isEmpty ? "(unnamed)" : session.connection, section: body)
+        return message
+    }
+
+    private static func message(
+        _ child: ChildSnapshot, now: Instant, counters: (inbound: TrafficCounters, outbound: TrafficCounters)?
+    ) -> ViciMessage {
+        var message = ViciMessage()
+        message.add("name", child.name)
+        message.add("uniqueid", child.id)
+        message.add("reqid", child.requestID)
+        message.add("state", child.state.rawValue)
+        message.add("mode", child.mode.rawValue.uppercased())
+        message.add("protocol", "ESP")
+        if child.udpEncapsulation { message.add("encap", flag: true) }
+        message.add("spi-in", child.inboundSPI)
+        message.add("spi-out", child.outboundSPI)
+        add(child.suite, to: &message)
+        if child.suite.extendedSequenceNumbers { message.add("esn", 1) }
+        add(counters?.inbound ?? TrafficCounters(), "in", now: now, to: &message)
+        add(counters?.outbound ?? TrafficCounters(), "out", now: now, to: &message)
+        if let rekey = child.rekeyAt { message.add("rekey-time", seconds(rekey - now)) }
+        if let expire = child.expireAt { message.add("life-time", seconds(expire - now)) }
+        message.add("install-time", seconds(now - child.installed))
+        message.add("local-ts", list: child.localSelectors)
+        message.add("remote-ts", list: child.remoteSelectors)
+        return message
+    }
+
+    private static func add(_ suite: Suite, to message: inout ViciMessage) {
+        message.add("encr-alg", suite.encryption.name.listed)
+        if suite.encryption.keyBits > 0 { message.add("encr-keysize", suite.encryption.keyBits) }
+        if let integrity = suite.integrity, integrity != .none { message.add("integ-alg", integrity.name.listed) }
+        message.add("prf-alg", optional: suite.prf?.name.listed)
+        message.add("dh-group", optional: suite.keyExchange?.name.listed)
+    }
+
+    private static func add(
+        _ counters: TrafficCounters, _ direction: String, now: Instant, to message: inout ViciMessage
+    ) {
+        message.add("bytes-\(direction)", counters.octets)
+        message.add("packets-\(direction)", counters.packets)
+        if let lastUse = counters.lastUse { message.add("use-\(direction)", seconds(now - lastUse)) }
+    }
+
+    /// Whole seconds, never negative: a timer that is due and waits its turn reads 0.
+    private static func seconds(_ duration: Duration) -> Int64 { max(0, duration.wholeSeconds) }
+
+    /// Sixteen digits.
+    private static func hexadecimal(_ spi: UInt64) -> String {
+        let digits = String(spi, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}

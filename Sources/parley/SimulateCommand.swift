@@ -1,0 +1,46 @@
+import ArgumentParser
+import Simulation
+
+/// `parley simulate`: whole hosts in virtual time over an evil network, from a seed.
+struct SimulateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "simulate",
+        abstract: "Run two hosts in virtual time over a network that loses, repeats, reorders and damages.",
+        discussion: "Every run follows from its seed. A run that breaks a promise prints its messages and exits with 1."
+    )
+
+    @Option(help: "The first seed.")
+    var seed: UInt64 = 1
+
+    @Option(help: "How many seeds to run, counting up.")
+    var count: UInt64 = 1
+
+    @Flag(help: "Print the messages and events of every run, not only of broken ones.")
+    var verbose = false
+
+    func run() throws {
+        var broken = 0
+        for number in seed..<(seed + count) {
+            var scenario = Scenario(seed: number, keepsLog: verbose)
+            let violation = scenario.run()
+            if verbose { scenario.world.log.forEach { print($0) } }
+            guard let violation else {
+                if count == 1 {
+                    print(
+                        "seed \(number): IKEv\(scenario.version), \(scenario.world.packetsSent) packets sent, "
+                            + "\(scenario.world.packetsAccepted) accepted, every promise kept")
+                }
+                continue
+            }
+            broken += 1
+            if !verbose {
+                var again = Scenario(seed: number, keepsLog: true)
+                _ = again.run()
+                again.world.log.suffix(200).forEach { print($0) }
+            }
+            print("seed \(number) (IKEv\(scenario.version)): \(violation)")
+        }
+        if count > 1 { print("\(count - UInt64(broken)) of \(count) seeds kept every promise") }
+        if broken > 0 { throw ExitCode.failure }
+    }
+}

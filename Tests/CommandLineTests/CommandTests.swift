@@ -1,0 +1,91 @@
+import ArgumentParser
+import Control
+import Testing
+
+@testable import parley
+
+/// Commands against a daemon that says what the test wants.
+@Suite struct CommandTests {
+    /// How a command line ends.
+    private func end(_ arguments: [String], at daemon: ScriptedDaemon) -> Int32 {
+        do {
+            var command = try Parley.parseAsRoot(arguments + ["--uri", daemon.uri])
+            try command.run()
+            return 0
+        } catch let code as ExitCode {
+            return code.rawValue
+        } catch {
+            return Parley.exitCode(for: error).rawValue
+        }
+    }
+
+    @Test func upNamesTheChildAndFollowsIt() throws {
+        let daemon = try ScriptedDaemon { _, _ in
+            ([("control-log", ["group": "IKE", "msg": "negotiating"])], ["success": "yes"])
+        }
+        #expect(end(["up", "net", "--ike", "home", "--timeout", "3"], at: daemon) == 0)
+        #expect(daemon.requests == [#"initiate {"child":"net","timeout":"3000","ike":"home","loglevel":"1"}"#])
+    }
+
+    @Test func refusalsEndWith1() throws {
+        let refuse: ScriptedDaemon.Script = { _, _ in ([], ["success": "no", "errmsg": "no proposal chosen"]) }
+        for arguments in [["up", "net", "-q"], ["reload"], ["trace"], ["down", "--ike", "x"]] {
+            #expect(end(arguments, at: try ScriptedDaemon(script: refuse)) == 1)
+        }
+    }
+
+    @Test func downTriesTheChildThenTheConnection() throws {
+        let daemon = try ScriptedDaemon { _, message in
+            message.text("ike") == nil
+                ? ([], ["success": "no", "matches": "0", "errmsg": "no SA matches"])
+                : ([], ["success": "yes", "matches": "1", "terminated": "1"])
+        }
+        #expect(end(["down", "home", "--quiet"], at: daemon) == 0)
+        #expect(
+            daemon.requests == [
+                #"terminate {"child":"home","timeout":"0","loglevel":"-1"}"#,
+                #"terminate {"ike":"home","timeout":"0","loglevel":"-1"}"#,
+            ])
+    }
+
+    @Test func downStopsAtAChildThatFails() throws {
+        let daemon = try ScriptedDaemon { _, _ in ([], ["success": "no", "matches": "1", "errmsg": "timeout"]) }
+        #expect(end(["down", "net", "-q"], at: daemon) == 1)
+        #expect(daemon.requests.count == 1)
+    }
+
+    @Test func statusCollectsEvents() throws {
+        let daemon = try ScriptedDaemon { _, _ in ([("list-sa", ["up": "yes"])], [:]) }
+        #expect(end(["status", "--json", "--ike", "home"], at: daemon) == 0)
+        #expect(daemon.requests == [#"list-sas {"noblock":"yes","ike":"home"}"#])
+    }
+
+    @Test func anAbsentDaemonEndsWith2() {
+        for arguments in [["status"], ["version"], ["reload"], ["log"], ["trace"], ["up", "x"], ["down", "x"]] {
+            let error = #expect(throws: ExitCode.self) {
+                var command = try Parley.parseAsRoot(arguments + ["--uri", "unix:///nonexistent/parley.vici"])
+                try command.run()
+            }
+            #expect(error == EndCode.usage.exitCode)
+        }
+    }
+
+    @Test func aDaemonThatGoesOrKnowsNothingEndsWith1() throws {
+        #expect(end(["version"], at: try ScriptedDaemon(hangsUp: true) { _, _ in nil }) == 1)
+        #expect(end(["trace"], at: try ScriptedDaemon { _, _ in nil }) == 1)
+    }
+
+    @Test func eventsArriveInOrderBeforeTheAnswer() throws {
+        let daemon = try ScriptedDaemon { command, _ in
+            ((1...3).map { ("log", ["n": "\($0)"]) }, ["command": command])
+        }
+        var client = try ViciClient(try ControlSocketOption.parse(["--uri", daemon.uri]))
+        var seen: [String] = []
+        let answer = try client.request("stats", events: ["log"]) { name, message in
+            seen.append(name + (message.text("n") ?? ""))
+        }
+        #expect(seen == ["log1", "log2", "log3"])
+        #expect(answer.text("command") == "stats")
+        #expect(throws: ViciClientError.self) { try client.register("no-such-event") }
+    }
+}

@@ -1,0 +1,83 @@
+import Control
+import Cryptography
+import Daemon
+import IPsec
+import Primitives
+import Testing
+
+@Suite struct SnapshotMessageTests {
+    private let now = Instant(nanoseconds: 1_000_000_000_000)
+
+    private func session() throws -> SessionSnapshot {
+        let local = try #require(IPAddress("192.0.2.1"))
+        let remote = try #require(IPAddress("2001:db8::2"))
+        var session = SessionSnapshot(
+            id: SessionID(7), connection: "home", version: 2, state: .established, isInitiator: true,
+            local: Endpoint(local, port: 4500), remote: Endpoint(remote, port: 4501))
+        session.localIdentity = Identity("moon")
+        session.remoteIdentity = Identity("sun@example.org")
+        session.initiatorSPI = 0x0123_4567_89AB_CDEF
+        session.responderSPI = 0xF
+        session.suite = Suite(
+            encryption: Encryption(.aesGCM16, keyBits: 256), prf: .hmacSHA384, keyExchange: .ecp384)
+        session.isRemoteBehindNAT = true
+        session.established = now - .seconds(12)
+        session.rekeyAt = now + .seconds(100)
+        session.reauthenticateAt = now - .seconds(1)
+        session.activeExchanges = ["INFORMATIONAL"]
+        let selector = try #require(Prefix("10.1.0.0/16").map { TrafficSelector($0) })
+        session.children = [
+            ChildSnapshot(
+                id: ChildID(9), name: "net", requestID: 3, state: .installed, mode: .tunnel,
+                inboundSPI: SPI(0xC0FFEE), outboundSPI: SPI(0xDEAD_BEEF),
+                suite: Suite(
+                    encryption: Encryption(.aesCBC, keyBits: 128), integrity: .hmacSHA256_128,
+                    extendedSequenceNumbers: true),
+                udpEncapsulation: true, installed: now - .seconds(10), rekeyAt: now + .milliseconds(50_900),
+                expireAt: now + .seconds(60), localSelectors: [selector], remoteSelectors: [selector])
+        ]
+        return session
+    }
+
+    @Test func hasCharonsKeysInCharonsOrder() throws {
+        let message = SnapshotMessages.message(try session(), now: now) { _ in
+            (TrafficCounters(packets: 2, octets: 168, lastUse: now - .seconds(3)), TrafficCounters())
+        }
+        let expected =
+            #"{"home":{"uniqueid":"7","version":"2","state":"ESTABLISHED","local-host":"192.0.2.1","#
+            + #""local-port":"4500","local-id":"moon","remote-host":"2001:db8::2","remote-port":"4501","#
+            + #""remote-id":"sun@example.org","initiator":"yes","initiator-spi":"0123456789abcdef","#
+            + #""responder-spi":"000000000000000f","nat-remote":"yes","nat-any":"yes","encr-alg":"AES_GCM_16","#
+            + #""encr-keysize":"256","prf-alg":"PRF_HMAC_SHA2_384","dh-group":"ECP_384","established":"12","#
+            + #""rekey-time":"100","reauth-time":"0","tasks-active":["INFORMATIONAL"],"child-sas":{"net-9":{"#
+            + #""name":"net","uniqueid":"9","reqid":"3","state":"INSTALLED","mode":"TUNNEL","protocol":"ESP","#
+            + #""encap":"yes","spi-in":"00c0ffee","spi-out":"deadbeef","encr-alg":"AES_CBC","encr-keysize":"128","#
+            + #""integ-alg":"HMAC_SHA2_256_128","esn":"1","bytes-in":"168","packets-in":"2","use-in":"3","#
+            + #""bytes-out":"0","packets-out":"0","rekey-time":"50","life-time":"60","install-time":"10","#
+            + #""local-ts":["10.1.0.0/16"],"remote-ts":["10.1.0.0/16"]}}}}"#
+        #expect(message.json(indentation: 0) == expected)
+    }
+
+    @Test func leavesOutWhatIsNotKnown() throws {
+        let address = try #require(IPAddress("192.0.2.1"))
+        let session = SessionSnapshot(
+            id: SessionID(1), connection: "", version: 1, state: .connecting, isInitiator: false,
+            local: Endpoint(address, port: 500), remote: Endpoint(address, port: 500))
+        let message = SnapshotMessages.message(session, now: now) { _ in nil }
+        let body = try #require(message.section("(unnamed)"))
+        #expect(
+            body.entries.map(\.name) == [
+                "uniqueid", "version", "state", "local-host", "local-port", "local-id", "remote-host", "remote-port",
+                "remote-id", "initiator-spi", "responder-spi", "child-sas",
+            ])
+        #expect(body.text("remote-id") == "%any")
+    }
+
+    @Test func aChildWithoutCountersHasZeroes() throws {
+        let message = SnapshotMessages.message(try session(), now: now) { _ in nil }
+        let child = try #require(message.section("home")?.section("child-sas")?.section("net-9"))
+        #expect(child.text("bytes-in") == "0")
+        #expect(child.text("packets-out") == "0")
+        #expect(child.text("use-in") == nil)
+    }
+}
