@@ -130,6 +130,7 @@ let package = Package(
             dependencies: [
                 "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
             ]),
+        .testTarget(name: "InteropTests", swiftSettings: edge),
         .testTarget(
             name: "PlatformTests",
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "Platform", "CPlatform"],
@@ -149,6 +150,7 @@ let package = Package(
         .testTarget(
             name: "SimulationTests",
             dependencies: ["Simulation", "KeyManagement", "IPsec", "Cryptography", "Primitives"]),
+        .testTarget(name: "TidyTests"),
     ]
 )
 

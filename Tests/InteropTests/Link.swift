@@ -1,0 +1,79 @@
+/// The two versions of IKE.
+enum Version: Int, CaseIterable, CustomStringConvertible {
+    case v1 = 1
+    case v2 = 2
+    var description: String { "IKEv\(rawValue)" }
+}
+
+/// One connection between the hosts, written down once; each side's configuration is drawn from it.
+struct Link {
+    var name = "net"
+    var version: Version
+    var ikeProposals: [Side: String] = [.left: "aes256-sha256-ecp256", .right: "aes256-sha256-ecp256"]
+    var secret: [Side: String] = [.left: "a shared secret", .right: "a shared secret"]
+    var children = [Child()]
+    var dpdDelay: Int?
+    var ikeRekeyTime: [Side: Int] = [:]
+    /// Version 1: the sides that use Aggressive Mode.
+    var aggressive: Set<Side> = []
+    /// Whether a side knows where the other is; a responder behind whose peer a NAT sits does not.
+    var remoteAddress: [Side: String] = [:]
+
+    struct Child {
+        var name = "inner"
+        var proposals: [Side: String] = [.left: "aes256gcm16-ecp256", .right: "aes256gcm16-ecp256"]
+        /// Selectors of each side's own network as `Side` key believes them; the peer's come from the same table.
+        var selectors: [Side: String] = [.left: Side.left.innerPrefix, .right: Side.right.innerPrefix]
+        /// What a side believes of the other's network, when that differs.
+        var remoteSelectors: [Side: String] = [:]
+        var rekeyTime: [Side: Int] = [:]
+        var replayWindow: Int?
+    }
+
+    init(_ version: Version) { self.version = version }
+
+    /// Sets the same proposals for both sides.
+    func suite(ike: String, esp: String) -> Link {
+        var link = self
+        link.ikeProposals = [.left: ike, .right: ike]
+        for index in link.children.indices { link.children[index].proposals = [.left: esp, .right: esp] }
+        return link
+    }
+
+    /// The text of one side's swanctl.conf.
+    func configuration(of side: Side) -> String {
+        var lines = ["connections {", "  \(name) {", "    version = \(version.rawValue)"]
+        lines.append("    local_addrs = \(side.outerAddress)")
+        lines.append("    remote_addrs = \(remoteAddress[side] ?? side.other.outerAddress)")
+        lines.append("    proposals = \(ikeProposals[side] ?? "default")")
+        if aggressive.contains(side) { lines.append("    aggressive = yes") }
+        if let dpdDelay {
+            lines.append("    dpd_delay = \(dpdDelay)s")
+            if version == .v1 { lines.append("    dpd_timeout = \(dpdDelay * 3)s") }
+        }
+        if let seconds = ikeRekeyTime[side] {
+            lines += ["    rekey_time = \(seconds)s", "    rand_time = 0s", "    over_time = 60s"]
+        }
+        lines.append("    local {\n      auth = psk\n      id = \(side.identity)\n    }")
+        lines.append("    remote {\n      auth = psk\n      id = \(side.other.identity)\n    }")
+        lines.append("    children {")
+        for child in children {
+            lines.append("      \(child.name) {")
+            lines.append("        local_ts = \(child.selectors[side] ?? "dynamic")")
+            let remote = child.remoteSelectors[side] ?? child.selectors[side.other] ?? "dynamic"
+            lines.append("        remote_ts = \(remote)")
+            lines.append("        esp_proposals = \(child.proposals[side] ?? "default")")
+            if let seconds = child.rekeyTime[side] {
+                lines += ["        rekey_time = \(seconds)s", "        rand_time = 0s", "        life_time = 60s"]
+            }
+            if let window = child.replayWindow { lines.append("        replay_window = \(window)") }
+            lines.append("      }")
+        }
+        lines += ["    }", "  }", "}", "secrets {", "  ike-\(name) {"]
+        // Several identities: whichever of them a responder looks up with, it finds the key.
+        lines.append("    id-left = \(Side.left.identity)\n    id-right = \(Side.right.identity)")
+        lines.append("    secret = \"\(secret[side] ?? "")\"")
+        lines += ["  }", "}", ""]
+        return lines.joined(separator: "\n")
+    }
+}
