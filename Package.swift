@@ -86,6 +86,14 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: edge),
+        .target(name: "CHeap", path: "Benchmarks/CHeap"),
+        .executableTarget(
+            name: "parley-benchmark",
+            dependencies: [
+                "Primitives", "CLibcrypto", "CHeap", "Cryptography", "Oakley", "ISAKMP", "IPsec", "IKEv1", "IKEv2",
+                "Credentials",
+            ],
+            path: "Benchmarks/ParleyBenchmark", swiftSettings: edge),
         // Tests
         .target(name: "VectorSupport", dependencies: ["Primitives"], path: "Tests/VectorSupport", swiftSettings: edge),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
