@@ -68,16 +68,33 @@ extension Connection {
         section.add("rekey_time", rekeyTime)
         section.add("over_time", overTime)
         section.add("rand_time", randomTime)
-        var local = CanonicalSection()
-        local.add("auth", "psk")
-        if let localIdentity { local.add("id", localIdentity.typedText) }
-        section.add("local", section: local.entries)
-        var remote = CanonicalSection()
-        remote.add("auth", "psk")
-        remote.add("id", remoteIdentity.typedText)
-        section.add("remote", section: remote.entries)
+        for (index, round) in local.enumerated() {
+            section.add(local.count == 1 ? "local" : "local-\(index + 1)", section: round.canonicalForm(isLocal: true))
+        }
+        for (index, round) in remote.enumerated() {
+            section.add(
+                remote.count == 1 ? "remote" : "remote-\(index + 1)", section: round.canonicalForm(isLocal: false))
+        }
         section.add("children", section: children.map { .init(name: $0.name, node: $0.canonicalForm) })
         return .section(section.entries)
+    }
+}
+
+extension AuthenticationRound {
+    fileprivate func canonicalForm(isLocal: Bool) -> [CanonicalNode.Entry] {
+        var section = CanonicalSection()
+        section.add("auth", method.keyword)
+        if exactIdentity != nil || !isLocal { section.add("id", identity.typedText) }
+        return section.entries
+    }
+}
+
+extension AuthenticationMethod {
+    /// The value of `auth`.
+    fileprivate var keyword: String {
+        switch self {
+        case .preSharedKey: "psk"
+        }
     }
 }
 

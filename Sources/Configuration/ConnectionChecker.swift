@@ -30,8 +30,7 @@ extension ConfigurationChecker {
         connection.unique =
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
         lifetimes(of: &connection, reader)
-        connection.localIdentity = localIdentity(reader)
-        connection.remoteIdentity = remoteIdentity(reader)
+        authentication(of: &connection, reader)
         if let reason = ProposalRules.refusal(connection.proposals, .ike, connection.version) {
             log.report(
                 "\(reason) (proposals in \(reader.path))",
@@ -82,73 +81,6 @@ extension ConfigurationChecker {
             }
         }
         return proposals
-    }
-}
-
-// MARK: Authentication rounds
-
-extension ConfigurationChecker {
-    /// The one round of an end; charon sorts rounds by `round` and by file.
-    private func round(_ end: String, _ reader: SectionReader) -> SectionReader? {
-        let rounds = reader.section.sections.filter { $0.name.text.hasPrefix(end) }
-        if rounds.count > 1 {
-            log.report(
-                "more than one authentication round: '\(rounds[1].name.text)' in \(reader.path) is "
-                    + SectionReader.notSupported,
-                at: rounds[1].name.position)
-        }
-        guard let section = rounds.first else {
-            log.report(
-                "\(reader.path) has no '\(end)' section: write \(end) { auth = psk }",
-                at: reader.section.name.position)
-            return nil
-        }
-        let inner = SectionReader(section: section, path: "\(reader.path).\(section.name.text)", log: log)
-        inner.check(keys: KnownKeys.authentication) { section in
-            // Sections for certificates by file or token.
-            guard section.name.text.hasPrefix("cert") || section.name.text.hasPrefix("cacert") else { return false }
-            log.report(
-                "'\(section.name.text)' in \(inner.path) is \(SectionReader.notSupported)", at: section.name.position)
-            return true
-        }
-        _ = inner.unsigned("round", 0...UInt64(UInt32.max))
-        checkMethod(inner)
-        return inner
-    }
-
-    private func checkMethod(_ reader: SectionReader) {
-        guard let setting = reader.setting("auth") else {
-            log.report(
-                "\(reader.path) has no 'auth', and its default 'pubkey' is \(SectionReader.notSupported): "
-                    + "write auth = psk",
-                at: reader.section.name.position)
-            return
-        }
-        let text = setting.value.text.lowercased()
-        if text == "psk" { return }
-        if KnownKeys.unsupportedAuthentication.contains(where: { text.hasPrefix($0) }) {
-            log.report(
-                "'auth = \(setting.value.text.excerpt)' in \(reader.path) is \(SectionReader.notSupported); only 'psk' is",
-                at: setting.value.position)
-        } else {
-            reader.wrong(setting, expected: "psk", suggestion: NearestName.find(text, in: ["psk", "pubkey"]))
-        }
-    }
-
-    private func localIdentity(_ reader: SectionReader) -> Identity? {
-        guard let round = round("local", reader), let setting = round.setting("id"), setting.value.text != "%any"
-        else { return nil }
-        switch identityPattern(setting, round) {
-        case .exactly(let identity): return identity
-        case .any, .suffix: round.wrong(setting, expected: "one identity of our own, without '*'")
-        case nil: break
-        }
-        return nil
-    }
-
-    private func remoteIdentity(_ reader: SectionReader) -> IdentityPattern {
-        guard let round = round("remote", reader), let setting = round.setting("id") else { return .any }
-        return identityPattern(setting, round) ?? .any
     }
 }
 

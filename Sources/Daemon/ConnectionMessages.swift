@@ -15,8 +15,12 @@ enum ConnectionMessages {
         body.add("unique", "UNIQUE_\(connection.unique.rawValue.uppercased())")
         if connection.deadPeerDelay > .zero { body.add("dpd_delay", connection.deadPeerDelay.wholeSeconds) }
         if connection.deadPeerTimeout > .zero { body.add("dpd_timeout", connection.deadPeerTimeout.wholeSeconds) }
-        body.add("local-1", section: end(identity: connection.localIdentity.map { "\($0)" }))
-        body.add("remote-1", section: end(identity: "\(connection.remoteIdentity)"))
+        for (index, round) in connection.local.enumerated() {
+            body.add("local-\(index + 1)", section: end(round, identity: round.exactIdentity?.description))
+        }
+        for (index, round) in connection.remote.enumerated() {
+            body.add("remote-\(index + 1)", section: end(round, identity: "\(round.identity)"))
+        }
         var children = ViciMessage()
         for child in connection.children { children.add(child.name, section: message(child)) }
         body.add("children", section: children)
@@ -25,8 +29,11 @@ enum ConnectionMessages {
         return message
     }
 
-    private static func end(identity: String?) -> ViciMessage {
-        var section: ViciMessage = ["class": "pre-shared key"]
+    private static func end(_ round: AuthenticationRound, identity: String?) -> ViciMessage {
+        var section = ViciMessage()
+        switch round.method {
+        case .preSharedKey: section.add("class", "pre-shared key")
+        }
         section.add("id", optional: identity)
         return section
     }

@@ -55,11 +55,6 @@ package enum IKEVersion: UInt8, Hashable, Sendable {
     case v2 = 2
 }
 
-/// How one end proves who it is. Certificates, EAP and the rest join in their own time.
-package enum AuthenticationMethod: Hashable, Sendable {
-    case preSharedKey
-}
-
 /// What happens to a child at an event: the values of `start_action`, `dpd_action` and `close_action`.
 package enum ChildAction: String, Hashable, Sendable {
     case none
@@ -138,11 +133,9 @@ package struct Connection: Hashable, Sendable {
     package var localPort: UInt16 = 500
     package var remotePort: UInt16 = 500
     package var proposals: [Proposal]
-    package var localMethod: AuthenticationMethod = .preSharedKey
-    package var remoteMethod: AuthenticationMethod = .preSharedKey
-    /// `nil`: the local address.
-    package var localIdentity: Identity?
-    package var remoteIdentity: IdentityPattern = .any
+    /// How we prove who we are, and how the peer does: at least one round each, in the order in which they are done.
+    package var local = [AuthenticationRound()]
+    package var remote = [AuthenticationRound()]
     package var children: [ChildPolicy]
     /// Version 1: Aggressive Mode instead of Main Mode. It shows both identities to whoever watches, and a pre-shared key
     /// to whoever can guess it from that (RFC 2409 §5.4), so it is only done where it is asked for.
