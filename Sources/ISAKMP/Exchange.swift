@@ -22,6 +22,8 @@ package struct MessageRule: Hashable, Sendable {
     package var isEncrypted: Bool
     /// Whether the sender may also do otherwise than ``isEncrypted`` says.
     package var isEncryptionOptional: Bool
+    /// What each payload holds, where that is data, too; empty where a key exchange above writes its messages itself.
+    package var elements: [Element] = []
 
     package init(
         _ sender: Role, _ required: Set<PayloadType>, optional: Set<PayloadType> = [],
@@ -37,6 +39,18 @@ package struct MessageRule: Hashable, Sendable {
         self.isEncryptionOptional = isEncryptionOptional
     }
 
+    /// A message whose payloads are data: what must be there, and how often, follows from them. AUTH may come as HASH or
+    /// as SIG.
+    package init(_ sender: Role, isEncrypted: Bool = false, _ elements: [Element]) {
+        let choices = elements.filter { $0.types.count > 1 }
+        let fixed = elements.filter { $0.types.count == 1 }.map(\.type)
+        self.init(
+            sender, Set(fixed), optional: choices.reduce(into: []) { $0.formUnion($1.types) },
+            repeatable: Set(fixed.filter { type in fixed.count { $0 == type } > 1 }),
+            first: fixed.contains(.securityAssociation) ? .securityAssociation : nil, isEncrypted: isEncrypted)
+        self.elements = elements
+    }
+
     /// What may stand in any message, any number of times (RFC 2408 §3.14, §3.16).
     package static let universal: Set<PayloadType> = [.notification, .vendorID]
 }
@@ -46,17 +60,78 @@ extension PayloadType {
     fileprivate var isPrivate: Bool { rawValue >= 128 }
 }
 
-/// An exchange as data: who says what in which order (RFC 2408 §4). Ciphers and domains of interpretation have no part
-/// in it.
+/// An exchange as data: who says what in which order (RFC 2408 §4), what it proves, and what key comes of it. Ciphers
+/// and domains of interpretation have no part in it: they compute what is written here.
 package struct ExchangeDescription: Hashable, Sendable {
     package var name: String
     package var type: ExchangeType
     package var messages: [MessageRule]
+    /// Values that follow from others.
+    package var definitions: [Definition] = []
+    /// What encrypts the messages marked so, where no SA of the first phase protects the whole exchange.
+    package var protection: Expression?
+    /// The key that is left when all is said; `nil` where an exchange only authenticates.
+    package var result: Expression?
+    /// The name of that key.
+    package var resultName: Expression?
+    /// How public values and nonces are written.
+    package var integers = IntegerEncoding.octets
+    /// Whether ``messages`` and the rest say everything, so that the engine can run it.
+    package var isComplete: Bool { messages.contains { !$0.elements.isEmpty } }
+
+    package struct Definition: Hashable, Sendable {
+        package var symbol: Symbol
+        package var expression: Expression
+
+        package init(_ symbol: Symbol, _ expression: Expression) {
+            self.symbol = symbol
+            self.expression = expression
+        }
+    }
 
     package init(name: String, type: ExchangeType, messages: [MessageRule]) {
         self.name = name
         self.type = type
         self.messages = messages
+    }
+
+    package init(
+        name: String, type: ExchangeType, messages: [MessageRule], definitions: [Definition],
+        protection: Expression? = nil, result: Expression? = nil, resultName: Expression? = nil,
+        integers: IntegerEncoding = .octets
+    ) {
+        self.init(name: name, type: type, messages: messages)
+        self.definitions = definitions
+        self.protection = protection
+        self.result = result
+        self.resultName = resultName
+        self.integers = integers
+    }
+
+    /// Whether a responder can say message 2 without keeping anything or computing much: it holds nothing but a choice
+    /// and a nonce (see ``AntiCloggingCookie``).
+    package var allowsStatelessAnswer: Bool {
+        guard messages.count > 2, messages[0].sender == .initiator, messages[1].sender == .responder,
+            !messages[1].isEncrypted, !messages[1].elements.isEmpty
+        else { return false }
+        return messages[1].elements.allSatisfy { element in
+            switch element.content {
+            case .own(let symbol), .known(.symbol(let symbol)): symbol.kind == .association || symbol.kind == .nonce
+            case .known, .proof, .authentication, .sealed, .masked: false
+            }
+        }
+    }
+
+    /// Whether message 1 is made for one group or one way to authenticate, before the responder has chosen.
+    package var isEager: Bool {
+        guard let first = messages.first else { return false }
+        return first.elements.contains { element in
+            switch element.content {
+            case .own(let symbol): symbol.kind == .publicValue
+            case .known, .masked: false
+            case .proof, .authentication, .sealed: true
+            }
+        }
     }
 }
 
