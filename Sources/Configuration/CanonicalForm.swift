@@ -59,6 +59,12 @@ extension Connection {
         section.add("remote_port", remotePort)
         section.add("proposals", list: proposals)
         section.add("aggressive", isAggressive ? "yes" : "no")
+        if !privateGroups.isEmpty {
+            section.add(
+                "groups",
+                section: privateGroups.map { .init(name: "group\($0.number.rawValue)", node: $0.canonicalForm) })
+        }
+        section.add("accept_groups", acceptsNewGroups ? "yes" : "no")
         section.add("encap", forceEncapsulation ? "yes" : "no")
         section.add("dpd_delay", deadPeerDelay)
         section.add("dpd_timeout", deadPeerTimeout)
@@ -95,6 +101,36 @@ extension AuthenticationMethod {
         switch self {
         case .preSharedKey: "psk"
         }
+    }
+}
+
+extension PrivateGroup {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        func hex(_ number: [UInt8]) -> String { "0x" + (number.isEmpty ? "00" : number.hex) }
+        section.add("number", number.rawValue)
+        switch form {
+        case .modp(let group, _):
+            section.add("type", "modp")
+            section.add("prime", hex(group.prime))
+            section.add("generator", hex(group.generator))
+            if let order = group.order { section.add("order", hex(order)) }
+        case .curve(let curve, _):
+            switch curve.field {
+            case .prime(let prime):
+                section.add("type", "ecp")
+                section.add("prime", hex(prime))
+            case .binary(let polynomial):
+                section.add("type", "ec2n")
+                section.add("prime", hex(polynomial))
+            }
+            section.add("generator", hex(curve.x))
+            if let y = curve.y { section.add("generator_y", hex(y)) }
+            section.add("curve_a", hex(curve.a))
+            section.add("curve_b", hex(curve.b))
+            section.add("order", hex(curve.order))
+        }
+        return .section(section.entries)
     }
 }
 

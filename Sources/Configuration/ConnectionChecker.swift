@@ -6,10 +6,10 @@ extension ConfigurationChecker {
     func connection(_ section: SettingsSection, _ settings: Configuration.Settings) -> Connection {
         let name = section.name.text
         let reader = SectionReader(section: section, path: "connections.\(name)", log: log)
-        reader.check(keys: KnownKeys.connection, sections: ["local", "remote", "children"]) { inner in
+        reader.check(keys: KnownKeys.connection, sections: ["local", "remote", "children", "groups"]) { inner in
             let inner = inner.name.text
             return inner.hasPrefix("local") && !inner.hasPrefix("local_")
-                || inner.hasPrefix("remote") && !inner.hasPrefix("remote_") || inner == "children"
+                || inner.hasPrefix("remote") && !inner.hasPrefix("remote_") || inner == "children" || inner == "groups"
         }
         var connection = Connection(name: name, proposals: proposals(reader, "proposals", .ike), children: [])
         connection.version =
@@ -23,6 +23,9 @@ extension ConfigurationChecker {
         connection.localPort = reader.unsigned("local_port", 1...65_535).map { UInt16($0) } ?? settings.engine.port
         connection.remotePort = reader.unsigned("remote_port", 1...65_535).map { UInt16($0) } ?? 500
         connection.isAggressive = reader.boolean("aggressive") ?? false
+        connection.privateGroups = privateGroups(reader)
+        connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
+        checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
         connection.forceEncapsulation = reader.boolean("encap") ?? false
         connection.deadPeerDelay = reader.time("dpd_delay") ?? .zero
         connection.deadPeerTimeout = reader.time("dpd_timeout") ?? .zero
@@ -42,7 +45,7 @@ extension ConfigurationChecker {
                     "unknown key '\(setting.name)' in \(reader.path).children, which holds one section for each child",
                     at: setting.key.position)
             }
-            connection.children = children.sections.map { child($0, of: reader.path, connection.version, settings) }
+            connection.children = children.sections.map { child($0, of: reader.path, connection, settings) }
         }
         return connection
     }
@@ -88,7 +91,7 @@ extension ConfigurationChecker {
 
 extension ConfigurationChecker {
     private func child(
-        _ section: SettingsSection, of parent: String, _ version: IKEVersion, _ settings: Configuration.Settings
+        _ section: SettingsSection, of parent: String, _ connection: Connection, _ settings: Configuration.Settings
     ) -> ChildPolicy {
         let name = section.name.text
         let reader = SectionReader(section: section, path: "\(parent).children.\(name)", log: log)
@@ -98,7 +101,8 @@ extension ConfigurationChecker {
             name: name, proposals: proposals(reader, "esp_proposals", .esp),
             localSelectors: reader.list("local_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic],
             remoteSelectors: reader.list("remote_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic])
-        if let reason = ProposalRules.refusal(child.proposals, .esp, version) {
+        checkPrivateNumbers(child.proposals, "esp_proposals", reader, of: connection)
+        if let reason = ProposalRules.refusal(child.proposals, .esp, connection.version) {
             log.report(
                 "\(reason) (esp_proposals in \(reader.path))",
                 at: reader.setting("esp_proposals")?.value.position ?? section.name.position)

@@ -28,7 +28,7 @@ enum KnownKeys {
         supported: [
             "version", "local_addrs", "remote_addrs", "local_port", "remote_port", "proposals", "encap", "dpd_delay",
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
-            "aggressive",
+            "aggressive", "accept_groups",
         ],
         fixed: [
             "mobike": no, "mediation": no, "ppk_required": no, "pull": yes,
@@ -60,6 +60,11 @@ enum KnownKeys {
         ],
         unsupported: ["ah_proposals", "interface", "label", "label_mode"],
         reasons: ["updown": "scripts are not run yet"])
+
+    /// A private group: Parley's own.
+    static let group = rules(
+        supported: ["number", "type", "prime", "generator", "generator_y", "curve_a", "curve_b", "order"],
+        unsupported: [])
 
     static let sharedKey = rules(supported: ["secret"], unsupported: [])
 

@@ -109,6 +109,10 @@ package enum ProposalKeywords {
     private static func meaning(of keyword: String, in text: String) throws(Failure) -> Meaning {
         if keyword.isEmpty { throw Failure(message: "proposal '\(text.excerpt)' holds an empty keyword") }
         if let meaning = keywords.first(where: { $0.0 == keyword })?.1 { return meaning }
+        if keyword.hasPrefix("group"), let number = UInt16(keyword.dropFirst(5)), PrivateGroup.numbers.contains(number)
+        {
+            return .keyExchange(KeyExchangeID(rawValue: number))
+        }
         if unsupported.contains(keyword) {
             throw Failure(message: "algorithm '\(keyword.excerpt)' is known to swanctl, not supported by this version")
         }

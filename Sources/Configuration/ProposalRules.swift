@@ -19,7 +19,9 @@ enum ProposalRules {
     ) -> String? {
         guard !proposals.isEmpty else { return nil }
         if version != .v1 {
-            let group = proposals.flatMap(\.keyExchange).first(where: versionOneGroups.contains)
+            let group = proposals.flatMap(\.keyExchange).first {
+                versionOneGroups.contains($0) || $0.isPrivate
+            }
             return group.map { "'\($0.name.keyword)' is a group of IKE version 1 alone: it needs version = 1" }
         }
         if securityProtocol == .ike {

@@ -329,6 +329,9 @@ extension KeyExchangeID {
         case .brainpool512: AlgorithmName(keyword: "ecp512bp", listed: "ECP_512_BP")
         case .curve25519: AlgorithmName(keyword: "x25519", listed: "CURVE_25519")
         case .curve448: AlgorithmName(keyword: "x448", listed: "CURVE_448")
+        // Groups that two ends agreed on for themselves (RFC 2409 Appendix A).
+        case let group where group.rawValue >= 32_768:
+            AlgorithmName(keyword: "group\(group.rawValue)", listed: "GROUP_\(group.rawValue)")
         default: AlgorithmName(keyword: "ke-\(rawValue)", listed: "KE_\(rawValue)")
         }
     }

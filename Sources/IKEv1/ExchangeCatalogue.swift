@@ -25,6 +25,9 @@ package enum ExchangeCatalogue {
             description: Exchanges.quickMode, name: "Quick Mode", reference: "RFC 2409 §5.5",
             isUsed: { !$0.children.isEmpty }),
         ComposedExchange(
+            description: Exchanges.newGroupMode, name: "New Group Mode", reference: "RFC 2409 §5.6",
+            isUsed: { !$0.privateGroups.isEmpty || $0.acceptsNewGroups }),
+        ComposedExchange(
             description: Exchanges.informational(sender: .initiator), name: "Informational",
             reference: "RFC 2409 §5.7", isUsed: { _ in true }),
     ]

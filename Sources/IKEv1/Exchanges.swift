@@ -69,6 +69,17 @@ enum Exchanges {
     private static let quickOptional: Set<PayloadType> = [.keyExchange, .identification, .natOriginalAddress]
     private static let quickRepeatable: Set<PayloadType> = [.identification, .natOriginalAddress]
 
+    /// New Group Mode (RFC 2409 §5.6): the responder repeats the group that it takes.
+    ///
+    ///     HDR*, HASH(1), SA   -->
+    ///                         <--  HDR*, HASH(2), SA
+    static let newGroupMode = ExchangeDescription(
+        name: "NEW_GROUP_MODE", type: .newGroupMode,
+        messages: [
+            MessageRule(.initiator, [.hash, .securityAssociation], first: .hash, isEncrypted: true),
+            MessageRule(.responder, [.hash, .securityAssociation], first: .hash, isEncrypted: true),
+        ])
+
     /// A protected Informational message (RFC 2409 §5.7): notifications and deletions of which nothing is acknowledged.
     static func informational(sender: Role) -> ExchangeDescription {
         ExchangeDescription(

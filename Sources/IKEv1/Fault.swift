@@ -42,6 +42,7 @@ enum NotificationName {
         case 2: "DOI-NOT-SUPPORTED"
         case 3: "SITUATION-NOT-SUPPORTED"
         case 4: "INVALID-COOKIE"
+        case 7: "INVALID-EXCHANGE-TYPE"
         case 11: "INVALID-SPI"
         case 13: "ATTRIBUTES-NOT-SUPPORTED"
         case 14: "NO-PROPOSAL-CHOSEN"
@@ -51,6 +52,7 @@ enum NotificationName {
         case 18: "INVALID-ID-INFORMATION"
         case 23: "INVALID-HASH-INFORMATION"
         case 24: "AUTHENTICATION-FAILED"
+        case 29: "UNSUPPORTED-EXCHANGE-TYPE"
         default: "notification \(type)"
         }
     }

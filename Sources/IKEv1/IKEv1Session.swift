@@ -39,6 +39,7 @@ package struct IKEv1Session: Sendable {
     /// Children to negotiate once phase 1 is done.
     var wanted: [WantedChild] = []
     var nat = NATState()
+    var groups = PrivateGroupState()
     var established: Instant?
     var rekeyAt: Instant?
     var expireAt: Instant?
@@ -134,7 +135,8 @@ package struct IKEv1Session: Sendable {
         switch timer {
         case .retransmit(_, DeadPeerDetection.timerID): askForLife(&context)
         case .retransmit(_, 0): retransmitPhaseOne(&context)
-        case .retransmit(_, let messageID): retransmitQuickMode(messageID, &context)
+        case .retransmit(_, let messageID):
+            if try !retransmitNewGroup(messageID, &context) { retransmitQuickMode(messageID, &context) }
         case .halfOpen:
             if case .negotiating(let negotiation) = phase { close(.refused(negotiation.failure ?? .timeout), &context) }
         case .liveness: checkLiveness(&context)
@@ -164,6 +166,7 @@ package struct IKEv1Session: Sendable {
         case .aggressive where header.messageID == 0: try receiveAggressive(datagram, header, &context)
         case .quickMode where header.messageID != 0 && lacksMessageThree: askForMessageThree(datagram, &context)
         case .quickMode where header.messageID != 0: try receiveQuickMode(datagram, header, &context)
+        case .newGroupMode where header.messageID != 0: try receiveNewGroup(datagram, header, &context)
         case .informational: try receiveInformational(datagram, header, &context)
         default:
             let isFirst = phase.isFresh

@@ -201,6 +201,7 @@ extension IKEv1Session {
                 context.note("notification \(notification.type)")
                 return
             }
+            if try refuseOffer(by: notification, &context) { return }
             // Error notifications do not say which Quick Mode they mean; the oldest of ours that waits is refused.
             guard let index = quickModes.firstIndex(where: { $0.isPending && $0.exchange.role == .initiator }) else {
                 context.note("the peer reports \(NotificationName.of(notification.type))")

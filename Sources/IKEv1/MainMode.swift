@@ -17,7 +17,9 @@ extension IKEv1Session {
         var negotiation = Negotiation(
             connection.isAggressive ? Exchanges.aggressiveMode : Exchanges.mainMode, role: .initiator)
         let proposals = offered(by: connection)
-        let offer = PhaseOneProposal.payload(proposals, lifeSeconds: IKEv1Session.lifeSeconds(connection))
+        let agreed = context.environment.agreedGroups.groups(with: remote.address)
+        groups.registry = IKEv1Session.registry(connection, agreed)
+        let offer = IKEv1Session.offer(proposals, connection, agreed: agreed)
         guard offer.proposals[0].transforms.isEmpty == false else {
             let refusal = Refusal.policy("none of the connection's proposals can be expressed in IKEv1")
             for child in wanted { context.report(.refused(child: child.name, refusal)) }
@@ -70,7 +72,7 @@ extension IKEv1Session {
     mutating func takeChoice(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
         let choice = try IKEv1Session.securityAssociation(payloads)
         guard let connection, choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
-            let chosen = PhaseOneProposal.proposal(choice.proposals[0].transforms[0]),
+            let chosen = IKEv1Session.phaseOneProposal(choice.proposals[0].transforms[0], groups.registry),
             case .success(let selection) = Proposal.select(
                 configured: offered(by: connection), offered: [chosen])
         else {
@@ -98,7 +100,7 @@ extension IKEv1Session {
     func makeKeyPair(_ group: KeyExchangeID, _ context: inout Context) throws(Fault) -> KeyPair {
         var randomness = context.environment.randomness
         let pair = try Attempt.oakley { () throws(OakleyError) in
-            try KeyDetermination.generate(group, &randomness)
+            try KeyDetermination.generate(group, in: groups.registry, &randomness)
         }
         context.environment.randomness = randomness
         return pair
@@ -218,16 +220,21 @@ extension IKEv1Session {
         negotiation.offer = payloads.first { $0.type == .securityAssociation }?.body ?? []
         let transforms = offer.proposals.filter { $0.protocolID == IPsecDOI.protocolISAKMP }
             .flatMap { proposal in proposal.transforms.map { (proposal, $0) } }
-        let known = transforms.compactMap { entry in
-            PhaseOneProposal.proposal(entry.1).map { (proposal: entry.0, transform: entry.1, value: $0) }
-        }
+        let agreed = context.environment.agreedGroups.groups(with: remote.address)
         var mismatch: Mismatch?
         for candidate in candidates {
+            let registry = IKEv1Session.registry(candidate, agreed)
+            let known = transforms.compactMap { entry in
+                IKEv1Session.phaseOneProposal(entry.1, registry).map {
+                    (proposal: entry.0, transform: entry.1, value: $0)
+                }
+            }
             let configured = PhaseOneProposal.expressible(candidate.proposals)
             switch Proposal.select(configured: configured, offered: known.map(\.value)) {
             case .failure(let refused): mismatch = mismatch ?? refused.mismatch
             case .success(let selection):
                 connection = candidate
+                groups.registry = registry
                 suite = selection.suite
                 let chosen = known[selection.offer]
                 negotiation.transform = chosen.transform

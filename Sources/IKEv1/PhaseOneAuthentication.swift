@@ -65,6 +65,7 @@ extension IKEv1Session {
     mutating func startWanted(_ context: inout Context) throws(Fault) {
         let queued = wanted
         wanted = []
+        try offerGroups(&context)
         for child in queued { try startQuickMode(child, &context) }
     }
 
@@ -137,11 +138,13 @@ extension IKEv1Session {
     /// Whether a connection accepts the identity; a responder takes the closest candidate that also has the suite.
     private mutating func choose(_ peer: PeerAuthenticated, _ negotiation: Negotiation) -> Bool {
         if isInitiator { return connection?.remoteIdentity.matches(peer.identity) == true }
-        let chosen = negotiation.transform.flatMap { PhaseOneProposal.proposal($0) }.map { [$0] } ?? []
         let fitting = negotiation.candidates.filter { candidate in
             guard candidate.remoteIdentity.matches(peer.identity) else { return false }
+            let chosen = negotiation.transform.flatMap { IKEv1Session.phaseOneProposal($0, groups.registry) }.map {
+                [$0]
+            }
             let configured = PhaseOneProposal.expressible(candidate.proposals)
-            if case .success = Proposal.select(configured: configured, offered: chosen) { return true }
+            if case .success = Proposal.select(configured: configured, offered: chosen ?? []) { return true }
             return false
         }
         let best = fitting.map { $0.remoteIdentity.specificity(for: peer.identity) }.max()
@@ -168,6 +171,10 @@ extension IKEv1Session {
         context.cancel(.retransmit(spi: ownCookie, messageID: 0))
         if repeats { context.set(.linger(spi: ownCookie), after: IKEv1Session.lingerTime(context.settings)) }
         guard let connection else { return }
+        let agreed = context.environment.agreedGroups.groups(with: remote.address)
+        groups.registry = IKEv1Session.registry(connection, agreed)
+        // Both ends have computed in it.
+        if let group = suite?.keyExchange, group.isPrivate { groups.confirmed.insert(group) }
         let renewal = IKEv1Session.renewalTime(connection)
         if let delay = context.jittered(renewal, by: connection.randomTime) {
             rekeyAt = context.now + delay

@@ -74,13 +74,9 @@ extension IKEv1Session {
         else { return }
         // One KE payload serves all proposals: the group of the first that has one.
         let group = policy.proposals.first?.keyExchange.first { $0 != .none }
+        if let group, try !mayUse(group, for: wanted, &context) { return }
         let proposals = PhaseTwoProposal.expressible(policy.proposals, group: group)
-        var messageID: UInt32 = 0
-        while messageID == 0 || messageID == DeadPeerDetection.timerID
-            || quickModes.contains(where: { $0.messageID == messageID })
-        {
-            messageID = context.environment.randomness.uint32()
-        }
+        let messageID = freshMessageID(&context)
         var quickMode = QuickMode(
             exchange: Exchange(Exchanges.quickMode, role: .initiator, messageID: messageID), policy: policy,
             child: context.environment.freshChildID(), requestID: requestID(for: policy, &context),
@@ -109,6 +105,17 @@ extension IKEv1Session {
         payloads += identifications(quickMode)
         try sendQuickMode(payloads, prefix: [messageID.octets], &quickMode, phaseOne.keys, &context)
         quickModes.append(quickMode)
+    }
+
+    /// A message ID for an exchange of ours: no other that runs has it.
+    func freshMessageID(_ context: inout Context) -> UInt32 {
+        var messageID: UInt32 = 0
+        while messageID == 0 || messageID == DeadPeerDetection.timerID || messageID == groups.offered?.messageID
+            || quickModes.contains(where: { $0.messageID == messageID })
+        {
+            messageID = context.environment.randomness.uint32()
+        }
+        return messageID
     }
 
     /// Children of one policy share a request, so that a newer SA takes the traffic over.
@@ -375,6 +382,7 @@ extension IKEv1Session {
             phase = .established(phaseOne)
         }
         quickModes.removeAll { $0.exchange.isFinished && $0.outbound == nil }
+        groups.answered = nil
     }
 }
 

@@ -140,6 +140,11 @@ package struct Connection: Hashable, Sendable {
     /// Version 1: Aggressive Mode instead of Main Mode. It shows both identities to whoever watches, and a pre-shared key
     /// to whoever can guess it from that (RFC 2409 §5.4), so it is only done where it is asked for.
     package var isAggressive = false
+    /// Version 1: groups of our own under private numbers, which New Group Mode offers to the peer and accepts from it
+    /// (RFC 2409 §5.6).
+    package var privateGroups: [PrivateGroup] = []
+    /// Version 1: whether the authenticated peer may bring groups that ``privateGroups`` does not name.
+    package var acceptsNewGroups = false
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
     /// Quiet time after which the peer is asked for a sign of life; zero turns it off (RFC 3706, RFC 7296 §2.4).

@@ -222,6 +222,8 @@ package struct SessionEnvironment: Sendable {
     package var spisInUse: Set<SPI> = []
     /// How many established SAs each connection has: a session that finds none for its own says INITIAL_CONTACT.
     package var establishedConnections: [String: Int] = [:]
+    /// What IKEv1's New Group Mode has agreed on.
+    package var agreedGroups = AgreedGroups()
     private var lastName: UInt32 = 0
     private var lastQuestion: UInt64 = 0
     private var lastRequestID: UInt32 = 0

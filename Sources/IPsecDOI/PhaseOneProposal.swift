@@ -1,11 +1,11 @@
-import Cryptography
+package import Cryptography
 package import IPsec
 package import ISAKMP
 
 /// Phase 1 in the attributes of RFC 2409 Appendix A: proposals to transforms and back.
 package enum PhaseOneProposal {
     /// KEY_IKE (RFC 2407 §4.4.2).
-    private static let keyIKE: UInt8 = 1
+    static let keyIKE: UInt8 = 1
     private static let preSharedKey: UInt64 = 1
 
     private enum Attribute {
@@ -94,6 +94,28 @@ package enum PhaseOneProposal {
         return Proposal(
             .ike, encryption: [Encryption(cipher, keyBits: keyBits)], integrity: [integrity], prf: [prf],
             keyExchange: [KeyExchangeID(rawValue: group)])
+    }
+
+    /// The number of the group that a transform names; `nil` where it names none.
+    package static func group(_ transform: TransformPayload) -> KeyExchangeID? {
+        transform.attribute(Attribute.group)?.number.flatMap { UInt16(exactly: $0) }
+            .map { KeyExchangeID(rawValue: $0) }
+    }
+
+    /// The attribute that names a group by its number.
+    package static func groupAttribute(_ group: KeyExchangeID) -> DataAttribute {
+        DataAttribute(Attribute.group, group.rawValue)
+    }
+
+    /// The same transform with other attributes in the place of its group's, whether that was a number or a description
+    /// (RFC 2409 Appendix A: 4 to 10, 15 and 16).
+    package static func replacingGroup(
+        of transform: TransformPayload, by attributes: [DataAttribute]
+    ) -> TransformPayload {
+        var transform = transform
+        transform.attributes.removeAll { (4...10).contains($0.type) || $0.type == 15 || $0.type == 16 }
+        transform.attributes += attributes
+        return transform
     }
 
     /// The lifetime that a transform names, in seconds.

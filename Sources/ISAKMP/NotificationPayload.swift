@@ -76,9 +76,12 @@ package struct DeletePayload: Hashable, Sendable {
 
 /// Notification numbers that the framework itself knows (RFC 2408 §3.14.1).
 package enum NotificationType {
+    package static let invalidExchangeType: UInt16 = 7
+    package static let attributesNotSupported: UInt16 = 13
     package static let payloadMalformed: UInt16 = 16
     package static let noProposalChosen: UInt16 = 14
     package static let invalidKeyInformation: UInt16 = 17
     package static let invalidIDInformation: UInt16 = 18
     package static let authenticationFailed: UInt16 = 24
+    package static let unsupportedExchangeType: UInt16 = 29
 }

@@ -1,13 +1,39 @@
 package import Cryptography
 package import Primitives
 
-/// A group whose description has been checked: one can only come from ``GroupDescription/checked(_:_:)``.
+/// A group whose description has been checked: one can only come from ``GroupDescription/checked(_:_:)``, or from
+/// what `Cryptography` checked.
 package struct CheckedGroup: Sendable {
     package let description: GroupDescription
     let arithmetic: KeyDetermination.Arithmetic
 
     /// Octets of public values.
     package var publicValueOctets: Int { arithmetic.publicOctets }
+    /// What computes in a MODP group; `nil` for others.
+    package var primeGroup: PrimeGroup? {
+        if case .prime(let group) = arithmetic { return group }
+        return nil
+    }
+    /// What computes on an elliptic curve; `nil` for others.
+    package var curve: EllipticCurve? {
+        if case .curve(let curve) = arithmetic { return curve }
+        return nil
+    }
+
+    fileprivate init(description: GroupDescription, computing arithmetic: KeyDetermination.Arithmetic) {
+        self.description = description
+        self.arithmetic = arithmetic
+    }
+
+    /// A MODP group that was checked before, with the numbers that were checked.
+    package init(_ parameters: PrimeGroup.Parameters, vetted group: PrimeGroup) {
+        self.init(description: .modp(parameters), computing: .prime(group))
+    }
+
+    /// A curve that was checked before, with the numbers that were checked.
+    package init(_ parameters: EllipticCurve.Parameters, vetted curve: EllipticCurve) {
+        self.init(description: .curve(parameters), computing: .curve(curve))
+    }
 }
 
 extension GroupDescription {
@@ -43,15 +69,15 @@ extension GroupDescription {
                 let bits = parameters.prime.count * 8 - first.leadingZeroBitCount
                 guard limits.modulusBits.contains(bits) else { throw .size(bits: bits) }
             }
-            return CheckedGroup(description: self, arithmetic: arithmetic)
+            return CheckedGroup(description: self, computing: arithmetic)
         }
         switch self {
         case .modp(let parameters):
             let group = try PrimeGroup.checked(parameters, limits, &randomness)
-            return CheckedGroup(description: self, arithmetic: .prime(group))
+            return CheckedGroup(description: self, computing: .prime(group))
         case .curve(let parameters):
             let curve = try EllipticCurve.checked(parameters, limits, &randomness)
-            return CheckedGroup(description: self, arithmetic: .curve(curve))
+            return CheckedGroup(description: self, computing: .curve(curve))
         }
     }
 }
@@ -82,6 +108,17 @@ package struct GroupRegistry: Sendable {
 
     /// A group by its private number.
     package subscript(number: KeyExchangeID) -> CheckedGroup? { groups[number] }
+
+    /// Gives the number to a group that was checked before. The same group under the same number changes nothing.
+    package mutating func add(_ number: KeyExchangeID, _ group: CheckedGroup) throws(Refusal) {
+        guard Self.privateNumbers.contains(number.rawValue) else { throw .notPrivate(number) }
+        if let known = groups[number] {
+            guard known.description == group.description else { throw .taken(number) }
+            return
+        }
+        guard groups.count < Self.maximumGroups else { throw .full }
+        groups[number] = group
+    }
 
     /// Checks a group and gives it the number. The same group under the same number changes nothing.
     package mutating func add(
