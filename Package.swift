@@ -23,7 +23,9 @@ let package = Package(
             name: "CLibcrypto",
             cSettings: [.define("OPENSSL_SUPPRESS_DEPRECATED")],
             linkerSettings: [.linkedLibrary("crypto")]),
-        .target(name: "Cryptography", dependencies: ["Primitives", "CLibcrypto"], swiftSettings: edge),
+        .target(name: "CIPsecMB"),
+        .target(
+            name: "Cryptography", dependencies: ["Primitives", "CLibcrypto", "CIPsecMB"], swiftSettings: edge),
         // Values
         .target(name: "IPsec", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         // The three parts
@@ -47,7 +49,9 @@ let package = Package(
             name: "KeyManagement",
             dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec", "IKEv1", "IKEv2"],
             swiftSettings: pure),
-        .target(name: "DataPlane", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: edge),
+        .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
+        .target(
+            name: "DataPlane", dependencies: ["Primitives", "Cryptography", "IPsec", "CZlib"], swiftSettings: edge),
         .target(
             name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),

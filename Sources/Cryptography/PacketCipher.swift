@@ -1,3 +1,4 @@
+internal import CIPsecMB
 internal import CLibcrypto
 
 /// ESP in place (RFC 4303 §2): one security association, one direction, one thread. Keyed once; a packet sets only the
@@ -9,6 +10,10 @@ internal import CLibcrypto
 /// §2). The IV of CBC is the sequence number, encrypted as a block with the packet's own key, so that nobody without the
 /// key predicts it (RFC 3602 §3; NIST SP 800-38A, Appendix C, first method) and a replayed simulation makes the same
 /// packets.
+///
+/// AES-GCM, ChaCha20-Poly1305 and AES-CBC with HMAC run in Intel's multi-buffer library where the machine has it, four to
+/// five times as fast; everything else, and everything elsewhere, in libcrypto. CBC gains only where several packets
+/// come at once: see ``prefersBatches``.
 ///
 /// AES-GMAC authenticates what stands between SPI and tag, the IV included, and leaves it readable. RFC 4543 §3.3 draws
 /// the IV in no figure; Linux and other implementations authenticate it.
@@ -29,16 +34,26 @@ package final class PacketCipher {
     private var lastSealed: UInt64 = 0
     private let cipher: CipherContext?
     private let mac: (any MessageAuthenticator)?
+    private let bulk: BulkCipher?
     // SAFETY: made in init, freed in deinit and never handed out; the class is not Sendable, so one thread at a time
-    // uses it. It holds additional data (12 octets at 0), zeros (16 at 16, never written) and a check value (64 at 32).
+    // uses it. It holds additional data (12 octets at 0), zeros (16 at 16, never written), a check value (64 at 32), and salt
+    // and IV of the bulk ciphers (12 at 96).
     private let scratch: UnsafeMutableRawPointer
+    private static let scratchOctets = 128
+
+    /// Where a cipher comes from.
+    package enum Implementation: Sendable {
+        /// The multi-buffer library where it serves the algorithm, else libcrypto.
+        case fastest
+        case libcrypto
+    }
 
     /// A cipher for `suite`, with `integrity` beside it unless the suite authenticates. `encryptionKey` is key material:
     /// cipher key, then salt. Throws `unsupported` for algorithms this build lacks or that leave a packet without
     /// integrity (RFC 4301 §3.2 allows that, and it is not safe), and `invalidKey` for lengths that do not fit.
     package init(
         suite encryption: Encryption, integrity: IntegrityID?, encryptionKey: Secret, integrityKey: Secret?,
-        sealing: Bool
+        sealing: Bool, implementation: Implementation = .fastest
     ) throws(CryptographyError) {
         let id = encryption.id
         var mac: (any MessageAuthenticator)?
@@ -52,6 +67,11 @@ package final class PacketCipher {
             tagOctets = integrity.tagOctets
         }
         let cipher = id == .null ? nil : try CipherContext(encryption, key: encryptionKey, sealing: sealing)
+        bulk =
+            implementation == .fastest
+            ? BulkCipher(
+                encryption, integrity: id.isAEAD ? nil : integrity, encryptionKey: encryptionKey,
+                integrityKey: integrityKey) : nil
 
         self.cipher = cipher
         self.mac = mac
@@ -62,12 +82,20 @@ package final class PacketCipher {
         isAEAD = id.isAEAD
         isChained = id.blockOctets > 1
         isClear = !id.isConfidential
-        scratch = .allocate(byteCount: 96, alignment: 8)
-        scratch.initializeMemory(as: UInt8.self, repeating: 0, count: 96)
+        scratch = .allocate(byteCount: Self.scratchOctets, alignment: 8)
+        scratch.initializeMemory(as: UInt8.self, repeating: 0, count: Self.scratchOctets)
+        if id.saltOctets == 4 {
+            encryptionKey.withUnsafeBytes { material in
+                for index in 0..<4 {
+                    scratch.storeBytes(
+                        of: material[encryption.keyOctets + index], toByteOffset: 96 + index, as: UInt8.self)
+                }
+            }
+        }
     }
 
     deinit {
-        OPENSSL_cleanse(scratch, 96)
+        OPENSSL_cleanse(scratch, Self.scratchOctets)
         scratch.deallocate()
     }
 
@@ -89,6 +117,12 @@ package final class PacketCipher {
         if ivOctets >= 8 { writeSequence(iv, sequence) }
         if isAEAD {
             let (additional, additionalCount) = additionalData(packet, sequence, esn)
+            if let bulk, !bulk.isChain {
+                (scratch + 100).copyMemory(from: iv, byteCount: 8)
+                return bulk.seal(
+                    text, textCount, nonce: scratch + 96, additional: additional, additionalCount, tag: tag,
+                    tagOctets)
+            }
             if isClear {
                 return cipher?.seal(
                     iv: iv, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text, 0,
@@ -117,6 +151,19 @@ package final class PacketCipher {
         let tag = text + textCount
         if isAEAD {
             let (additional, additionalCount) = additionalData(packet, sequence, esn)
+            if let bulk, !bulk.isChain {
+                (scratch + 100).copyMemory(from: iv, byteCount: 8)
+                guard
+                    bulk.open(
+                        text, textCount, nonce: scratch + 96, additional: additional, additionalCount,
+                        tag: scratch + 32, tagOctets),
+                    CRYPTO_memcmp(scratch + 32, tag, tagOctets) == 0
+                else {
+                    OPENSSL_cleanse(text, textCount)
+                    return false
+                }
+                return true
+            }
             if isClear {
                 return cipher?.open(
                     iv: iv, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text, 0,
@@ -130,6 +177,60 @@ package final class PacketCipher {
             CRYPTO_memcmp(expected, tag, tagOctets) == 0
         else { return false }
         return cipher?.transform(iv: iv, text, textCount) ?? true
+    }
+
+    /// Whether ``seal(_:esn:)`` and ``open(_:esn:)`` with several packets are faster than one packet after another.
+    package var prefersBatches: Bool { bulk?.isChain ?? false }
+
+    /// A packet of a batch.
+    package struct Work {
+        /// SAFETY: whoever puts it in owns ``count`` octets there.
+        package var packet: UnsafeMutableRawPointer
+        package var count: Int
+        package var sequence: UInt64
+        /// What ``seal(_:count:sequence:esn:)`` or ``open(_:count:sequence:esn:)`` would have returned.
+        package var isDone = false
+
+        package init(packet: UnsafeMutableRawPointer, count: Int, sequence: UInt64) {
+            self.packet = packet
+            self.count = count
+            self.sequence = sequence
+        }
+    }
+
+    /// Seals several packets of this SA, in the order of their numbers.
+    package func seal(_ batch: UnsafeMutableBufferPointer<Work>, esn: Bool) {
+        guard let bulk, bulk.isChain, batch.count > 1 else {
+            for index in batch.indices {
+                let work = batch[index]
+                batch[index].isDone = seal(work.packet, count: work.count, sequence: work.sequence, esn: esn)
+            }
+            return
+        }
+        bulk.run(batch, esn: esn, seals: true) { work in
+            let textCount = work.count - 8 - ivOctets - tagOctets
+            guard isSealing, work.sequence > lastSealed, textCount >= 16, textCount.isMultiple(of: 16) else {
+                return nil
+            }
+            lastSealed = work.sequence
+            writeSequence(work.packet + 8, work.sequence)
+            return textCount
+        }
+    }
+
+    /// Opens several packets of this SA.
+    package func open(_ batch: UnsafeMutableBufferPointer<Work>, esn: Bool) {
+        guard let bulk, bulk.isChain, batch.count > 1 else {
+            for index in batch.indices {
+                let work = batch[index]
+                batch[index].isDone = open(work.packet, count: work.count, sequence: work.sequence, esn: esn)
+            }
+            return
+        }
+        bulk.run(batch, esn: esn, seals: false) { work in
+            let textCount = work.count - 8 - ivOctets - tagOctets
+            return !isSealing && textCount >= 16 && textCount.isMultiple(of: 16) ? textCount : nil
+        }
     }
 
     /// Fills the IV's field with the number, zeros in front.

@@ -1,0 +1,124 @@
+internal import CIPsecMB
+
+/// A cipher of the multi-buffer library, keyed once: one SA, one direction, one thread.
+final class BulkCipher {
+    /// What the library says of itself; `nil` where it is missing.
+    static var version: String? { parley_mb_version().map { String(cString: $0) } }
+
+    /// The most packets that one call of the library takes here.
+    static let batch = 64
+
+    // SAFETY: one of the two is there; made in init, freed in deinit, never handed out. The class is not Sendable, so one
+    // thread at a time uses them.
+    private let aead: OpaquePointer?
+    private let chain: OpaquePointer?
+    /// Room for a batch's descriptions; `nil` for an AEAD.
+    private let packets: UnsafeMutablePointer<parley_mb_packet>?
+    private let sources: UnsafeMutablePointer<Int>?
+
+    /// Whether this is a block chain with HMAC, whose work comes in batches.
+    var isChain: Bool { chain != nil }
+
+    /// `nil` where the library is missing or has no better way for the algorithms.
+    init?(_ encryption: Encryption, integrity: IntegrityID?, encryptionKey: Secret, integrityKey: Secret?) {
+        let keyBits = UInt32(encryption.keyOctets * 8)
+        var aead: OpaquePointer?
+        var chain: OpaquePointer?
+        switch encryption.id {
+        case .aesGCM8, .aesGCM12, .aesGCM16:
+            aead = encryptionKey.withUnsafeBytes { parley_mb_aead_create(PARLEY_MB_GCM, $0.baseAddress, keyBits) }
+        case .chacha20Poly1305:
+            aead = encryptionKey.withUnsafeBytes {
+                parley_mb_aead_create(PARLEY_MB_CHACHA20_POLY1305, $0.baseAddress, keyBits)
+            }
+        case .aesCBC:
+            guard let integrity, let integrityKey, let hash = BulkCipher.hash(integrity) else { return nil }
+            chain = encryptionKey.withUnsafeBytes { cipherKey in
+                integrityKey.withUnsafeBytes { hashKey in
+                    parley_mb_chain_create(
+                        cipherKey.baseAddress, keyBits, hash, hashKey.baseAddress, hashKey.count, integrity.tagOctets)
+                }
+            }
+        default: return nil
+        }
+        guard aead != nil || chain != nil else { return nil }
+        self.aead = aead
+        self.chain = chain
+        packets = chain == nil ? nil : .allocate(capacity: Self.batch)
+        sources = chain == nil ? nil : .allocate(capacity: Self.batch)
+        packets?.initialize(repeating: parley_mb_packet(), count: Self.batch)
+        sources?.initialize(repeating: 0, count: Self.batch)
+    }
+
+    deinit {
+        parley_mb_aead_destroy(aead)
+        parley_mb_chain_destroy(chain)
+        packets?.deallocate()
+        sources?.deallocate()
+    }
+
+    private static func hash(_ integrity: IntegrityID) -> parley_mb_hash? {
+        switch integrity {
+        case .hmacSHA1_96: PARLEY_MB_SHA1
+        case .hmacSHA256_128: PARLEY_MB_SHA256
+        case .hmacSHA384_192: PARLEY_MB_SHA384
+        case .hmacSHA512_256: PARLEY_MB_SHA512
+        default: nil
+        }
+    }
+
+    /// Encrypts in place and writes the tag. False for a chain.
+    ///
+    /// SAFETY: the caller owns `text` and `tag` for their counts and may read 12 octets of nonce and the additional ones.
+    func seal(
+        _ text: UnsafeMutableRawPointer, _ count: Int, nonce: UnsafeRawPointer, additional: UnsafeRawPointer,
+        _ additionalCount: Int, tag: UnsafeMutableRawPointer, _ tagCount: Int
+    ) -> Bool {
+        guard let aead else { return false }
+        parley_mb_aead_seal(aead, text, count, nonce, additional, additionalCount, tag, tagCount)
+        return true
+    }
+
+    /// Decrypts in place and writes the tag that should have come. False for a chain.
+    ///
+    /// SAFETY: as for ``seal(_:_:nonce:additional:_:tag:_:)``.
+    func open(
+        _ text: UnsafeMutableRawPointer, _ count: Int, nonce: UnsafeRawPointer, additional: UnsafeRawPointer,
+        _ additionalCount: Int, tag: UnsafeMutableRawPointer, _ tagCount: Int
+    ) -> Bool {
+        guard let aead else { return false }
+        parley_mb_aead_open(aead, text, count, nonce, additional, additionalCount, tag, tagCount)
+        return true
+    }
+
+    /// Lets a chain work on a batch. `prepare` gives the octets of text of a packet, or `nil` for one that does not take
+    /// part.
+    func run(
+        _ batch: UnsafeMutableBufferPointer<PacketCipher.Work>, esn: Bool, seals: Bool,
+        prepare: (PacketCipher.Work) -> Int?
+    ) {
+        guard let chain, let packets, let sources else { return }
+        var next = 0
+        while next < batch.count {
+            var count = 0
+            while next < batch.count, count < Self.batch {
+                let work = batch[next]
+                batch[next].isDone = false
+                if let textCount = prepare(work) {
+                    packets[count] = parley_mb_packet(
+                        start: work.packet.assumingMemoryBound(to: UInt8.self), text_count: textCount,
+                        high: UInt32(truncatingIfNeeded: work.sequence >> 32).bigEndian, is_done: 0)
+                    sources[count] = next
+                    count += 1
+                }
+                next += 1
+            }
+            if seals {
+                parley_mb_chain_seal(chain, packets, count, esn ? 1 : 0)
+            } else {
+                parley_mb_chain_open(chain, packets, count, esn ? 1 : 0)
+            }
+            for index in 0..<count { batch[sources[index]].isDone = packets[index].is_done != 0 }
+        }
+    }
+}
