@@ -15,6 +15,10 @@
 #define UDP_GRO 104
 #endif
 
+#ifndef IPV6_HDRINCL
+#define IPV6_HDRINCL 36
+#endif
+
 #define CONTROL_OCTETS 128
 
 struct parley_receiver {
@@ -157,10 +161,12 @@ int parley_datagram_socket(const struct parley_address *local, uint32_t mark) {
     return finish(descriptor, local, mark);
 }
 
-int parley_raw_socket(const struct parley_address *local, uint8_t protocol, uint32_t mark) {
+int parley_raw_socket(const struct parley_address *local, uint8_t protocol, int header, uint32_t mark) {
     int family = local->family == 6 ? AF_INET6 : AF_INET;
     int descriptor = socket(family, SOCK_RAW | SOCK_CLOEXEC, protocol);
     if (descriptor < 0) return -errno;
+    if (header && family == AF_INET6) set(descriptor, IPPROTO_IPV6, IPV6_HDRINCL, 1);
+    if (header && family == AF_INET) set(descriptor, IPPROTO_IP, IP_HDRINCL, 1);
     struct parley_address address = *local;
     address.port = 0;
     return finish(descriptor, &address, mark);

@@ -86,3 +86,31 @@ int parley_rule(int add, uint8_t family, uint32_t mark, unsigned table, unsigned
     append32(&request, FRA_FWMASK, UINT32_MAX);
     return transact(&request);
 }
+
+static void append_ports(struct request *request, unsigned short type, uint16_t first, uint16_t last) {
+    if (first == 0 && last == UINT16_MAX) return;
+    struct fib_rule_port_range range = {.start = first, .end = last};
+    append(request, type, &range, sizeof range);
+}
+
+int parley_bypass_rule(int add, const struct parley_bypass *bypass, unsigned priority) {
+    size_t octets = bypass->destination.family == 6 ? 16 : 4;
+    struct request request;
+    memset(&request, 0, sizeof request);
+    request.header.nlmsg_len = NLMSG_LENGTH(sizeof request.rule);
+    request.header.nlmsg_type = add ? RTM_NEWRULE : RTM_DELRULE;
+    request.header.nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+    request.rule.family = bypass->destination.family == 6 ? AF_INET6 : AF_INET;
+    request.rule.action = FR_ACT_TO_TBL;
+    request.rule.table = RT_TABLE_MAIN;
+    request.rule.src_len = (unsigned char)bypass->source_length;
+    request.rule.dst_len = (unsigned char)bypass->destination_length;
+    if (bypass->source_length) append(&request, FRA_SRC, bypass->source.octets, octets);
+    if (bypass->destination_length) append(&request, FRA_DST, bypass->destination.octets, octets);
+    append32(&request, FRA_TABLE, RT_TABLE_MAIN);
+    append32(&request, FRA_PRIORITY, priority);
+    if (bypass->protocol) append(&request, FRA_IP_PROTO, &bypass->protocol, 1);
+    append_ports(&request, FRA_SPORT_RANGE, bypass->source_port_first, bypass->source_port_last);
+    append_ports(&request, FRA_DPORT_RANGE, bypass->destination_port_first, bypass->destination_port_last);
+    return transact(&request);
+}

@@ -65,7 +65,7 @@ extension Connection {
                 section: privateGroups.map { .init(name: "group\($0.number.rawValue)", node: $0.canonicalForm) })
         }
         section.add("accept_groups", acceptsNewGroups ? "yes" : "no")
-        section.add("encap", forceEncapsulation ? "yes" : "no")
+        if forceEncapsulation || avoidsEncapsulation { section.add("encap", forceEncapsulation ? "yes" : "no") }
         section.add("dpd_delay", deadPeerDelay)
         section.add("dpd_timeout", deadPeerTimeout)
         section.add("keyingtries", keyingTries)
@@ -137,13 +137,34 @@ extension PrivateGroup {
 extension ChildPolicy {
     fileprivate var canonicalForm: CanonicalNode {
         var section = CanonicalSection()
-        section.add("esp_proposals", list: proposals)
+        let esp = proposals.filter { $0.securityProtocol == .esp }
+        let ah = proposals.filter { $0.securityProtocol == .ah }
+        if !esp.isEmpty { section.add("esp_proposals", list: esp) }
+        if !ah.isEmpty { section.add("ah_proposals", list: ah) }
         section.add("local_ts", list: localSelectors.map(\.configured))
         section.add("remote_ts", list: remoteSelectors.map(\.configured))
-        section.add("mode", mode.rawValue)
+        switch action {
+        case .bypass: section.add("mode", "pass")
+        case .discard: section.add("mode", "drop")
+        case .trap, nil: section.add("mode", mode.rawValue)
+        }
         section.add("rekey_time", rekeyTime)
         section.add("life_time", lifeTime)
         section.add("rand_time", randomTime)
+        section.add("rekey_bytes", octetLifetime.rekey)
+        section.add("life_bytes", octetLifetime.life)
+        section.add("rand_bytes", octetLifetime.random)
+        section.add("rekey_packets", packetLifetime.rekey)
+        section.add("life_packets", packetLifetime.life)
+        section.add("rand_packets", packetLifetime.random)
+        switch treatment.padding {
+        case .none: section.add("tfc_padding", 0)
+        case .octets(let count): section.add("tfc_padding", count)
+        case .mtu: section.add("tfc_padding", "mtu")
+        }
+        section.add("copy_ecn", treatment.copiesECN ? "yes" : "no")
+        section.add("copy_dscp", treatment.copiesDSCP.rawValue)
+        section.add("priority", priority)
         section.add("start_action", startAction.rawValue)
         section.add("dpd_action", deadPeerAction.rawValue)
         section.add("close_action", closeAction.rawValue)

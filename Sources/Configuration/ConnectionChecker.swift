@@ -26,7 +26,8 @@ extension ConfigurationChecker {
         connection.privateGroups = privateGroups(reader)
         connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
         checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
-        connection.forceEncapsulation = reader.boolean("encap") ?? false
+        let encapsulates = reader.boolean("encap")
+        connection.forceEncapsulation = encapsulates ?? false
         connection.deadPeerDelay = reader.time("dpd_delay") ?? .zero
         connection.deadPeerTimeout = reader.time("dpd_timeout") ?? .zero
         connection.keyingTries = reader.unsigned("keyingtries", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 1
@@ -46,6 +47,13 @@ extension ConfigurationChecker {
                     at: setting.key.position)
             }
             connection.children = children.sections.map { child($0, of: reader.path, connection, settings) }
+        }
+        let hasAH = connection.children.contains { $0.proposals.contains { $0.securityProtocol == .ah } }
+        connection.avoidsEncapsulation = encapsulates == false || hasAH
+        if hasAH, connection.forceEncapsulation, let setting = reader.setting("encap") {
+            log.report(
+                "'encap = yes' in \(reader.path) leaves no way for its 'ah_proposals': AH does not go inside UDP",
+                at: setting.value.position)
         }
         return connection
     }
@@ -98,19 +106,20 @@ extension ConfigurationChecker {
         reader.check(keys: KnownKeys.child) { _ in false }
         let selectors = "blocks, ranges or dynamic, with [protocol/port] behind where wanted"
         var child = ChildPolicy(
-            name: name, proposals: proposals(reader, "esp_proposals", .esp),
+            name: name, proposals: childProposals(reader),
             localSelectors: reader.list("local_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic],
             remoteSelectors: reader.list("remote_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic])
         checkPrivateNumbers(child.proposals, "esp_proposals", reader, of: connection)
-        if let reason = ProposalRules.refusal(child.proposals, .esp, connection.version) {
+        if let reason = ProposalRules.refusal(
+            child.proposals, child.proposals.first?.securityProtocol ?? .esp, connection.version)
+        {
             log.report(
                 "\(reason) (esp_proposals in \(reader.path))",
                 at: reader.setting("esp_proposals")?.value.position ?? section.name.position)
         }
-        child.mode =
-            reader.word(
-                "mode", [("tunnel", .tunnel), ("transport", .transport)],
-                refused: ["transport_proxy", "iptfs", "beet", "pass", "drop"]) ?? .tunnel
+        (child.mode, child.action) =
+            reader.word("mode", ConfigurationChecker.modes, refused: ["transport_proxy", "iptfs", "beet"])
+            ?? (.tunnel, nil)
         lifetimes(of: &child, reader)
         child.startAction =
             reader.word(
@@ -122,15 +131,66 @@ extension ConfigurationChecker {
                 refused: ["trap|start", "start|trap"]) ?? .none
         child.deadPeerAction = reader.word("dpd_action", ConfigurationChecker.afterwards) ?? .none
         child.closeAction = reader.word("close_action", ConfigurationChecker.afterwards) ?? .none
+        countedLifetimes(of: &child, reader)
+        child.treatment = treatment(reader)
+        child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         child.replayWindowPackets =
-            reader.unsigned("replay_window", 0...4096).map { Int($0) } ?? settings.replayWindowPackets
+            reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
         child.requestID = reader.unsigned("reqid", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         return child
     }
 
+    private static let modes: [(String, (SecurityMode, SecurityPolicy.Action?))] = [
+        ("tunnel", (.tunnel, nil)), ("transport", (.transport, nil)), ("pass", (.tunnel, .bypass)),
+        ("drop", (.tunnel, .discard)),
+    ]
+
     private static let afterwards: [(String, ChildAction)] = [
         ("clear", .none), ("trap", .trap), ("restart", .start), ("none", .none), ("start", .start), ("route", .trap),
     ]
+
+    /// ESP's proposals, then AH's; the defaults are ESP's, where neither is said.
+    private func childProposals(_ reader: SectionReader) -> [Proposal] {
+        let hasAH = reader.setting("ah_proposals") != nil
+        let esp = hasAH && reader.setting("esp_proposals") == nil ? [] : proposals(reader, "esp_proposals", .esp)
+        return esp + (hasAH ? proposals(reader, "ah_proposals", .ah) : [])
+    }
+
+    /// charon's defaults: nothing is counted; the end is a tenth behind the replacement, and the jitter as large.
+    private func countedLifetimes(of child: inout ChildPolicy, _ reader: SectionReader) {
+        func lifetime(_ unit: String) -> CountedLifetime {
+            let range = UInt64(0)...UInt64(Int64.max)
+            let rekey = reader.unsigned("rekey_\(unit)", range)
+            let life = reader.unsigned("life_\(unit)", range)
+            var lifetime = CountedLifetime(rekey: rekey ?? life.map { $0 / 11 * 10 } ?? 0)
+            lifetime.life = life ?? lifetime.rekey / 10 * 11
+            let distance = lifetime.life > lifetime.rekey ? lifetime.life - lifetime.rekey : 0
+            lifetime.random = reader.unsigned("rand_\(unit)", range) ?? distance
+            if let life, let rekey, life > 0, life < rekey, let setting = reader.setting("life_\(unit)") {
+                log.report(
+                    "'life_\(unit)' in \(reader.path) is smaller than its 'rekey_\(unit)': "
+                        + "the SA would end before it is replaced",
+                    at: setting.value.position)
+            }
+            return lifetime
+        }
+        child.octetLifetime = lifetime("bytes")
+        child.packetLifetime = lifetime("packets")
+    }
+
+    private func treatment(_ reader: SectionReader) -> PacketTreatment {
+        var treatment = PacketTreatment()
+        let padding = reader.value("tfc_padding", expected: "a number from 0 to 65535, or mtu") { text in
+            text.lowercased() == "mtu"
+                ? TrafficFlowPadding.mtu
+                : UInt16(text).map { $0 == 0 ? .none : .octets($0) }
+        }
+        treatment.padding = padding ?? .none
+        treatment.copiesECN = reader.boolean("copy_ecn") ?? true
+        let words: [(String, DSCPCopy)] = [("no", .no), ("in", .in), ("out", .out), ("yes", .yes)]
+        treatment.copiesDSCP = reader.word("copy_dscp", words) ?? .out
+        return treatment
+    }
 
     /// charon's defaults: rekeying after an hour; the end a tenth behind; the jitter is the distance between the two.
     private func lifetimes(of child: inout ChildPolicy, _ reader: SectionReader) {

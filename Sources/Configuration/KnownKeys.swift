@@ -48,17 +48,17 @@ enum KnownKeys {
     static let child = rules(
         supported: [
             "esp_proposals", "local_ts", "remote_ts", "mode", "rekey_time", "life_time", "rand_time", "start_action",
-            "dpd_action", "close_action", "replay_window", "reqid",
+            "dpd_action", "close_action", "replay_window", "reqid", "ah_proposals", "rekey_bytes", "life_bytes",
+            "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
+            "priority",
         ],
         fixed: [
             "sha256_96": no, "hostaccess": no, "policies": yes, "policies_fwd_out": no, "ipcomp": no,
-            "inactivity": zero, "priority": zero, "mark_in": zero, "mark_out": zero, "mark_in_sa": no,
-            "set_mark_in": zero, "set_mark_out": zero, "if_id_in": zero, "if_id_out": zero, "tfc_padding": zero,
-            "per_cpu_sas": no, "hw_offload": no, "copy_df": yes, "copy_ecn": yes, "icmp": no, "rekey_bytes": zero,
-            "life_bytes": zero, "rand_bytes": zero, "rekey_packets": zero, "life_packets": zero, "rand_packets": zero,
-            "copy_dscp": .fixed(["out"]),
+            "inactivity": zero, "mark_in": zero, "mark_out": zero, "mark_in_sa": no,
+            "set_mark_in": zero, "set_mark_out": zero, "if_id_in": zero, "if_id_out": zero,
+            "per_cpu_sas": no, "hw_offload": no, "copy_df": yes, "icmp": no,
         ],
-        unsupported: ["ah_proposals", "interface", "label", "label_mode"],
+        unsupported: ["interface", "label", "label_mode"],
         reasons: ["updown": "scripts are not run yet"])
 
     /// A private group: Parley's own.

@@ -130,7 +130,10 @@ package enum ProposalKeywords {
         _ proposal: inout Proposal, derivedPRFs: [PRFID], text: String
     ) throws(Failure) {
         let aeads = proposal.encryption.filter(\.id.isAEAD).count
-        if proposal.encryption.isEmpty {
+        if proposal.securityProtocol == .ah, let cipher = proposal.encryption.first {
+            throw Failure(message: "'\(cipher.name.keyword)' encrypts, which AH does not: it is for ESP")
+        }
+        if proposal.encryption.isEmpty, proposal.securityProtocol != .ah {
             throw Failure(message: "proposal '\(text.excerpt)' names no encryption algorithm")
         }
         if aeads > 0 && aeads < proposal.encryption.count {
@@ -165,6 +168,15 @@ package enum ProposalKeywords {
 
     /// What `default` stands for: everything that is sound, authenticated ciphers first.
     package static func defaults(for securityProtocol: SecurityProtocol) -> [Proposal] {
+        if securityProtocol == .ah {
+            // charon's order, without what is weak.
+            return [
+                Proposal(
+                    .ah, encryption: [],
+                    integrity: [.hmacSHA256_128, .hmacSHA384_192, .hmacSHA512_256, .hmacSHA1_96],
+                    extendedSequenceNumbers: [false])
+            ]
+        }
         let aeads = [
             Encryption(.aesGCM16, keyBits: 128), Encryption(.aesGCM16, keyBits: 256), Encryption(.chacha20Poly1305),
         ]

@@ -41,7 +41,8 @@ enum ProposalRules {
 
     /// RFC 2407 §4.4.4, §4.5 and what was added: no ChaCha20-Poly1305, no AES-CMAC.
     private static func fitsPhaseTwo(_ proposal: Proposal) -> Bool {
-        proposal.encryption.contains { $0.id.isAEAD && $0.id != .chacha20Poly1305 }
+        if proposal.securityProtocol == .ah { return proposal.integrity.contains { $0 != .aesCMAC_96 } }
+        return proposal.encryption.contains { $0.id.isAEAD && $0.id != .chacha20Poly1305 }
             || proposal.encryption.contains { !$0.id.isAEAD } && proposal.integrity.contains { $0 != .aesCMAC_96 }
     }
 }

@@ -26,6 +26,7 @@ final class ControlLoop {
     private var waiting: [RequestID: (Response) -> Void] = [:]
     private var alarms: [UInt64: (at: Instant, ring: () -> Void)] = [:]
     private var lastAlarm: UInt64 = 0
+    private var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
 
     /// Commands beyond this many are refused while so many wait for SAs to come or go.
@@ -58,18 +59,26 @@ final class ControlLoop {
             Dictionary(uniqueKeysWithValues: policies.names.map { ($0, Resolver.addresses(of: $0)) }))
     }
 
-    /// What the configuration says, with what this data plane needs: its own ports, and ESP always inside UDP.
+    /// What the configuration says, with what this data plane needs: its own ports, and ESP inside UDP, always where it
+    /// has no raw sockets and otherwise where a connection does not ask for the contrary: the kernel takes and gives
+    /// UDP datagrams many at a time, and bare packets one by one.
     private static func settings(_ configuration: Configuration, _ plane: UserspaceEngine) -> EngineSettings {
         var settings = configuration.settings.engine
         settings.port = plane.boundPort
         settings.natPort = plane.boundNATPort
-        settings.forceEncapsulation = true
+        settings.forceEncapsulation = !plane.carriesBarePackets
+        settings.preferEncapsulation = true
         settings.traceMessages = true
         return settings
     }
 
     /// Runs until a signal ends it.
     func run() {
+        for connection in manager.policies.connections {
+            for child in connection.children where child.standingAction != nil {
+                setStanding(connection.name, child, isSet: true)
+            }
+        }
         var end: Instant?
         while true {
             let ready = Poller.wait(
@@ -99,6 +108,8 @@ final class ControlLoop {
         case .datagram(let datagram): feed(.datagram(datagram))
         case .inboundTraffic(let child): feed(.traffic(.inbound(child)))
         case .exhausted(let child): feed(.traffic(.exhausted(child)))
+        case .expired(let child): feed(.traffic(.expired(child)))
+        case .acquire(let connection, let child): feed(.traffic(.acquire(connection: connection, child: child)))
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
         case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
         case .signal(.reload): if let problem = reload() { note(.configuration, problem) }
@@ -134,7 +145,8 @@ final class ControlLoop {
         case .install(let association): plane.install(association)
         case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
         case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
-        case .trap: break
+        case .trap(let connection, let child, let isSet):
+            setStanding(connection, child, isSet: isSet)
         case .ask(let id, let question): return .answer(id, keys.answer(question))
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
@@ -142,6 +154,39 @@ final class ControlLoop {
             server.publish(event, lines, loop: self)
         }
         return nil
+    }
+
+    /// Puts the policies of children without SA into force, or takes one back.
+    private func setStanding(_ connection: String, _ child: ChildPolicy, isSet: Bool) {
+        let key = ChildKey(connection: connection, child: child.name)
+        if let old = standing.removeValue(forKey: key) { plane.remove(old) }
+        guard isSet, let action = child.standingAction,
+            let ends = ends(of: manager.policies.connection(connection), for: child)
+        else { return }
+        let policy = SecurityPolicy(
+            connection: connection, child: child.name, action: action, priority: child.priority,
+            localSelectors: child.localSelectors.map { $0.resolved(ends.local) },
+            remoteSelectors: child.remoteSelectors.map { $0.resolved(ends.remote) })
+        standing[key] = policy
+        plane.install(policy)
+    }
+
+    /// The addresses that `dynamic` selectors stand for before there is an SA; `nil` where the peer could be anyone, and a
+    /// selector needs to know.
+    private func ends(
+        of connection: Connection?, for child: ChildPolicy
+    ) -> (local: IPAddress, remote: IPAddress)? {
+        let isFixed = (child.localSelectors + child.remoteSelectors).allSatisfy { selector in
+            if case .fixed = selector { true } else { false }
+        }
+        guard let remote = connection?.remoteAddresses.flatMap(\.concrete).first else {
+            return isFixed ? (.any(.v4), .any(.v4)) : nil
+        }
+        let local =
+            connection?.localAddresses.flatMap(\.concrete).first { $0.family == remote.family }
+            ?? plane.sourceAddress(for: remote)
+        guard let local else { return isFixed ? (.any(.v4), .any(.v4)) : nil }
+        return (local, remote)
     }
 
     /// Gives key management a command; `reply` is called when it is done with, maybe at once.

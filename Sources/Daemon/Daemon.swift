@@ -56,6 +56,8 @@ package enum Daemon {
                     switch event {
                     case .inboundTraffic(let child, _): inbox.post(.inboundTraffic(child))
                     case .exhausted(let child): inbox.post(.exhausted(child))
+                    case .expired(let child): inbox.post(.expired(child))
+                    case .acquire(let connection, let child): inbox.post(.acquire(connection: connection, child: child))
                     case .mappingChanged(let child, let endpoint): inbox.post(.mappingChanged(child, endpoint))
                     }
                 })

@@ -9,6 +9,9 @@ final class Inbox: Sendable {
         case datagram(Datagram)
         case inboundTraffic(ChildID)
         case exhausted(ChildID)
+        case expired(ChildID)
+        /// A packet met a policy that waits for its SA.
+        case acquire(connection: String, child: String)
         /// The peer's NAT gave the child's packets another source.
         case mappingChanged(ChildID, Endpoint)
         case resolved([String: [IPAddress]])

@@ -54,11 +54,11 @@ package enum SnapshotMessages {
         message.add("reqid", child.requestID)
         message.add("state", child.state.rawValue)
         message.add("mode", child.mode.rawValue.uppercased())
-        message.add("protocol", "ESP")
+        message.add("protocol", child.securityProtocol == .ah ? "AH" : "ESP")
         if child.udpEncapsulation { message.add("encap", flag: true) }
         message.add("spi-in", child.inboundSPI)
         message.add("spi-out", child.outboundSPI)
-        add(child.suite, to: &message)
+        add(child.suite, isAH: child.securityProtocol == .ah, to: &message)
         if child.suite.extendedSequenceNumbers { message.add("esn", 1) }
         add(counters?.inbound ?? TrafficCounters(), "in", now: now, to: &message)
         add(counters?.outbound ?? TrafficCounters(), "out", now: now, to: &message)
@@ -70,8 +70,8 @@ package enum SnapshotMessages {
         return message
     }
 
-    private static func add(_ suite: Suite, to message: inout ViciMessage) {
-        message.add("encr-alg", suite.encryption.name.listed)
+    private static func add(_ suite: Suite, isAH: Bool = false, to message: inout ViciMessage) {
+        if !isAH { message.add("encr-alg", suite.encryption.name.listed) }
         if suite.encryption.keyBits > 0 { message.add("encr-keysize", suite.encryption.keyBits) }
         if let integrity = suite.integrity, integrity != .none { message.add("integ-alg", integrity.name.listed) }
         message.add("prf-alg", optional: suite.prf?.name.listed)

@@ -10,10 +10,18 @@ package enum DropReason: Int, CaseIterable, Hashable, Sendable {
     /// The SA cannot be served: an algorithm, protocol or mode that this plane lacks.
     case unsupported
     // Outbound
-    /// No SA's selectors cover the packet.
+    /// No policy's selectors cover the packet.
     case noPolicy
+    /// The policy discards it.
+    case discarded
+    /// The policy lets it pass by the tunnel, and a route brought it here all the same.
+    case bypassed
+    /// The policy's SA is being negotiated, and no more packets are kept for it.
+    case awaitsAssociation
     /// The SA has used up its sequence numbers (RFC 4303 §3.3.3).
     case sequenceExhausted
+    /// The SA has carried all the octets or packets that it may (RFC 4301 §4.4.2.1).
+    case lifetimeEnded
     /// The cipher failed.
     case sealFailed
     /// The kernel did not take the packet.
@@ -31,6 +39,10 @@ package enum DropReason: Int, CaseIterable, Hashable, Sendable {
     case dummy
     /// A next header that tunnel mode does not have.
     case nextHeader
+    /// An SA of ESP and AH met a packet with one of them (RFC 4301 §5.2 step 4).
+    case unprotected
+    /// A compressed payload that does not decompress, or under another index (RFC 3173 §2.3).
+    case compressionInvalid
     /// A genuine packet outside of its SA's selectors (RFC 4301 §5.2 step 4).
     case outsideSelectors
     /// Congestion was met by a packet whose sender does not know the mark for it (RFC 6040 §4.2).
@@ -99,8 +111,12 @@ extension TrafficCounters {
 package enum PlaneEvent: Hashable, Sendable {
     /// Genuine traffic of the child arrived; at most about once a second for each SA.
     case inboundTraffic(ChildID, Instant)
-    /// The child's outbound SA is near the end of its sequence numbers and must be replaced.
+    /// One of the child's SAs is near the end of its sequence numbers, octets or packets and must be replaced.
     case exhausted(ChildID)
+    /// One of the child's SAs has carried all that it may, and carries nothing more.
+    case expired(ChildID)
+    /// A packet met a policy that waits for its SA; at most about once a second for each.
+    case acquire(connection: String, child: String)
     /// The newest genuine packet of the child came from another endpoint than expected: a NAT mapping changed.
     case mappingChanged(ChildID, Endpoint)
 }

@@ -6,7 +6,7 @@ package import Primitives
 package final class InlineEngine: IPsecEngine {
     /// What came of an inner packet.
     package enum SealResult: Hashable, Sendable {
-        /// ESP octets, without UDP or IP headers, with the SA's endpoints.
+        /// ESP octets, without UDP or IP headers, with the SA's endpoints; with AH the whole IP packet.
         case sealed(octets: [UInt8], child: ChildID, spi: SPI, local: Endpoint, remote: Endpoint)
         case dropped(DropReason)
     }
@@ -18,6 +18,9 @@ package final class InlineEngine: IPsecEngine {
         /// A NAT keepalive (RFC 3948 §2.3).
         case keepalive
     }
+
+    /// Octets of inner packet that `tfc_padding = mtu` pads to here.
+    private static let mtu = 1400
 
     private final class Events {
         var pending: [PlaneEvent] = []
@@ -58,6 +61,7 @@ package final class InlineEngine: IPsecEngine {
     /// As ``install(_:)``, with an outbound counter that stands at `sequence`; for tests of the counter's end.
     package func install(_ association: SecurityAssociation, sequence: UInt64) {
         let counters = AssociationCounters()
+        let association = association.padded(toMTU: InlineEngine.mtu)
         switch association.direction {
         case .outbound:
             outbound.insert(OutboundAssociation(association, counters: counters, sequence: sequence))
@@ -77,6 +81,16 @@ package final class InlineEngine: IPsecEngine {
         }
         installed[child]?.removeAll { $0.spi == spi && $0.direction == direction }
         if installed[child]?.isEmpty == true { installed[child] = nil }
+    }
+
+    /// An SPD entry without an SA.
+    package func install(_ policy: SecurityPolicy) { outbound.insert(policy) }
+
+    package func remove(_ policy: SecurityPolicy) { outbound.remove(policy) }
+
+    /// The packets that waited for an SA which is there now, sealed.
+    package func sealWaiting(now: Instant) -> [SealResult] {
+        outbound.takeReady(now: now).map { seal($0, now: now) }
     }
 
     package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
@@ -101,40 +115,89 @@ package final class InlineEngine: IPsecEngine {
                 octets.baseAddress.flatMap { PacketView($0, count: octets.count) }
             })
         else { return drop(.malformed) }
-        guard let association = outbound.association(for: view.flow) else { return .dropped(.noPolicy) }
-        guard let innerOffset = association.innerOffset else { return drop(.unsupported) }
-        var buffer = [UInt8](repeating: 0, count: innerOffset)
-        buffer += packet[..<view.octets]
-        buffer += [UInt8](repeating: 0, count: ESP.tailroom)
-        let outcome = buffer.withUnsafeMutableBytes { octets in
-            // SAFETY: the buffer holds what this SA writes before the packet, the packet, and the longest trailer.
-            octets.baseAddress.map {
-                outbound.seal(
-                    $0 + innerOffset, count: view.octets, isV6: view.flow.family == .v6, with: association, now: now)
+        let found = packet.withUnsafeBytes { octets in
+            // SAFETY: the view was made of these octets.
+            octets.baseAddress.flatMap { outbound.association(for: view, of: $0, now: now) }
+        }
+        guard let association = found else { return .dropped(.noPolicy) }
+        var buffer: [UInt8]
+        let outcome: OutboundAssociation.Outcome?
+        if association.isPlain {
+            guard let placement = association.placement(view, count: view.octets) else { return drop(.unsupported) }
+            buffer = [UInt8](repeating: 0, count: placement.sealedOctets)
+            buffer.replaceSubrange(
+                placement.offset..<(placement.offset + placement.innerOctets),
+                with: packet[placement.skippedOctets..<view.octets])
+            outcome = buffer.withUnsafeMutableBytes { octets in
+                // SAFETY: the buffer has the placement's size, and the inner octets in their place.
+                octets.baseAddress.map { outbound.seal($0, placement, with: association, now: now) }
+            }
+        } else {
+            buffer = [UInt8](repeating: 0, count: OutboundAssociation.wrapOctets(view.octets))
+            outcome = buffer.withUnsafeMutableBytes { octets in
+                packet.withUnsafeBytes { inner in
+                    // SAFETY: the buffer has the room asked for, and the packet was looked at above.
+                    guard let room = octets.baseAddress, let inner = inner.baseAddress else { return nil }
+                    return outbound.wrap(inner, view: view, with: association, into: room, now: now)
+                }
             }
         }
         guard let outcome else { return drop(.malformed) }
         if let reason = outcome.dropped { return .dropped(reason) }
-        buffer.removeLast(buffer.count - outcome.octets)
+        buffer = Array(buffer[outcome.start..<(outcome.start + outcome.octets)])
         return .sealed(
             octets: buffer, child: association.child, spi: association.spi, local: association.local,
             remote: association.remote)
     }
 
-    /// Opens an ESP packet (RFC 4301 §5.2), the payload of a UDP datagram or of IP protocol 50.
-    package func open(_ esp: [UInt8], from: Endpoint, to: Endpoint, now: Instant) -> OpenResult {
+    /// Opens an ESP packet (RFC 4301 §5.2), the payload of a UDP datagram or of IP protocol 50. `trafficClass` is what
+    /// the outer IP header said.
+    package func open(
+        _ esp: [UInt8], from: Endpoint, to: Endpoint, trafficClass: UInt8 = 0, now: Instant
+    ) -> OpenResult {
         if esp == [0xFF] { return .keepalive }
-        var buffer = esp
+        return open(esp) { inbound.open($0, count: $1, from: from, trafficClass: trafficClass, now: now) }
+    }
+
+    /// Opens an IP packet that has AH (RFC 4302).
+    package func openHeader(_ packet: [UInt8], from: Endpoint, now: Instant) -> OpenResult {
+        open(packet) { inbound.openHeader($0, count: $1, from: from, now: now) }
+    }
+
+    private func open(
+        _ octets: [UInt8], _ body: (UnsafeMutableRawPointer, Int) -> InboundPlane.Outcome
+    ) -> OpenResult {
+        var buffer = octets
+        defer { inbound.forgetPackets() }
+        return buffer.withUnsafeMutableBytes { octets in
+            guard let base = octets.baseAddress else { return drop(.malformed) }
+            switch body(base, octets.count) {
+            case .opened(let opened):
+                // SAFETY: the plane vouches for the packet, which lies in the buffer or in its own memory.
+                let packet = UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)
+                return .opened(packet: Array(packet), child: opened.child, spi: opened.spi)
+            case .dropped(let reason): return .dropped(reason)
+            }
+        }
+    }
+
+    /// A dummy packet (RFC 4303 §2.6) of the SA that would carry `packet`, with `count` octets inside.
+    package func sealDummy(for packet: [UInt8], count: Int) -> SealResult {
+        guard
+            let view = packet.withUnsafeBytes({ octets in
+                octets.baseAddress.flatMap { PacketView($0, count: octets.count) }
+            })
+        else { return drop(.malformed) }
+        guard let association = outbound.association(for: view.flow) else { return .dropped(.noPolicy) }
+        var buffer = [UInt8](repeating: 0, count: ESP.headroom + count + ESP.tailroom)
         let outcome = buffer.withUnsafeMutableBytes { octets in
-            octets.baseAddress.map { inbound.open($0, count: octets.count, from: from, now: now) }
+            // SAFETY: the buffer has the room asked for.
+            octets.baseAddress.map { association.sealDummy($0, count: count) }
         }
-        switch outcome {
-        case .opened(let opened):
-            let packet = buffer[opened.offset..<(opened.offset + opened.view.octets)]
-            return .opened(packet: Array(packet), child: opened.child, spi: opened.spi)
-        case .dropped(let reason): return .dropped(reason)
-        case nil: return drop(.malformed)
-        }
+        guard let outcome, outcome.dropped == nil else { return drop(outcome?.dropped ?? .malformed) }
+        return .sealed(
+            octets: Array(buffer[..<outcome.octets]), child: association.child, spi: association.spi,
+            local: association.local, remote: association.remote)
     }
 
     private func drop<Result: DropResult>(_ reason: DropReason) -> Result {

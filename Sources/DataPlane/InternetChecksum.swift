@@ -51,6 +51,32 @@ package enum InternetChecksum {
     }
 }
 
+/// The checksums of TCP and UDP.
+enum TransportChecksum {
+    /// Computes the checksum anew. A packet that came in transport mode through a NAT has the sum of other addresses; its
+    /// octets are known to be right (RFC 3948 §3.1.2).
+    ///
+    /// SAFETY: the caller vouches for the packet that `view` describes.
+    static func renew(_ packet: UnsafeMutableRawPointer, _ view: PacketView) {
+        guard !view.isFragment else { return }
+        let count = view.octets - view.headerOctets
+        let field: Int
+        switch view.flow.ipProtocol {
+        case 6 where count >= 20: field = 16
+        case 17 where count >= 8: field = 6
+        default: return
+        }
+        let transport = packet + view.headerOctets
+        // A UDP datagram over IPv4 without checksum stays so.
+        if field == 6, view.flow.family == .v4, UnsafeRawPointer(transport).bigEndian16(at: 6) == 0 { return }
+        transport.store(bigEndian: UInt16(0), at: field)
+        let pseudo = InternetChecksum.pseudoHeader(
+            packet, family: view.flow.family, ipProtocol: view.flow.ipProtocol, payloadOctets: count)
+        let sum = ~InternetChecksum.fold(InternetChecksum.sum(transport, count: count, initial: pseudo))
+        transport.storeBytes(of: sum == 0 ? 0xFFFF : sum, toByteOffset: field, as: UInt16.self)
+    }
+}
+
 extension UInt16 {
     /// The value of a last odd octet, which is padded with a zero behind it.
     fileprivate var littleEndianWord: UInt16 {

@@ -36,6 +36,10 @@ package struct PacketView: Sendable {
     package var trafficClass: UInt8
     /// Whether the packet is a fragment of a larger one.
     package var isFragment: Bool
+    /// Whether the packet must not be cut on its way: DF, which IPv6 implies.
+    package var forbidsFragments: Bool
+    /// Whether the IP header has neither options nor extension headers behind it.
+    package var isPlain: Bool { headerOctets == (flow.family == .v4 ? 20 : 40) }
 
     /// How many IPv6 extension headers are followed before the packet counts as malformed.
     static let maximumExtensionHeaders = 8
@@ -63,6 +67,7 @@ package struct PacketView: Sendable {
         self.headerOctets = headerOctets
         trafficClass = packet.load(fromByteOffset: 1, as: UInt8.self)
         isFragment = fragment & 0x3FFF != 0
+        forbidsFragments = fragment & 0x4000 != 0
         if fragment & 0x1FFF == 0 { readPorts(packet) }
     }
 
@@ -77,6 +82,7 @@ package struct PacketView: Sendable {
         headerOctets = 40
         trafficClass = UInt8(truncatingIfNeeded: packet.bigEndian16(at: 0) >> 4)
         isFragment = false
+        forbidsFragments = true
         var isLaterFragment = false
         var followed = 0
         while !isLaterFragment {
@@ -151,6 +157,33 @@ extension UnsafeMutableRawPointer {
     package func store(bigEndian value: UInt32, at offset: Int) {
         storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt32.self)
     }
+
+    package func store(bigEndian value: UInt128, at offset: Int) {
+        storeBytes(of: UInt64(truncatingIfNeeded: value >> 64).bigEndian, toByteOffset: offset, as: UInt64.self)
+        storeBytes(of: UInt64(truncatingIfNeeded: value).bigEndian, toByteOffset: offset + 8, as: UInt64.self)
+    }
+}
+
+/// DSCP and ECN of a packet (RFC 2474 §3, RFC 3168 §5).
+package enum TrafficClass {
+    /// Writes another value; IPv4's checksum follows (RFC 1624 §3).
+    ///
+    /// SAFETY: the caller vouches for the packet that `view` describes.
+    package static func replace(_ packet: UnsafeMutableRawPointer, _ view: inout PacketView, with value: UInt8) {
+        guard value != view.trafficClass else { return }
+        let raw = UnsafeRawPointer(packet)
+        switch view.flow.family {
+        case .v4:
+            packet.storeBytes(of: value, toByteOffset: 1, as: UInt8.self)
+            var sum = UInt32(~raw.bigEndian16(at: 10)) + UInt32(~UInt16(view.trafficClass)) + UInt32(value)
+            sum = (sum & 0xFFFF) + (sum >> 16)
+            sum = (sum & 0xFFFF) + (sum >> 16)
+            packet.store(bigEndian: ~UInt16(truncatingIfNeeded: sum), at: 10)
+        case .v6:
+            packet.store(bigEndian: raw.bigEndian16(at: 0) & 0xF00F | UInt16(value) << 4, at: 0)
+        }
+        view.trafficClass = value
+    }
 }
 
 /// Explicit congestion notification across the tunnel's end (RFC 6040 §4.2).
@@ -169,19 +202,7 @@ package enum Congestion {
         case (1, 2): marked = view.trafficClass ^ 3
         default: return true
         }
-        let raw = UnsafeRawPointer(packet)
-        switch view.flow.family {
-        case .v4:
-            packet.storeBytes(of: marked, toByteOffset: 1, as: UInt8.self)
-            // RFC 1624 §3: the checksum follows the one word that changed.
-            var sum = UInt32(~raw.bigEndian16(at: 10)) + UInt32(~UInt16(view.trafficClass)) + UInt32(marked)
-            sum = (sum & 0xFFFF) + (sum >> 16)
-            sum = (sum & 0xFFFF) + (sum >> 16)
-            packet.store(bigEndian: ~UInt16(truncatingIfNeeded: sum), at: 10)
-        case .v6:
-            packet.store(bigEndian: raw.bigEndian16(at: 0) & 0xFFCF | UInt16(marked & 3) << 4, at: 0)
-        }
-        view.trafficClass = marked
+        TrafficClass.replace(packet, &view, with: marked)
         return true
     }
 }

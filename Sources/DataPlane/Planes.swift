@@ -4,10 +4,12 @@ package import Primitives
 /// The outbound half of the data plane: policy, numbers and sealing. Owned by one worker.
 package final class OutboundPlane {
     private var policies = PolicyTable()
+    private var children: [ChildID: [OutboundAssociation]] = [:]
+    private let waiting = WaitingPackets()
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
 
-    /// `report` hears of SAs that are nearly used up.
+    /// `report` hears of SAs that are nearly used up, and of packets that want one.
     package init(drops: DropCounters, report: @escaping (PlaneEvent) -> Void) {
         self.drops = drops
         self.report = report
@@ -15,35 +17,112 @@ package final class OutboundPlane {
 
     package var isEmpty: Bool { policies.isEmpty }
 
-    package func insert(_ association: OutboundAssociation) { policies.insert(association) }
+    package func insert(_ association: OutboundAssociation) {
+        policies.insert(association)
+        children[association.child, default: []].removeAll { $0.spi == association.spi }
+        children[association.child, default: []].append(association)
+    }
 
-    package func remove(_ spi: SPI, of child: ChildID) { policies.remove(spi, of: child) }
+    package func remove(_ spi: SPI, of child: ChildID) {
+        guard let index = children[child]?.firstIndex(where: { $0.spi == spi }),
+            let association = children[child]?.remove(at: index)
+        else { return }
+        if children[child]?.isEmpty == true { children[child] = nil }
+        policies.remove(association)
+    }
 
     package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
-        policies.forEach { association in
-            guard association.child == child else { return }
+        for association in children[child] ?? [] {
             association.local = local
             association.remote = remote
         }
     }
 
-    /// The SA for an inner packet (RFC 4301 §5.1); `nil`, counted, where no policy covers it.
-    package func association(for flow: Flow, packets: UInt64 = 1) -> OutboundAssociation? {
-        guard let association = policies.association(for: flow) else {
-            drops.count(.noPolicy, packets)
-            return nil
+    package func insert(_ policy: SecurityPolicy) { policies.insert(policy) }
+
+    /// Takes an entry without an SA away, and what waits for it.
+    package func remove(_ policy: SecurityPolicy) {
+        policies.remove(policy)
+        drops.count(.noPolicy, UInt64(waiting.forget(policy)))
+    }
+
+    /// The SA for an inner packet (RFC 4301 §5.1); `nil` where it goes no further: no policy covers it, or one that
+    /// discards, which is counted, or one that waits for an SA.
+    ///
+    /// SAFETY: the caller vouches for the packet that `view` describes, whole. With `packets` more than 1 it stands for
+    /// as many segments.
+    package func association(
+        for view: PacketView, of packet: UnsafeRawPointer, packets: UInt64 = 1, now: Instant
+    ) -> OutboundAssociation? {
+        switch policies.verdict(for: view.flow) {
+        case .protect(let association): return association
+        case .none: drops.count(.noPolicy, packets)
+        case .other(let policy):
+            switch policy.action {
+            // Routes keep such packets away from the tunnel; one that comes all the same has nowhere to go.
+            case .bypass: drops.count(.bypassed, packets)
+            case .discard: drops.count(.discarded, packets)
+            case .trap: hold(view, packet, packets, policy, now)
+            }
         }
-        return association
+        return nil
+    }
+
+    /// The SA for a flow, without counting anything.
+    package func association(for flow: Flow) -> OutboundAssociation? { policies.association(for: flow) }
+
+    private func hold(
+        _ view: PacketView, _ packet: UnsafeRawPointer, _ packets: UInt64, _ policy: SecurityPolicy, _ now: Instant
+    ) {
+        // Segments are not kept: their sender repeats them.
+        if packets > 1 || !waiting.keep(packet, view.octets, for: policy, now: now) {
+            drops.count(.awaitsAssociation, packets)
+        }
+        if waiting.shouldAsk(for: policy, now: now) {
+            report(.acquire(connection: policy.connection, child: policy.child))
+        }
+    }
+
+    /// The packets that waited and now have an SA, oldest first. Those whose time is over are dropped and counted.
+    package func takeReady(now: Instant) -> [[UInt8]] {
+        guard !waiting.isEmpty else { return [] }
+        let (ready, expired) = waiting.take(now: now) { octets in
+            octets.withUnsafeBytes { buffer in
+                guard let base = buffer.baseAddress, let view = PacketView(base, count: buffer.count) else {
+                    return false
+                }
+                return policies.association(for: view.flow) != nil
+            }
+        }
+        if expired > 0 { drops.count(.awaitsAssociation, UInt64(expired)) }
+        return ready
     }
 
     /// Seals an inner packet in place. Drops are counted.
     ///
-    /// SAFETY: the room that ``OutboundAssociation/seal(_:count:isV6:now:)`` asks for.
+    /// SAFETY: the room that ``OutboundAssociation/seal(_:_:now:)`` asks for.
     package func seal(
-        _ inner: UnsafeMutableRawPointer, count: Int, isV6: Bool, with association: OutboundAssociation, now: Instant
+        _ start: UnsafeMutableRawPointer, _ placement: Placement, with association: OutboundAssociation, now: Instant
     ) -> OutboundAssociation.Outcome {
-        let outcome = association.seal(inner, count: count, isV6: isV6, now: now)
+        note(association.seal(start, placement, now: now), association)
+    }
+
+    /// Wraps a whole inner packet by copying it, as SAs need that are more than ESP. Drops are counted.
+    ///
+    /// SAFETY: the room that ``OutboundAssociation/wrap(_:view:into:now:)`` asks for.
+    package func wrap(
+        _ packet: UnsafeRawPointer, view: PacketView, with association: OutboundAssociation,
+        into room: UnsafeMutableRawPointer, now: Instant
+    ) -> OutboundAssociation.Outcome {
+        note(association.wrap(packet, view: view, into: room, now: now), association)
+    }
+
+    @inline(__always)
+    private func note(
+        _ outcome: OutboundAssociation.Outcome, _ association: OutboundAssociation
+    ) -> OutboundAssociation.Outcome {
         if outcome.exhausted { report(.exhausted(association.child)) }
+        if outcome.expired { report(.expired(association.child)) }
         if let reason = outcome.dropped { drops.count(reason) }
         return outcome
     }
@@ -52,6 +131,9 @@ package final class OutboundPlane {
 /// The inbound half of the data plane: SA lookup, opening and selectors. Owned by one worker.
 package final class InboundPlane {
     private var associations = AssociationTable()
+    /// Those with AH, by the SPI of that.
+    private var headers = AssociationTable()
+    private let arena = PacketArena()
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
 
@@ -61,25 +143,33 @@ package final class InboundPlane {
         self.report = report
     }
 
-    package var count: Int { associations.count }
+    package func insert(_ association: InboundAssociation) {
+        if association.hasESP { associations.insert(association, under: association.spi) }
+        if let header = association.header { headers.insert(association, under: header.spi) }
+    }
 
-    package func insert(_ association: InboundAssociation) { associations.insert(association) }
-
-    package func remove(_ spi: SPI, of child: ChildID) { associations.remove(spi, of: child) }
+    package func remove(_ spi: SPI, of child: ChildID) {
+        let header = (associations[spi].flatMap { $0.child == child ? $0 : nil })?.header?.spi ?? spi
+        associations.remove(spi, of: child)
+        headers.remove(header, of: child)
+    }
 
     package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
-        associations.forEach { association in
+        func move(_ association: InboundAssociation) {
             guard association.child == child else { return }
             association.local = local
             association.remote = remote
         }
+        associations.forEach(move)
+        headers.forEach(move)
     }
 
     package func contains(_ spi: SPI) -> Bool { associations[spi] != nil }
 
-    /// An opened packet: its place, counted from the ESP header, its headers and its SA.
+    /// An opened packet: where it is now, its headers and its SA. It stays there until what came in is overwritten, or
+    /// ``forgetPackets()``.
     package struct Opened {
-        package var offset: Int
+        package var packet: UnsafeMutableRawPointer
         package var view: PacketView
         package var child: ChildID
         package var spi: SPI
@@ -90,9 +180,16 @@ package final class InboundPlane {
         case dropped(DropReason)
     }
 
+    /// Whether memory for another packet is left. Where it is not, the packets opened so far must be used up and
+    /// forgotten.
+    package var hasRoom: Bool { arena.hasRoom }
+
+    /// Takes the memory of all packets opened so far back.
+    package func forgetPackets() { arena.reset() }
+
     /// Opens an ESP packet in place. Drops are counted. `trafficClass` is what its outer IP header said.
     ///
-    /// SAFETY: the caller vouches for `count` writable octets at `packet`.
+    /// SAFETY: the caller vouches for `count` writable octets at `packet`, and for ``hasRoom``.
     package func open(
         _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, trafficClass: UInt8 = 0, now: Instant
     ) -> Outcome {
@@ -100,14 +197,40 @@ package final class InboundPlane {
         guard let association = associations[SPI(UnsafeRawPointer(packet).bigEndian32(at: 0))] else {
             return drop(.unknownSPI)
         }
-        let outcome = association.open(packet, count: count, from: from, now: now)
+        return finish(
+            association.open(
+                packet, count: count, from: from, trafficClass: trafficClass, arena: arena, now: now),
+            association, from, now)
+    }
+
+    /// Opens an IP packet that has AH (RFC 4302 §3.4). Drops are counted.
+    ///
+    /// SAFETY: as for ``open(_:count:from:trafficClass:now:)``; the packet begins with its IP header.
+    package func openHeader(
+        _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, trafficClass: UInt8 = 0, now: Instant
+    ) -> Outcome {
+        guard let (offset, family) = AH.find(packet, count) else { return drop(.malformed) }
+        guard let association = headers[SPI(UnsafeRawPointer(packet).bigEndian32(at: offset + 4))] else {
+            return drop(.unknownSPI)
+        }
+        return finish(
+            association.openHeader(
+                packet, offset: offset, count: count, family, from: from, trafficClass: trafficClass, arena: arena,
+                now: now),
+            association, from, now)
+    }
+
+    @inline(__always)
+    private func finish(
+        _ outcome: InboundAssociation.Outcome, _ association: InboundAssociation, _ from: Endpoint, _ now: Instant
+    ) -> Outcome {
         if outcome.reportsEndpoint { report(.mappingChanged(association.child, from)) }
         if outcome.reportsTraffic { report(.inboundTraffic(association.child, now)) }
+        if outcome.exhausted { report(.exhausted(association.child)) }
+        if outcome.expired { report(.expired(association.child)) }
         if let reason = outcome.dropped { return drop(reason) }
-        guard var view = outcome.view else { return drop(.malformed) }
-        guard Congestion.combine(outer: trafficClass, packet + outcome.offset, &view) else { return drop(.congestion) }
-        return .opened(
-            Opened(offset: outcome.offset, view: view, child: association.child, spi: association.spi))
+        guard let packet = outcome.packet, let view = outcome.view else { return drop(.malformed) }
+        return .opened(Opened(packet: packet, view: view, child: association.child, spi: association.spi))
     }
 
     private func drop(_ reason: DropReason) -> Outcome {

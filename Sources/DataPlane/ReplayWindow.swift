@@ -5,7 +5,7 @@
 /// genuine; a forged packet therefore never moves the window.
 package struct ReplayWindow: ~Copyable {
     /// The largest window on offer.
-    package static let maximumPackets = 4096
+    package static let maximumPackets = 65_536
 
     /// Packets behind the highest number that are still accepted, that one included; 0 with the check turned off.
     package let packets: Int

@@ -6,6 +6,7 @@ struct Child: Hashable, Sendable {
     let id: ChildID
     let name: String
     let requestID: UInt32
+    let securityProtocol: SecurityProtocol
     let mode: SecurityMode
     let inboundSPI: SPI
     let outboundSPI: SPI
@@ -36,7 +37,8 @@ extension IKEv1Session {
         if let wanted = rekey, life > .zero, wanted >= life { rekey = life * 0.9 }
         let child = Child(
             id: quickMode.child, name: quickMode.policy.name, requestID: quickMode.requestID,
-            mode: quickMode.policy.mode, inboundSPI: quickMode.inboundSPI, outboundSPI: outboundSPI, suite: suite,
+            securityProtocol: quickMode.securityProtocol, mode: quickMode.policy.mode, inboundSPI: quickMode.inboundSPI,
+            outboundSPI: outboundSPI, suite: suite,
             isEncapsulated: nat.isEncapsulating, installed: context.now, rekeyAt: rekey.map { context.now + $0 },
             expireAt: life > .zero ? context.now + life : nil, localSelectors: [quickMode.localSelector],
             remoteSelectors: [quickMode.remoteSelector])
@@ -103,7 +105,7 @@ extension IKEv1Session {
     /// Deletes a child here and at the peer.
     mutating func deleteChild(_ id: ChildID, _ context: inout Context) {
         guard let child = children.first(where: { $0.id == id }) else { return }
-        if let phaseOne { sayDeleted([child.inboundSPI], phaseOne, &context) }
+        if let phaseOne { sayDeleted([child.inboundSPI], child.securityProtocol, phaseOne, &context) }
         remove(child, &context)
     }
 
@@ -174,7 +176,8 @@ extension IKEv1Session {
     mutating func adopt(_ snapshots: [ChildSnapshot], _ context: inout Context) {
         for snapshot in snapshots where !children.contains(where: { $0.id == snapshot.id }) {
             let child = Child(
-                id: snapshot.id, name: snapshot.name, requestID: snapshot.requestID, mode: snapshot.mode,
+                id: snapshot.id, name: snapshot.name, requestID: snapshot.requestID,
+                securityProtocol: snapshot.securityProtocol, mode: snapshot.mode,
                 inboundSPI: snapshot.inboundSPI, outboundSPI: snapshot.outboundSPI, suite: snapshot.suite,
                 isEncapsulated: snapshot.udpEncapsulation, installed: snapshot.installed,
                 rekeyAt: snapshot.rekeyAt, expireAt: snapshot.expireAt, localSelectors: snapshot.localSelectors,

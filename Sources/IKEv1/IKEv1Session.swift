@@ -85,6 +85,7 @@ package struct IKEv1Session: Sendable {
             // The peer uses the new SA, so it has heard of it.
             releaseOutbound(where: { $0.child == child }, &context)
         case .childExhausted(let child): try rekey(child, &context)
+        case .childExpired(let child): expireChild(child, &context)
         case .adopt(let snapshots): adopt(snapshots, &context)
         case .disown: disown(&context)
         case .peerDeleted(let spi): forgetChild(outbound: spi, &context)

@@ -44,10 +44,12 @@ extension IKEv1Session {
     }
 
     /// Deletes name the SAs that their sender receives on.
-    func sayDeleted(_ spis: [SPI], _ phaseOne: PhaseOne, _ context: inout Context) {
+    func sayDeleted(
+        _ spis: [SPI], _ securityProtocol: SecurityProtocol, _ phaseOne: PhaseOne, _ context: inout Context
+    ) {
         guard !spis.isEmpty else { return }
         let deletion = DeletePayload(
-            doi: IPsecDOI.identifier, protocolID: IPsecDOI.protocolESP, spis: spis.map(\.value.octets))
+            doi: IPsecDOI.identifier, protocolID: securityProtocol.rawValue, spis: spis.map(\.value.octets))
         try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
     }
 
@@ -56,7 +58,13 @@ extension IKEv1Session {
         guard let phaseOne else { return }
         // The peer has installed what awaits its last message here.
         let unconfirmed = quickModes.filter { $0.outbound != nil && !$0.exchange.isFinished }
-        sayDeleted(children.map(\.inboundSPI) + unconfirmed.map(\.inboundSPI), phaseOne, &context)
+        let gone =
+            children.map { ($0.securityProtocol, $0.inboundSPI) }
+            + unconfirmed.map { ($0.securityProtocol, $0.inboundSPI) }
+        for securityProtocol in [SecurityProtocol.esp, .ah] {
+            sayDeleted(
+                gone.filter { $0.0 == securityProtocol }.map(\.1), securityProtocol, phaseOne, &context)
+        }
         let deletion = DeletePayload(
             doi: IPsecDOI.identifier, protocolID: IPsecDOI.protocolISAKMP, spis: [cookies])
         try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
@@ -161,7 +169,7 @@ extension IKEv1Session {
             loseISAKMP(&context)
             return
         }
-        guard deletion.protocolID == IPsecDOI.protocolESP else { return }
+        guard SecurityProtocol(phaseTwo: deletion.protocolID) != nil else { return }
         for spi in deletion.spis.compactMap({ SPI(octets: $0) }) {
             if children.contains(where: { $0.outboundSPI == spi }) {
                 forgetChild(outbound: spi, &context)

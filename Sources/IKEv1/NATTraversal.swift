@@ -35,7 +35,7 @@ struct NATState: Hashable, Sendable {
 
 extension IKEv1Session {
     func claimsNAT(_ context: Context) -> Bool {
-        context.settings.forceEncapsulation || connection?.forceEncapsulation == true
+        context.settings.claimsNAT(connection)
     }
 
     /// The NAT-D payloads of messages 3 and 4, in Aggressive Mode 2 and 3: the peer's end as we see it first, then our own, or, to be taken for

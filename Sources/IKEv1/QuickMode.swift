@@ -25,6 +25,7 @@ struct QuickMode: Sendable {
     /// another for the peer to have heard message 3.
     var outbound: SecurityAssociation?
     var suite: Suite?
+    var securityProtocol = SecurityProtocol.esp
     var lifeSeconds: UInt32?
     var attempts = 0
 
@@ -45,6 +46,11 @@ extension IKEv1Session {
 
     private func encapsulation(_ policy: ChildPolicy) -> PhaseTwoProposal.Encapsulation {
         PhaseTwoProposal.Encapsulation(policy.mode, inUDP: nat.isEncapsulating)
+    }
+
+    /// What a child can offer or accept here: AH does not pass a NAT (RFC 3715 §2.1), nor does it go inside UDP.
+    func usable(_ proposals: [Proposal]) -> [Proposal] {
+        nat.isEncapsulating ? proposals.filter { $0.securityProtocol != .ah } : proposals
     }
 
     /// HASH payload, then what it covers.
@@ -75,7 +81,7 @@ extension IKEv1Session {
         // One KE payload serves all proposals: the group of the first that has one.
         let group = policy.proposals.first?.keyExchange.first { $0 != .none }
         if let group, try !mayUse(group, for: wanted, &context) { return }
-        let proposals = PhaseTwoProposal.expressible(policy.proposals, group: group)
+        let proposals = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
         let messageID = freshMessageID(&context)
         var quickMode = QuickMode(
             exchange: Exchange(Exchanges.quickMode, role: .initiator, messageID: messageID), policy: policy,
@@ -156,7 +162,7 @@ extension IKEv1Session {
                 // Nothing was agreed. Whether the peer lives is for dead peer detection to say. One that lives may have
                 // installed its half.
                 let quickMode = quickModes.remove(at: index)
-                if let phaseOne { sayDeleted([quickMode.inboundSPI], phaseOne, &context) }
+                if let phaseOne { sayDeleted([quickMode.inboundSPI], quickMode.securityProtocol, phaseOne, &context) }
                 abandon(quickMode, &context)
                 context.note("a Quick Mode of the peer's was never confirmed")
             } else {
@@ -230,12 +236,13 @@ extension IKEv1Session {
     ) throws(Fault) {
         let choice = try IKEv1Session.securityAssociation(payloads)
         guard choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
-            choice.proposals[0].protocolID == IPsecDOI.protocolESP, let spi = SPI(octets: choice.proposals[0].spi),
-            let chosen = PhaseTwoProposal.proposal(choice.proposals[0].transforms[0]),
+            let securityProtocol = SecurityProtocol(phaseTwo: choice.proposals[0].protocolID),
+            let spi = SPI(octets: choice.proposals[0].spi),
+            let chosen = PhaseTwoProposal.proposal(choice.proposals[0].transforms[0], securityProtocol),
             PhaseTwoProposal.encapsulation(choice.proposals[0].transforms[0])?.mode == quickMode.policy.mode,
             case .success(let selection) = Proposal.select(
                 configured: PhaseTwoProposal.expressible(
-                    quickMode.policy.proposals, group: quickMode.keyPair?.group), offered: [chosen])
+                    usable(quickMode.policy.proposals), group: quickMode.keyPair?.group), offered: [chosen])
         else {
             throw .refused(
                 .protocolViolation("the responder chose what was not offered"),
@@ -250,9 +257,10 @@ extension IKEv1Session {
                 notification: NotificationType.invalidIDInformation)
         }
         try takeNonceAndKey(payloads, &quickMode)
+        quickMode.securityProtocol = securityProtocol
         let pair = try associations(
             &quickMode, selection.suite, peerSPI: spi, peerValue: payloads.first { $0.type == .keyExchange }?.body,
-            phaseOne)
+            phaseOne, &context)
         quickMode.lifeSeconds = PhaseTwoProposal.lifeSeconds(choice.proposals[0].transforms[0])
         context.emit(.install(pair.inbound))
         let isHeld = children.contains { $0.name == quickMode.policy.name }
@@ -317,7 +325,8 @@ extension IKEv1Session {
 
     /// The keys of both directions, and the SAs that they make.
     func associations(
-        _ quickMode: inout QuickMode, _ suite: Suite, peerSPI: SPI, peerValue: [UInt8]?, _ phaseOne: PhaseOne
+        _ quickMode: inout QuickMode, _ suite: Suite, peerSPI: SPI, peerValue: [UInt8]?, _ phaseOne: PhaseOne,
+        _ context: inout Context
     ) throws(Fault) -> (inbound: SecurityAssociation, outbound: SecurityAssociation) {
         var shared: Secret?
         if suite.keyExchange != nil {
@@ -332,23 +341,31 @@ extension IKEv1Session {
         let nonces =
             isInitiator ? (quickMode.ownNonce, quickMode.peerNonce) : (quickMode.peerNonce, quickMode.ownNonce)
         let quickMode = quickMode
+        let limits = quickMode.policy.limits(&context.environment.randomness)
         func make(_ direction: SecurityAssociation.Direction, _ spi: SPI) throws(Fault) -> SecurityAssociation {
             let material = try Attempt.cryptography { () throws(CryptographyError) in
                 try FastRekey.keyMaterial(
                     phaseOne.keys.prf, derivationKey: phaseOne.keys.derivationKey, sharedSecret: shared,
-                    protocolID: IPsecDOI.protocolESP, spi: spi.value.octets, initiatorNonce: nonces.0,
+                    protocolID: quickMode.securityProtocol.rawValue, spi: spi.value.octets, initiatorNonce: nonces.0,
                     responderNonce: nonces.1, count: suite.keyMaterialOctets)
             }
             let cipherOctets = suite.encryption.keyMaterialOctets
-            return SecurityAssociation(
+            var association = SecurityAssociation(
                 direction: direction, child: quickMode.child, name: quickMode.policy.name,
-                requestID: quickMode.requestID, spi: spi, mode: quickMode.policy.mode, local: local, remote: remote,
+                requestID: quickMode.requestID, spi: spi, securityProtocol: quickMode.securityProtocol,
+                mode: quickMode.policy.mode, local: local, remote: remote,
                 udpEncapsulation: nat.isEncapsulating, suite: suite,
                 keys: KeyMaterial(
                     encryption: material[0..<cipherOctets],
                     integrity: suite.integrity == nil ? nil : material[cipherOctets..<material.count]),
                 localSelectors: [quickMode.localSelector], remoteSelectors: [quickMode.remoteSelector],
                 replayWindowPackets: quickMode.policy.replayWindowPackets)
+            association.limits = limits
+            association.treatment = quickMode.policy.treatment
+            // IKEv1 cannot ask whether the peer takes padding behind packets (RFC 4303 §2.7 wants it negotiated).
+            association.treatment.padding = .none
+            association.priority = quickMode.policy.priority
+            return association
         }
         let inbound = try make(.inbound, quickMode.inboundSPI)
         return (inbound, try make(.outbound, peerSPI))
@@ -383,6 +400,14 @@ extension IKEv1Session {
         }
         quickModes.removeAll { $0.exchange.isFinished && $0.outbound == nil }
         groups.answered = nil
+    }
+}
+
+extension SecurityProtocol {
+    /// A protocol of phase 2's proposals that makes an SA by itself; `nil` for others.
+    init?(phaseTwo protocolID: UInt8) {
+        guard [IPsecDOI.protocolAH, IPsecDOI.protocolESP].contains(protocolID) else { return nil }
+        self.init(rawValue: protocolID)
     }
 }
 

@@ -66,6 +66,7 @@ extension IKEv1Session {
             inboundSPI: context.takeSPI(), chain: chain, localSelector: local, remoteSelector: remote)
         quickMode.peerNonce = nonce
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
+        quickMode.securityProtocol = SecurityProtocol(rawValue: chosen.proposal.protocolID)
         quickMode.lifeSeconds = PhaseTwoProposal.lifeSeconds(chosen.transform)
         var proposal = chosen.proposal
         proposal.spi = quickMode.inboundSPI.value.octets
@@ -86,7 +87,7 @@ extension IKEv1Session {
         do throws(Fault) {
             pair = try associations(
                 &quickMode, selection.suite, peerSPI: spi,
-                peerValue: payloads.first { $0.type == .keyExchange }?.body, phaseOne)
+                peerValue: payloads.first { $0.type == .keyExchange }?.body, phaseOne, &context)
         } catch {
             context.giveBack(quickMode.inboundSPI)
             throw error
@@ -119,7 +120,8 @@ extension IKEv1Session {
     /// The children whose selectors cover both sides; IKEv1 cannot narrow.
     private func policies(local: TrafficSelector, remote: TrafficSelector) -> [ChildPolicy] {
         (connection?.children ?? []).filter { policy in
-            policy.localSelectors.contains { $0.resolved(self.local.address).contains(local) }
+            policy.action == nil
+                && policy.localSelectors.contains { $0.resolved(self.local.address).contains(local) }
                 && policy.remoteSelectors.contains { $0.resolved(self.remote.address).contains(remote) }
         }
     }
@@ -140,12 +142,16 @@ extension IKEv1Session {
     ) throws(Fault) -> (ChildPolicy, Selection, Chosen) {
         // Proposals of one number belong together (AH with ESP, or IPComp): none of ours does.
         let counts = Dictionary(grouping: offer.proposals, by: \.number).mapValues(\.count)
-        let single = offer.proposals.filter { $0.protocolID == IPsecDOI.protocolESP && counts[$0.number] == 1 }
+        let single = offer.proposals.compactMap { proposal in
+            SecurityProtocol(phaseTwo: proposal.protocolID).flatMap { kind in
+                counts[proposal.number] == 1 ? (proposal: proposal, securityProtocol: kind) : nil
+            }
+        }
         var mismatch: Mismatch?
         for policy in policies {
-            let known = single.flatMap { proposal in
+            let known = single.flatMap { proposal, securityProtocol in
                 proposal.transforms.compactMap { transform -> (chosen: Chosen, value: Proposal)? in
-                    guard let value = PhaseTwoProposal.proposal(transform),
+                    guard let value = PhaseTwoProposal.proposal(transform, securityProtocol),
                         let encapsulation = PhaseTwoProposal.encapsulation(transform),
                         encapsulation.mode == policy.mode, encapsulation.isInUDP == nat.isEncapsulating
                     else { return nil }
@@ -153,7 +159,7 @@ extension IKEv1Session {
                 }
             }
             let group = known.first?.value.keyExchange.first
-            let configured = PhaseTwoProposal.expressible(policy.proposals, group: group)
+            let configured = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
             switch Proposal.select(configured: configured, offered: known.map(\.value)) {
             case .success(let selection): return (policy, selection, known[selection.offer].chosen)
             case .failure(let refused):
@@ -164,7 +170,9 @@ extension IKEv1Session {
             }
         }
         throw .refused(
-            .noProposal(.esp, mismatch ?? Mismatch(configured: [], offered: [], clashes: [])),
+            .noProposal(
+                policies.first?.proposals.first?.securityProtocol ?? .esp,
+                mismatch ?? Mismatch(configured: [], offered: [], clashes: [])),
             notification: NotificationType.noProposalChosen)
     }
 }

@@ -35,11 +35,13 @@ extension IKEv1Session {
 
     private func snapshot(of child: Child) -> ChildSnapshot {
         let isRekeying = quickModes.contains { $0.replaces == child.id && !$0.exchange.isFinished }
-        return ChildSnapshot(
+        var snapshot = ChildSnapshot(
             id: child.id, name: child.name, requestID: child.requestID,
             state: child.isReplaced ? .rekeyed : isRekeying ? .rekeying : .installed, mode: child.mode,
             inboundSPI: child.inboundSPI, outboundSPI: child.outboundSPI, suite: child.suite,
             udpEncapsulation: child.isEncapsulated, installed: child.installed, rekeyAt: child.rekeyAt,
             expireAt: child.expireAt, localSelectors: child.localSelectors, remoteSelectors: child.remoteSelectors)
+        snapshot.securityProtocol = child.securityProtocol
+        return snapshot
     }
 }

@@ -18,23 +18,31 @@ extension IKESession {
     /// Installs both directions, inbound first, or holds the outbound one back.
     mutating func install(_ agreed: AgreedChild, holdingOutbound: Bool, _ context: inout Context) {
         let id = context.environment.freshChildID()
+        let policy = agreed.policy
+        let limits = policy.limits(&context.environment.randomness)
         func association(
             _ direction: SecurityAssociation.Direction, _ spi: SPI, _ keys: KeyMaterial
         ) -> SecurityAssociation {
-            SecurityAssociation(
-                direction: direction, child: id, name: agreed.policy.name, requestID: agreed.requestID, spi: spi,
-                mode: agreed.mode, local: local, remote: remote, udpEncapsulation: isEncapsulating,
+            var association = SecurityAssociation(
+                direction: direction, child: id, name: policy.name, requestID: agreed.requestID, spi: spi,
+                securityProtocol: agreed.securityProtocol, mode: agreed.mode, local: local, remote: remote,
+                udpEncapsulation: isEncapsulating,
                 suite: agreed.suite, keys: keys, localSelectors: agreed.localSelectors,
-                remoteSelectors: agreed.remoteSelectors, replayWindowPackets: agreed.policy.replayWindowPackets)
+                remoteSelectors: agreed.remoteSelectors, replayWindowPackets: policy.replayWindowPackets)
+            association.limits = limits
+            association.treatment = policy.treatment
+            if !agreed.takesPadding { association.treatment.padding = .none }
+            association.priority = policy.priority
+            return association
         }
         var child = Child(
-            id: id, policy: agreed.policy.name, requestID: agreed.requestID, mode: agreed.mode,
+            id: id, policy: policy.name, requestID: agreed.requestID, securityProtocol: agreed.securityProtocol,
+            mode: agreed.mode,
             inboundSPI: agreed.inboundSPI, outboundSPI: agreed.outboundSPI, suite: agreed.suite,
             udpEncapsulation: isEncapsulating, installed: context.now, localSelectors: agreed.localSelectors,
             remoteSelectors: agreed.remoteSelectors)
         context.emit(.install(association(.inbound, agreed.inboundSPI, agreed.inboundKeys)))
         let outbound = association(.outbound, agreed.outboundSPI, agreed.outboundKeys)
-        let policy = agreed.policy
         if let rekey = context.jittered(policy.rekeyTime, by: policy.randomTime) {
             child.rekeyAt = context.now + rekey
             context.set(.rekeyChild(id), after: rekey)

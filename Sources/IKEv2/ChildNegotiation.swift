@@ -20,7 +20,10 @@ struct AgreedChild: Sendable {
     var inboundSPI: SPI
     var outboundSPI: SPI
     var suite: Suite
+    var securityProtocol: SecurityProtocol
     var mode: SecurityMode
+    /// Whether the peer takes padding behind inner packets (ESP_TFC_PADDING_NOT_SUPPORTED, RFC 7296 §1.3.1).
+    var takesPadding: Bool
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var inboundKeys: KeyMaterial
@@ -35,6 +38,11 @@ extension IKESession {
             requestID: old?.requestID ?? requestID(for: policy, &context), spi: context.takeSPI(),
             offeredLocal: policy.localSelectors.map { $0.resolved(local.address) },
             offeredRemote: policy.remoteSelectors.map { $0.resolved(remote.address) })
+    }
+
+    /// What the policy can offer or accept here: AH does not pass a NAT (RFC 3715 §2.1), nor does it go inside UDP.
+    func usable(_ proposals: [Proposal]) -> [Proposal] {
+        isEncapsulating ? proposals.filter { $0.securityProtocol != .ah } : proposals
     }
 
     func requestID(for policy: ChildPolicy, _ context: inout Context) -> UInt32 {
@@ -52,7 +60,7 @@ extension IKESession {
     ) -> [Payload] {
         var payloads: [Payload] = []
         if policy.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
-        payloads.append(ProposalPayload.offer(proposals, spi: attempt.spi.octets))
+        payloads.append(ProposalPayload.offer(usable(proposals), spi: attempt.spi.octets))
         if !attempt.nonce.isEmpty { payloads.append(Payload(.nonceV2, body: attempt.nonce)) }
         if let keyExchange {
             payloads.append(KeyExchangePayload(group: keyExchange.group, value: keyExchange.publicValue).payload)
@@ -79,10 +87,11 @@ extension IKESession {
         let (policy, localSelectors, remoteSelectors) = try choosePolicy(offeredLocal, offeredRemote, old)
         let selection: Selection
         switch Proposal.select(
-            configured: policy.proposals, offered: offers.map(\.proposal), ignoringKeyExchange: material.isFirst)
+            configured: usable(policy.proposals), offered: offers.map(\.proposal), ignoringKeyExchange: material.isFirst
+        )
         {
         case .success(let found): selection = found
-        case .failure(let refused): throw .noProposal(.esp, refused.mismatch)
+        case .failure(let refused): throw .noProposal(policy.firstProtocol, refused.mismatch)
         }
         var keyPayloads: [Payload] = []
         var sharedSecret: Secret?
@@ -102,14 +111,17 @@ extension IKESession {
         let agreed = AgreedChild(
             policy: policy, replaces: old?.id, requestID: old?.requestID ?? requestID(for: policy, &context),
             inboundSPI: context.takeSPI(), outboundSPI: SPI(network: offer.spi), suite: selection.suite,
-            mode: asksTransport && policy.mode == .transport ? .transport : .tunnel, localSelectors: localSelectors,
+            securityProtocol: offer.proposal.securityProtocol,
+            mode: asksTransport && policy.mode == .transport ? .transport : .tunnel,
+            takesPadding: content.notification(.tfcPaddingNotSupported) == nil, localSelectors: localSelectors,
             remoteSelectors: remoteSelectors, inboundKeys: keys.fromInitiator, outboundKeys: keys.fromResponder)
         install(agreed, holdingOutbound: old != nil, &context)
 
         var payloads: [Payload] = []
         if agreed.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
         payloads.append(
-            ProposalPayload.answer(agreed.suite, .esp, number: offer.number, spi: agreed.inboundSPI.octets))
+            ProposalPayload.answer(
+                agreed.suite, agreed.securityProtocol, number: offer.number, spi: agreed.inboundSPI.octets))
         if !material.isFirst { payloads.append(Payload(.nonceV2, body: material.responderNonce)) }
         payloads += keyPayloads
         payloads.append(SelectorPayload.payload(.selectorsInitiator, remoteSelectors))
@@ -122,7 +134,9 @@ extension IKESession {
     private func choosePolicy(
         _ offeredLocal: [TrafficSelector], _ offeredRemote: [TrafficSelector], _ old: Child?
     ) throws(Fault) -> (ChildPolicy, local: [TrafficSelector], remote: [TrafficSelector]) {
-        let policies = (connection?.children ?? []).filter { old == nil || $0.name == old?.policy }
+        let policies = (connection?.children ?? []).filter {
+            $0.action == nil && (old == nil || $0.name == old?.policy)
+        }
         var best: (fit: SelectorFit, policy: ChildPolicy, local: [TrafficSelector], remote: [TrafficSelector])?
         for policy in policies {
             let localSelectors = TrafficSelector.narrow(
@@ -156,14 +170,14 @@ extension IKESession {
         let offers = try content.required(content.offers, "SA")
         let offeredBack = try content.required(content.selectorsInitiator, "TSi")
         let offeredForth = try content.required(content.selectorsResponder, "TSr")
-        let proposals = material.isFirst ? policy.proposals.map(\.withoutKeyExchange) : policy.proposals
+        let proposals = usable(material.isFirst ? policy.proposals.map(\.withoutKeyExchange) : policy.proposals)
         guard offers.count == 1, let offer = offers.first, offer.isSingular, offer.spi.count == 4 else {
             throw .violation("an answer holds one proposal with one transform of each kind and an SPI of 4 octets")
         }
         let selection: Selection
         switch Proposal.select(configured: proposals, offered: [offer.proposal]) {
         case .success(let found): selection = found
-        case .failure(let refused): throw .noProposal(.esp, refused.mismatch)
+        case .failure(let refused): throw .noProposal(policy.firstProtocol, refused.mismatch)
         }
         var sharedSecret: Secret?
         if let group = selection.suite.keyExchange {
@@ -192,7 +206,9 @@ extension IKESession {
             initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
         return AgreedChild(
             policy: policy, replaces: attempt.replaces, requestID: attempt.requestID, inboundSPI: attempt.spi,
-            outboundSPI: SPI(network: offer.spi), suite: selection.suite, mode: mode, localSelectors: localSelectors,
+            outboundSPI: SPI(network: offer.spi), suite: selection.suite,
+            securityProtocol: offer.proposal.securityProtocol, mode: mode,
+            takesPadding: content.notification(.tfcPaddingNotSupported) == nil, localSelectors: localSelectors,
             remoteSelectors: remoteSelectors, inboundKeys: keys.fromResponder, outboundKeys: keys.fromInitiator)
     }
 }

@@ -41,7 +41,9 @@ extension IKESession {
             if let replaced = attempt.replaces.flatMap(child) {
                 // RFC 7296 §1.3.3: the SPI is the one we expect in inbound packets.
                 payloads.append(
-                    NotifyPayload(.rekeySA, protocol: .esp, spi: replaced.inboundSPI.octets).payload)
+                    NotifyPayload(
+                        .rekeySA, protocol: replaced.securityProtocol, spi: replaced.inboundSPI.octets
+                    ).payload)
             }
             payloads += childPayloads(attempt, policy, proposals: policy.proposals, keyExchange: attempt.keyPair)
             try request(spi, .createChildSA, payloads, .child(attempt), &context)
@@ -97,7 +99,7 @@ extension IKESession {
         release(attempt, &context)
         if let old = attempt.replaces { update(old) { $0.state = .installed } }
         context.report(.refused(child: attempt.policy, refusal))
-        plan(.deleteSPI(attempt.spi), first: true)
+        plan(.deleteSPI(attempt.spi, connection?.child(attempt.policy)?.firstProtocol ?? .esp), first: true)
     }
 
     /// The peer deleted the new child before its response came here: both were on their way at once.
@@ -130,7 +132,7 @@ extension IKESession {
                 // What the peer deleted in between was not redundant, then, but meant to go. Where the old child is
                 // still there, its end will say so.
                 if collision.wasDeleted, child(old) == nil { context.report(.childClosed(collision.child)) }
-                plan(.deleteSPI(attempt.spi), first: true)
+                plan(.deleteSPI(attempt.spi, agreed.securityProtocol), first: true)
                 return
             }
             context.note("two rekeyings of one child met: ours stays")
@@ -215,11 +217,15 @@ extension IKESession {
         guard let rekey = content.notification(.rekeySA) else {
             return try acceptChild(content, sa, material, replacing: nil, &context)
         }
-        guard rekey.securityProtocol == .esp, rekey.spi.count == 4 else {
+        guard [.esp, .ah].contains(rekey.securityProtocol), rekey.spi.count == 4 else {
             throw .violation("REKEY_SA names the SPI of a child")
         }
         let outboundSPI = SPI(network: rekey.spi)
-        guard let old = children.first(where: { $0.outboundSPI == outboundSPI && $0.state != .lingering }) else {
+        guard
+            let old = children.first(where: {
+                $0.outboundSPI == outboundSPI && $0.securityProtocol == rekey.securityProtocol && $0.state != .lingering
+            })
+        else {
             // It may be the child that our own request is creating: the response can still be on its way.
             if case .child? = sa.pending?.value.exchange { throw .temporary("a child is being created") }
             throw .childNotFound(outboundSPI)
@@ -262,6 +268,9 @@ extension IKESession {
 }
 
 extension ChildPolicy {
+    /// The protocol of the most wanted proposal.
+    var firstProtocol: SecurityProtocol { proposals.first?.securityProtocol ?? .esp }
+
     /// The group to begin with, where the proposals want perfect forward secrecy.
     var firstGroup: KeyExchangeID? {
         guard let first = proposals.first?.keyExchange.first, first != .none else { return nil }

@@ -9,7 +9,7 @@ enum PlannedExchange: Hashable, Sendable {
     case rekeyChild(ChildID)
     case deleteChild(ChildID)
     /// A child that only the peer has: its SPI towards us.
-    case deleteSPI(SPI)
+    case deleteSPI(SPI, SecurityProtocol)
     case rekeyIKE
     case liveness
     case deleteIKE(ClosureReason)
@@ -130,6 +130,7 @@ struct Child: Sendable {
     var policy: String
     var requestID: UInt32
     var state = State.installed
+    var securityProtocol: SecurityProtocol
     var mode: SecurityMode
     var inboundSPI: SPI
     var outboundSPI: SPI

@@ -76,6 +76,8 @@ package struct IKESession: Sendable {
             guard children.contains(where: { $0.id == child }) else { return }
             lastHeard = max(lastHeard, instant)
         case .childExhausted(let child): plan(.rekeyChild(child))
+        case .childExpired(let id):
+            if let child = child(id), child.state != .lingering { plan(.deleteChild(id), first: true) }
         // Children stay with their session here: rekeying never needs another one.
         case .adopt, .disown, .peerDeleted: break
         }

@@ -14,13 +14,17 @@ extension IKESession {
             deletedByPeer(spi, &context)
             return
         }
-        var answered: [SPI] = []
-        for deletion in content.deletions where deletion.securityProtocol == .esp {
-            for outbound in deletion.spis.prefix(IKESession.maximumChildren) {
-                if let own = deletedByPeer(child: outbound, &context) { answered.append(own) }
+        var payloads: [Payload] = []
+        for securityProtocol in [SecurityProtocol.esp, .ah] {
+            var answered: [SPI] = []
+            for deletion in content.deletions where deletion.securityProtocol == securityProtocol {
+                for outbound in deletion.spis.prefix(IKESession.maximumChildren) {
+                    if let own = deletedByPeer(child: outbound, securityProtocol, &context) { answered.append(own) }
+                }
             }
+            guard !answered.isEmpty else { continue }
+            payloads.append(DeletePayload(securityProtocol: securityProtocol, spis: answered).payload)
         }
-        let payloads = answered.isEmpty ? [] : [DeletePayload(securityProtocol: .esp, spis: answered).payload]
         try respond(spi, header, to: datagram, payloads, &context)
         for notification in content.notifications {
             guard notification.type != .authenticationFailed else {
@@ -34,8 +38,14 @@ extension IKESession {
 
     /// The peer deletes the child whose packets it took under `outbound`. Returns our own SPI for the answer, unless
     /// our own Delete of it is on its way (RFC 7296 §1.4.1).
-    private mutating func deletedByPeer(child outbound: SPI, _ context: inout Context) -> SPI? {
-        guard let child = children.first(where: { $0.outboundSPI == outbound && $0.state != .lingering }) else {
+    private mutating func deletedByPeer(
+        child outbound: SPI, _ securityProtocol: SecurityProtocol, _ context: inout Context
+    ) -> SPI? {
+        guard
+            let child = children.first(where: {
+                $0.outboundSPI == outbound && $0.securityProtocol == securityProtocol && $0.state != .lingering
+            })
+        else {
             rememberDeleted(outbound)
             return nil
         }
@@ -133,7 +143,8 @@ extension IKESession {
         }
         if child.state != .rekeyed { update(id) { $0.state = .deleting } }
         try request(
-            spi, .informationalV2, [DeletePayload(securityProtocol: .esp, spis: [child.inboundSPI]).payload],
+            spi, .informationalV2,
+            [DeletePayload(securityProtocol: child.securityProtocol, spis: [child.inboundSPI]).payload],
             .deleteChild(id), &context)
     }
 

@@ -79,7 +79,7 @@ extension IKESession {
     }
 
     func isForcingEncapsulation(_ context: Context) -> Bool {
-        context.settings.forceEncapsulation || connection?.forceEncapsulation ?? false
+        context.settings.claimsNAT(connection)
     }
 
     /// An IKE_SA_INIT message: unprotected, so that it can be anybody's.

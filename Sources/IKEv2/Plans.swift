@@ -110,10 +110,10 @@ extension IKESession {
             }
             try startChild(child.policy, replacing: child, &context)
         case .deleteChild(let id): try startDelete(id, &context)
-        case .deleteSPI(let inbound):
+        case .deleteSPI(let inbound, let securityProtocol):
             try request(
-                spi, .informationalV2, [DeletePayload(securityProtocol: .esp, spis: [inbound]).payload], .liveness,
-                &context)
+                spi, .informationalV2,
+                [DeletePayload(securityProtocol: securityProtocol, spis: [inbound]).payload], .liveness, &context)
         case .rekeyIKE: try startRekeyIKE(&context)
         case .liveness: try request(spi, .informationalV2, [], .liveness, &context)
         case .deleteIKE(let reason):

@@ -109,6 +109,7 @@ enum ProposalPayload {
     /// (RFC 7296 §3.3.3).
     static func split(_ proposals: [Proposal]) -> [Proposal] {
         proposals.flatMap { proposal -> [Proposal] in
+            if proposal.securityProtocol == .ah { return proposal.integrity.isEmpty ? [] : [proposal] }
             var combined = proposal
             combined.encryption = proposal.encryption.filter(\.id.isAEAD)
             combined.integrity = []
@@ -132,7 +133,8 @@ enum ProposalPayload {
     /// The answer: the one proposal that was taken, under the number it was offered with.
     static func answer(_ suite: Suite, _ securityProtocol: SecurityProtocol, number: UInt8, spi: [UInt8]) -> Payload {
         let proposal = Proposal(
-            securityProtocol, encryption: [suite.encryption], integrity: suite.integrity.map { [$0] } ?? [],
+            securityProtocol, encryption: securityProtocol == .ah ? [] : [suite.encryption],
+            integrity: suite.integrity.map { [$0] } ?? [],
             prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [],
             extendedSequenceNumbers: securityProtocol == .ike ? [] : [suite.extendedSequenceNumbers])
         return payload([OfferedProposal(number: number, spi: spi, proposal: proposal, isUnderstood: true)])

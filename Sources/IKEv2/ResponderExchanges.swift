@@ -76,7 +76,7 @@ extension IKESession {
             suite, sharedSecret: sharedSecret,
             KeySchedule.Public(
                 initiatorNonce: nonce, responderNonce: ownNonce, initiatorSPI: initiatorSPI, responderSPI: spi))
-        let isForced = context.settings.forceEncapsulation || candidates[0].forceEncapsulation
+        let isForced = context.settings.claimsNAT(candidates[0])
         var payloads = [
             ProposalPayload.answer(suite, .ike, number: offer.number, spi: []),
             KeyExchangePayload(group: group, value: keyPair.publicValue).payload,

@@ -50,9 +50,11 @@ extension Child {
         case .rekeyed: shown = .rekeyed
         case .deleting, .lingering: shown = .deleting
         }
-        return ChildSnapshot(
+        var snapshot = ChildSnapshot(
             id: id, name: policy, requestID: requestID, state: shown, mode: mode, inboundSPI: inboundSPI,
             outboundSPI: outboundSPI, suite: suite, udpEncapsulation: udpEncapsulation, installed: installed,
             rekeyAt: rekeyAt, expireAt: expireAt, localSelectors: localSelectors, remoteSelectors: remoteSelectors)
+        snapshot.securityProtocol = securityProtocol
+        return snapshot
     }
 }

@@ -70,6 +70,8 @@ package struct ChildPolicy: Hashable, Sendable {
     package var localSelectors: [DynamicSelector]
     package var remoteSelectors: [DynamicSelector]
     package var mode: SecurityMode = .tunnel
+    /// `bypass` or `discard` for an entry that never has an SA (RFC 4301 §4.4.1.2); `nil` for one that protects.
+    package var action: SecurityPolicy.Action?
     /// When the SA is replaced; zero for never. Subject to jitter.
     package var rekeyTime: Duration = .seconds(3600)
     /// When the SA ends whatever happens; zero for never.
@@ -79,8 +81,14 @@ package struct ChildPolicy: Hashable, Sendable {
     package var startAction: ChildAction = .none
     package var deadPeerAction: ChildAction = .none
     package var closeAction: ChildAction = .none
+    /// What else ends an SA: how much it carried.
+    package var octetLifetime = CountedLifetime()
+    package var packetLifetime = CountedLifetime()
     /// Packets; 0 turns the replay check off.
     package var replayWindowPackets: Int = 32
+    package var treatment = PacketTreatment()
+    /// Before others where smaller; 0: by how narrow the selectors are (RFC 4301 §4.4.1, the SPD is ordered).
+    package var priority: UInt32 = 0
     /// A fixed request ID, or 0 for one chosen by the daemon.
     package var requestID: UInt32 = 0
 
@@ -92,6 +100,17 @@ package struct ChildPolicy: Hashable, Sendable {
         self.proposals = proposals
         self.localSelectors = localSelectors
         self.remoteSelectors = remoteSelectors
+    }
+}
+
+extension ChildPolicy {
+    /// What is in force for the child without an SA: its shunt, or the trap that waits for a packet.
+    package var standingAction: SecurityPolicy.Action? {
+        switch startAction {
+        case .none: nil
+        case .trap: action ?? .trap
+        case .start: action
+        }
     }
 }
 
@@ -147,6 +166,8 @@ package struct Connection: Hashable, Sendable {
     package var acceptsNewGroups = false
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
+    /// Bare ESP or AH where there is no NAT and the data plane has what it takes.
+    package var avoidsEncapsulation = false
     /// Quiet time after which the peer is asked for a sign of life; zero turns it off (RFC 3706, RFC 7296 §2.4).
     package var deadPeerDelay: Duration = .zero
     /// Version 1 only: how long unanswered R-U-THERE messages are borne; zero means the retransmission schedule.

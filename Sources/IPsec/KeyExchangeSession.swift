@@ -64,8 +64,10 @@ package enum SessionInput: Sendable {
     case command(SessionCommand)
     /// Protected traffic of this child arrived lately: a sign of life (RFC 7296 §2.4, RFC 3706 §5.5).
     case inboundTraffic(ChildID, at: Instant)
-    /// The child's SA has used up its numbers or octets and must be replaced.
+    /// The child's SA has nearly used up its numbers, octets or packets and must be replaced.
     case childExhausted(ChildID)
+    /// One of the child's SAs has carried all that it may: it carries nothing more and must end.
+    case childExpired(ChildID)
     /// These children of an older session between the same two identities are this one's from now on (IKEv1, whose
     /// IPsec SAs outlive the ISAKMP SA that made them).
     case adopt([ChildSnapshot])
@@ -200,9 +202,18 @@ package struct EngineSettings: Hashable, Sendable {
     package var halfOpenTimeout: Duration = .seconds(30)
     /// The data plane can carry ESP only inside UDP: claim a NAT in every negotiation.
     package var forceEncapsulation = false
+    /// The data plane carries ESP inside UDP better than bare: claim a NAT where the connection does not ask for the
+    /// contrary.
+    package var preferEncapsulation = false
     package var traceMessages = false
 
     package init() {}
+
+    /// Whether to claim a NAT, so that both ends put ESP inside UDP (RFC 7296 §2.23, RFC 3947 §3.2).
+    package func claimsNAT(_ connection: Connection?) -> Bool {
+        if forceEncapsulation || connection?.forceEncapsulation == true { return true }
+        return preferEncapsulation && connection?.avoidsEncapsulation != true
+    }
 
     /// How long to wait after sending for the `attempt`-th time (0 for the first).
     package func retransmitDelay(attempt: Int) -> Duration {
@@ -289,6 +300,7 @@ package struct ChildSnapshot: Hashable, Sendable {
     package var name: String
     package var requestID: UInt32
     package var state: State
+    package var securityProtocol = SecurityProtocol.esp
     package var mode: SecurityMode
     package var inboundSPI: SPI
     package var outboundSPI: SPI

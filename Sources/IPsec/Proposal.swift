@@ -2,6 +2,7 @@ package import Cryptography
 
 /// One algorithm of each kind: what two ends agreed on for an IKE SA or an IPsec SA.
 package struct Suite: Hashable, Sendable {
+    /// `.null` for AH, which has no encryption (RFC 4302).
     package var encryption: Encryption
     /// `nil` with an AEAD.
     package var integrity: IntegrityID?
@@ -43,6 +44,7 @@ extension Suite: CustomStringConvertible {
 /// cipher that needs integrity stand in different proposals (RFC 7296 §3.3.3).
 package struct Proposal: Hashable, Sendable {
     package var securityProtocol: SecurityProtocol
+    /// Empty for AH (RFC 7296 §3.3.3).
     package var encryption: [Encryption]
     /// Empty, or `.none` alone, with an AEAD.
     package var integrity: [IntegrityID]
@@ -153,9 +155,11 @@ extension Proposal {
 
     private func match(_ other: Proposal, ignoringKeyExchange: Bool) -> Result<Suite, KindClash> {
         guard securityProtocol == other.securityProtocol,
-            let encryption = encryption.first(where: {
-                other.encryption.contains($0) && (securityProtocol != .ike || $0.id.isConfidential)
-            })
+            let encryption = securityProtocol == .ah
+                ? Encryption(.null)
+                : encryption.first(where: {
+                    other.encryption.contains($0) && (securityProtocol != .ike || $0.id.isConfidential)
+                })
         else { return .failure(KindClash(kind: .encryption)) }
 
         var suite = Suite(encryption: encryption)

@@ -22,6 +22,8 @@ package struct SecurityProtocol: Hashable, Sendable, RawRepresentable {
     package static let ike = SecurityProtocol(rawValue: 1)
     package static let ah = SecurityProtocol(rawValue: 2)
     package static let esp = SecurityProtocol(rawValue: 3)
+    /// IP payload compression, in IKEv1's proposals alone.
+    package static let ipcomp = SecurityProtocol(rawValue: 4)
 }
 
 /// How an SA wraps packets (RFC 4301 §4.1).
@@ -75,6 +77,14 @@ package struct SecurityAssociation: Sendable {
     package var remoteSelectors: [TrafficSelector]
     /// Packets of anti-replay window; 0 turns the check off.
     package var replayWindowPackets: Int
+    package var limits = TrafficLimits.none
+    package var treatment = PacketTreatment()
+    /// The place of the SA's policy in the SPD: smaller ones first, 0 for where its selectors put it.
+    package var priority: UInt32 = 0
+    /// AH around this ESP SA: packets get both, ESP first (RFC 4301 §3.2, an "SA bundle" of RFC 2401 §4.3).
+    package var authenticationHeader: AuthenticationHeader?
+    /// Compression inside this SA (RFC 3173).
+    package var compression: Compression?
 
     package init(
         direction: Direction, child: ChildID, name: String, requestID: UInt32, spi: SPI,
@@ -100,6 +110,33 @@ package struct SecurityAssociation: Sendable {
     }
 }
 
+/// The AH half of an SA that has ESP and AH (RFC 4302).
+package struct AuthenticationHeader: Sendable {
+    package var spi: SPI
+    package var integrity: IntegrityID
+    package var key: Secret
+    package var extendedSequenceNumbers: Bool
+
+    package init(spi: SPI, integrity: IntegrityID, key: Secret, extendedSequenceNumbers: Bool = false) {
+        self.spi = spi
+        self.integrity = integrity
+        self.key = key
+        self.extendedSequenceNumbers = extendedSequenceNumbers
+    }
+}
+
+/// The compression of an SA (RFC 3173): DEFLATE (RFC 2394), the one algorithm on offer.
+package struct Compression: Hashable, Sendable {
+    /// The receiver's compression parameter index: ours for inbound, the peer's for outbound.
+    package var index: UInt16
+
+    package init(index: UInt16) { self.index = index }
+
+    /// IPCOMP_DEFLATE, by which both IKEs name the algorithm (RFC 2407 §4.4.5, RFC 7296 §3.10.1); as an index it is the
+    /// well-known one (RFC 3173 §3.3).
+    package static let deflate: UInt8 = 2
+}
+
 /// What an engine counts for one direction of a child.
 package struct TrafficCounters: Hashable, Sendable {
     package var packets: UInt64
@@ -121,6 +158,10 @@ package protocol IPsecEngine: AnyObject {
     func install(_ association: SecurityAssociation)
     /// Takes one direction away and wipes its keys. Unknown pairs are ignored.
     func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID)
+    /// Puts an SPD entry without an SA into force.
+    func install(_ policy: SecurityPolicy)
+    /// Takes it away; what waits for its SA is dropped. Unknown ones are ignored.
+    func remove(_ policy: SecurityPolicy)
     /// The peer's or our own address or port changed (NAT mapping, MOBIKE): both directions of the child follow.
     func move(_ child: ChildID, local: Endpoint, remote: Endpoint)
     /// Counters of a child's two directions, summed over what is installed now; `nil` for an unknown child.

@@ -19,6 +19,7 @@ package enum IPsecDOI: DomainOfInterpretation {
 
     /// Protocol identifiers (RFC 2407 §4.4.1).
     package static let protocolISAKMP: UInt8 = 1
+    package static let protocolAH: UInt8 = 2
     package static let protocolESP: UInt8 = 3
 
     /// Notifications of this DOI (RFC 2407 §4.6.3), and those that others registered in its range.

@@ -2,7 +2,7 @@ package import Cryptography
 package import IPsec
 package import ISAKMP
 
-/// Phase 2 in the attributes of RFC 2407 §4.5: proposals for ESP to proposals with transforms, and back.
+/// Phase 2 in the attributes of RFC 2407 §4.5: proposals for ESP and AH to proposals with transforms, and back.
 package enum PhaseTwoProposal {
     private enum Attribute {
         static let lifeType: UInt16 = 1
@@ -47,6 +47,12 @@ package enum PhaseTwoProposal {
         (.aesXCBC_96, 9),
     ]
 
+    /// AH transform identifiers (RFC 2407 §4.4.3, RFC 4868 §2.6, RFC 3566 §6). Beside the attribute that says the
+    /// algorithm again they are redundant, and must agree with it (RFC 2407 §4.5).
+    private static let headerTransforms: [IntegrityID: UInt8] = [
+        .hmacMD5_96: 2, .hmacSHA1_96: 3, .hmacSHA256_128: 5, .hmacSHA384_192: 6, .hmacSHA512_256: 7, .aesXCBC_96: 9,
+    ]
+
     /// The part of the configured proposals that phase 2 can express with one group for all, which a KE payload needs.
     package static func expressible(_ proposals: [Proposal], group: KeyExchangeID?) -> [Proposal] {
         proposals.compactMap { proposal in
@@ -54,6 +60,8 @@ package enum PhaseTwoProposal {
             proposal.encryption.removeAll { ciphers[$0.id] == nil }
             proposal.integrity.removeAll { wanted in !authenticators.contains { $0.0 == wanted } }
             if proposal.integrity.isEmpty { proposal.encryption.removeAll { !$0.id.isAEAD } }
+            let isEmpty =
+                proposal.securityProtocol == .ah ? proposal.integrity.isEmpty : proposal.encryption.isEmpty
             if let group {
                 guard proposal.keyExchange.contains(group) else { return nil }
                 proposal.keyExchange = [group]
@@ -61,7 +69,7 @@ package enum PhaseTwoProposal {
                 guard proposal.keyExchange.isEmpty || proposal.keyExchange.contains(.none) else { return nil }
                 proposal.keyExchange = []
             }
-            return proposal.encryption.isEmpty ? nil : proposal
+            return isEmpty ? nil : proposal
         }
     }
 
@@ -72,10 +80,8 @@ package enum PhaseTwoProposal {
         var payloads: [ProposalPayload] = []
         for proposal in proposals where payloads.count < SecurityAssociationPayload.maximumProposals {
             var transforms: [TransformPayload] = []
-            func add(_ encryption: Encryption, _ integrity: UInt16?, extended: Bool) {
-                guard transforms.count < SecurityAssociationPayload.maximumTransforms,
-                    let identifier = ciphers[encryption.id]
-                else { return }
+            func add(_ identifier: UInt8?, _ encryption: Encryption, _ integrity: UInt16?, extended: Bool) {
+                guard transforms.count < SecurityAssociationPayload.maximumTransforms, let identifier else { return }
                 var attributes = [DataAttribute(Attribute.encapsulation, encapsulation.rawValue)]
                 if encryption.id.hasVariableKey, encryption.keyBits > 0 {
                     attributes.append(
@@ -96,13 +102,16 @@ package enum PhaseTwoProposal {
                         attributes: attributes))
             }
             let numbers = proposal.extendedSequenceNumbers.isEmpty ? [false] : proposal.extendedSequenceNumbers
-            for encryption in proposal.encryption {
+            let isAH = proposal.securityProtocol == .ah
+            for encryption in isAH ? [Encryption(.null)] : proposal.encryption {
                 for extended in numbers {
                     if encryption.id.isAEAD {
-                        add(encryption, nil, extended: extended)
+                        add(ciphers[encryption.id], encryption, nil, extended: extended)
                     } else {
                         for (id, number) in authenticators where proposal.integrity.contains(id) {
-                            add(encryption, number, extended: extended)
+                            add(
+                                isAH ? headerTransforms[id] : ciphers[encryption.id], encryption, number,
+                                extended: extended)
                         }
                     }
                 }
@@ -110,16 +119,19 @@ package enum PhaseTwoProposal {
             guard !transforms.isEmpty else { continue }
             payloads.append(
                 ProposalPayload(
-                    number: UInt8(payloads.count + 1), protocolID: IPsecDOI.protocolESP, spi: spi,
+                    number: UInt8(payloads.count + 1), protocolID: proposal.securityProtocol.rawValue, spi: spi,
                     transforms: transforms))
         }
         return SecurityAssociationPayload(
             IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: payloads)
     }
 
-    /// What a transform of an ESP proposal offers; `nil` where it is unknown.
-    package static func proposal(_ transform: TransformPayload) -> Proposal? {
-        guard let cipher = encryptions[transform.identifier] else { return nil }
+    /// What a transform of an ESP or AH proposal offers; `nil` where it is unknown.
+    package static func proposal(
+        _ transform: TransformPayload, _ securityProtocol: SecurityProtocol = .esp
+    ) -> Proposal? {
+        let isAH = securityProtocol == .ah
+        guard let cipher = isAH ? .null : encryptions[transform.identifier] else { return nil }
         func number(_ type: UInt16) -> UInt64? { transform.attribute(type)?.number }
         let keyBits = cipher.hasVariableKey ? Int(clamping: number(Attribute.keyLength) ?? 128) : 0
         guard (0...256).contains(keyBits) else { return nil }
@@ -128,13 +140,15 @@ package enum PhaseTwoProposal {
             guard let known = authenticators.first(where: { UInt64($0.1) == wanted })?.0 else { return nil }
             integrity = [known]
         }
+        if isAH, integrity.first.flatMap({ headerTransforms[$0] }) != transform.identifier { return nil }
         var groups: [KeyExchangeID] = []
         if let group = number(Attribute.group) {
             guard let group = UInt16(exactly: group) else { return nil }
             groups = [KeyExchangeID(rawValue: group)]
         }
         return Proposal(
-            .esp, encryption: [Encryption(cipher, keyBits: keyBits)], integrity: integrity, keyExchange: groups,
+            securityProtocol, encryption: isAH ? [] : [Encryption(cipher, keyBits: keyBits)], integrity: integrity,
+            keyExchange: groups,
             extendedSequenceNumbers: [number(Attribute.extendedSequenceNumbers) == 1])
     }
 

@@ -25,13 +25,15 @@ extension KeyManager {
             (connectionName == nil || connection.name == connectionName)
                 && (childName == nil || connection.child(childName ?? "") != nil)
         }
-        guard connectionName != nil || childName != nil, let home = homes.first else {
+        guard connectionName != nil || childName != nil, let home = homes.first,
+            childName.flatMap(home.child)?.action == nil
+        else {
             return fail(.noSuchConfiguration(childName ?? connectionName ?? ""))
         }
         guard homes.count == 1 else {
             return fail(.ambiguousChild(childName ?? "", connections: homes.map(\.name)))
         }
-        let names = childName.map { [$0] } ?? home.children.map(\.name)
+        let names = childName.map { [$0] } ?? home.children.filter { $0.action == nil }.map(\.name)
         pending.add(PendingRequest(id: request, matches: names.count))
         for name in names {
             let key = ChildKey(connection: home.name, child: name)
@@ -169,14 +171,14 @@ extension KeyManager {
         environment.policies = policies
         for old in before.connections {
             for child in old.children
-            where child.startAction == .trap && policies.connection(old.name)?.child(child.name) != child {
+            where child.standingAction != nil && policies.connection(old.name)?.child(child.name) != child {
                 effects.append(.trap(connection: old.name, child, isSet: false))
             }
         }
         connections.forget { key in policies.connection(key.connection)?.child(key.child) == nil }
         for connection in policies.connections where before.connection(connection.name) != connection {
             wishFor(connection, at: environment.now)
-            for child in connection.children where child.startAction == .trap {
+            for child in connection.children where child.standingAction != nil {
                 effects.append(.trap(connection: connection.name, child, isSet: true))
             }
         }
@@ -191,7 +193,7 @@ extension KeyManager {
 
     /// Notes the children of a connection that `start_action` wants up.
     mutating func wishFor(_ connection: Connection, at instant: Instant) {
-        for child in connection.children where child.startAction == .start {
+        for child in connection.children where child.startAction == .start && child.action == nil {
             connections.want(ChildKey(connection: connection.name, child: child.name), firstTry: instant)
         }
     }
@@ -206,6 +208,8 @@ extension KeyManager {
             }
         case .exhausted(let child):
             if let session = byChild[child] { feed(.childExhausted(child), to: session, &effects) }
+        case .expired(let child):
+            if let session = byChild[child] { feed(.childExpired(child), to: session, &effects) }
         case .acquire(let connection, let child):
             _ = initiate(ChildKey(connection: connection, child: child), &effects)
         }

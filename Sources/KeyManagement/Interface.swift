@@ -64,8 +64,10 @@ package enum Response: Hashable, Sendable {
 package enum TrafficNotice: Hashable, Sendable {
     /// Protected packets of the child arrived lately.
     case inbound(ChildID)
-    /// The child's sequence numbers run out.
+    /// The child's sequence numbers, octets or packets run out.
     case exhausted(ChildID)
+    /// One of the child's SAs has carried all that it may.
+    case expired(ChildID)
     /// A packet met a trap policy that has no SA.
     case acquire(connection: String, child: String)
 }
@@ -118,7 +120,8 @@ package enum Effect: Sendable {
     case install(SecurityAssociation)
     case remove(SPI, SecurityAssociation.Direction, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
-    /// Watch for packets of this child, which has no SA yet; or, with `isSet` false, stop watching.
+    /// Put the child's ``ChildPolicy/standingAction`` into force: watch for packets of a child that has no SA yet, let
+    /// them pass or discard them; or, with `isSet` false, take it back.
     case trap(connection: String, ChildPolicy, isSet: Bool)
     case ask(QuestionID, Question)
     case reply(RequestID, Response)

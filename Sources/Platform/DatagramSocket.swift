@@ -9,8 +9,10 @@ final class DatagramSocket: Sendable {
         case exchange
         /// IKE behind the non-ESP marker, and ESP (port 4500; RFC 3948 §2.2).
         case encapsulation
-        /// IP protocol 50.
+        /// IP protocol 50: ESP bare.
         case raw
+        /// IP protocol 51: AH. What is sent begins with its IP header, which AH authenticates.
+        case header
     }
 
     let descriptor: Int32
@@ -23,11 +25,16 @@ final class DatagramSocket: Sendable {
     /// Binds to `address` (unspecified for all of its family) and `port` (0 for any).
     init(_ purpose: Purpose, _ address: IPAddress, port: UInt16, mark: UInt32) throws(PlatformError) {
         var local = parley_address(address, port: port)
-        let descriptor =
-            purpose == .raw ? parley_raw_socket(&local, 50, mark) : parley_datagram_socket(&local, mark)
+        let isRaw = purpose == .raw || purpose == .header
+        let descriptor: Int32
+        switch purpose {
+        case .exchange, .encapsulation: descriptor = parley_datagram_socket(&local, mark)
+        case .raw: descriptor = parley_raw_socket(&local, 50, 0, mark)
+        case .header: descriptor = parley_raw_socket(&local, 51, 1, mark)
+        }
         self.descriptor = try PlatformError.check(
-            descriptor, purpose == .raw ? "raw socket on \(address)" : "socket on \(address)[\(port)]")
-        if purpose != .raw, local.port == 0 { local.port = UInt16(clamping: parley_bound_port(descriptor)) }
+            descriptor, isRaw ? "raw socket on \(address)" : "socket on \(address)[\(port)]")
+        if !isRaw, local.port == 0 { local.port = UInt16(clamping: parley_bound_port(descriptor)) }
         self.purpose = purpose
         family = address.family
         self.port = local.port
@@ -42,8 +49,10 @@ final class SocketSet: Sendable {
     let all: [DatagramSocket]
     let port: UInt16
     let natPort: UInt16
+    /// Whether ESP and AH can go bare: raw sockets want a privilege.
+    let carriesBare: Bool
 
-    /// Binds IKE's ports, and the raw socket for ESP where the process may have one. A machine without IPv6 is fine as
+    /// Binds IKE's ports, and the raw sockets for ESP and AH where the process may have them. A machine without IPv6 is fine as
     /// long as no IPv6 address was asked for.
     init(_ configuration: UserspaceConfiguration) throws(PlatformError) {
         var sockets: [DatagramSocket] = []
@@ -64,9 +73,16 @@ final class SocketSet: Sendable {
             {
                 continue
             }
-            if let raw = try? DatagramSocket(.raw, address, port: 0, mark: mark) { sockets.append(raw) }
+            for purpose in [DatagramSocket.Purpose.raw, .header] {
+                if let raw = try? DatagramSocket(purpose, address, port: 0, mark: mark) { sockets.append(raw) }
+            }
         }
         all = sockets
+        carriesBare = sockets.allSatisfy { socket in
+            [.raw, .header].allSatisfy { purpose in
+                sockets.contains { $0.purpose == purpose && $0.family == socket.family }
+            }
+        }
         self.port = port
         self.natPort = natPort
     }
@@ -77,8 +93,8 @@ final class SocketSet: Sendable {
         return all.first { $0.purpose == purpose && $0.family == local.address.family }
     }
 
-    /// The socket that sends ESP to an address of this family.
-    func packets(_ family: IPAddress.Family, encapsulated: Bool) -> DatagramSocket? {
-        all.first { $0.purpose == (encapsulated ? .encapsulation : .raw) && $0.family == family }
+    /// The socket that sends packets of this kind to an address of this family.
+    func packets(_ family: IPAddress.Family, _ purpose: DatagramSocket.Purpose) -> DatagramSocket? {
+        all.first { $0.purpose == purpose && $0.family == family }
     }
 }

@@ -26,6 +26,9 @@ final class InboundWorker {
     // SAFETY: allocated in init, freed in deinit, used by this worker's thread alone.
     private let receiver: OpaquePointer
     private let incoming: UnsafeMutablePointer<parley_incoming>
+    /// For packets whose IP header the kernel keeps to itself.
+    private let scratch: UnsafeMutableRawPointer
+    private static let scratchOctets = 40 + 65_536
     /// Towards the device; `nil` where there is none.
     private let coalescer: Coalescer?
 
@@ -45,6 +48,8 @@ final class InboundWorker {
         self.receivePacket = receivePacket
         incoming = .allocate(capacity: Int(Self.messages))
         incoming.initialize(repeating: parley_incoming(), count: Int(Self.messages))
+        scratch = .allocate(byteCount: Self.scratchOctets, alignment: 64)
+        scratch.initializeMemory(as: UInt8.self, repeating: 0, count: Self.scratchOctets)
         coalescer = tunnel.interface.map { _ in
             Coalescer { parts, count in
                 if parley_write(tunnel.descriptor, parts, UInt32(count)) < 0 { drops.count(.deliveryFailed) }
@@ -55,6 +60,7 @@ final class InboundWorker {
     deinit {
         parley_receiver_destroy(receiver)
         incoming.deallocate()
+        scratch.deallocate()
     }
 
     func run() {
@@ -79,6 +85,8 @@ final class InboundWorker {
                 plane.insert(InboundAssociation(association, counters: counters))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+            // Policies without an SA are the outbound side's.
+            case .setPolicy, .clearPolicy: break
             case .stop: return false
             }
         }
@@ -108,8 +116,14 @@ final class InboundWorker {
             }
         }
         // The next batch overwrites the packets that wait.
-        coalescer?.flush()
+        release()
         return true
+    }
+
+    /// Writes the packets that wait, whose memory is free then.
+    private func release() {
+        coalescer?.flush()
+        plane.forgetPackets()
     }
 
     private func take(
@@ -132,6 +146,7 @@ final class InboundWorker {
             if socket.family == .v4 { offset = Int(packet.load(as: UInt8.self) & 15) * 4 }
             guard count >= offset + ESP.headerOctets else { return drops.count(.malformed) }
             open(packet + offset, count - offset, trafficClass, from, now)
+        case .header: openHeader(packet, count, trafficClass, socket.family, from, to, now)
         }
     }
 
@@ -145,13 +160,39 @@ final class InboundWorker {
     private func open(
         _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ from: Endpoint, _ now: Instant
     ) {
-        let outcome = plane.open(packet, count: count, from: from, trafficClass: trafficClass, now: now)
+        if !plane.hasRoom { release() }
+        deliver(plane.open(packet, count: count, from: from, trafficClass: trafficClass, now: now))
+    }
+
+    /// AH with its IP header, which IPv6's raw sockets leave out. What they leave out with it are extension headers, so a
+    /// packet that had any before AH does not prove genuine here.
+    private func openHeader(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ family: IPAddress.Family,
+        _ from: Endpoint, _ to: Endpoint, _ now: Instant
+    ) {
+        // The scratch memory is needed again for the next packet.
+        if !plane.hasRoom || family == .v6 { release() }
+        guard family == .v6 else {
+            return deliver(plane.openHeader(packet, count: count, from: from, trafficClass: trafficClass, now: now))
+        }
+        guard count <= Self.scratchOctets - 40 else { return drops.count(.malformed) }
+        scratch.store(bigEndian: UInt32(0x6000_0000) | UInt32(trafficClass) << 20, at: 0)
+        scratch.store(bigEndian: UInt16(truncatingIfNeeded: count), at: 4)
+        scratch.storeBytes(of: 51, toByteOffset: 6, as: UInt8.self)
+        scratch.storeBytes(of: 64, toByteOffset: 7, as: UInt8.self)
+        scratch.store(bigEndian: from.address.value, at: 8)
+        scratch.store(bigEndian: to.address.value, at: 24)
+        (scratch + 40).copyMemory(from: packet, byteCount: count)
+        deliver(plane.openHeader(scratch, count: count + 40, from: from, trafficClass: trafficClass, now: now))
+    }
+
+    private func deliver(_ outcome: InboundPlane.Outcome) {
         guard case .opened(let opened) = outcome else { return }
-        let inner = packet + opened.offset
         if let coalescer {
-            coalescer.add(inner, view: opened.view)
+            coalescer.add(opened.packet, view: opened.view)
         } else {
-            receivePacket?(Array(UnsafeRawBufferPointer(start: inner, count: opened.view.octets)), opened.child)
+            receivePacket?(
+                Array(UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)), opened.child)
         }
     }
 }

@@ -9,6 +9,8 @@ enum PlaneChange: Sendable {
     case install(SecurityAssociation, AssociationCounters)
     case remove(SPI, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
+    case setPolicy(SecurityPolicy)
+    case clearPolicy(SecurityPolicy)
     case stop
 }
 

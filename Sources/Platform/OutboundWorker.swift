@@ -30,6 +30,10 @@ final class OutboundWorker {
     // SAFETY: allocated in init, freed in deinit, used by this worker's thread alone.
     private let readBuffer: UnsafeMutableRawPointer
     private let arena: UnsafeMutableRawPointer
+    /// For packets that are not sealed where they are sent from, and what they become.
+    private let scratch: UnsafeMutableRawPointer
+    private static let scratchOctets = 65_536
+    private static let wrapOctets = OutboundAssociation.wrapOctets(65_536)
 
     // The batch: packets of `segment` octets back to back; a shorter one ends it.
     private var association: OutboundAssociation?
@@ -53,11 +57,14 @@ final class OutboundWorker {
         arena = .allocate(byteCount: 2 * 65_536, alignment: 64)
         // Octets that are sent were all written before; this is for the sanitizers and for calm.
         arena.initializeMemory(as: UInt8.self, repeating: 0, count: 2 * 65_536)
+        scratch = .allocate(byteCount: Self.scratchOctets + Self.wrapOctets, alignment: 64)
+        scratch.initializeMemory(as: UInt8.self, repeating: 0, count: Self.scratchOctets + Self.wrapOctets)
     }
 
     deinit {
         readBuffer.deallocate()
         arena.deallocate()
+        scratch.deallocate()
     }
 
     func run() {
@@ -94,10 +101,27 @@ final class OutboundWorker {
                 plane.insert(OutboundAssociation(association, counters: counters))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+            case .setPolicy(let policy): plane.insert(policy)
+            case .clearPolicy(let policy): plane.remove(policy)
             case .stop: return false
             }
         }
+        sendWaiting()
         return true
+    }
+
+    /// Sends the packets that waited for an SA which is there now.
+    private func sendWaiting() {
+        let now = Clock.now()
+        for octets in plane.takeReady(now: now) {
+            octets.withUnsafeBytes { buffer in
+                guard let packet = buffer.baseAddress, let view = PacketView(packet, count: buffer.count),
+                    let association = plane.association(for: view, of: packet, now: now)
+                else { return }
+                put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
+            }
+        }
+        flush()
     }
 
     private func take(_ count: Int, now: Instant) {
@@ -116,14 +140,17 @@ final class OutboundWorker {
                 drops.count(.malformed)
                 return
             }
-            guard let association = plane.association(for: view.flow) else { return }
+            guard let association = plane.association(for: view, of: packet, now: now) else { return }
             put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
         case OffloadHeader.tcpV4, OffloadHeader.tcpV6:
             guard let segments = TCPSegments(packet, view: view, segmentOctets: Int(header.segmentOctets)) else {
                 drops.count(.malformed)
                 return
             }
-            guard let association = plane.association(for: view.flow, packets: UInt64(segments.count)) else { return }
+            guard
+                let association = plane.association(
+                    for: view, of: packet, packets: UInt64(segments.count), now: now)
+            else { return }
             for index in 0..<segments.count {
                 put(segments.octets(index), view, association, now) { segments.write(index, to: $0) }
             }
@@ -137,32 +164,64 @@ final class OutboundWorker {
         _ octets: Int, _ view: PacketView, _ association: OutboundAssociation, _ now: Instant,
         write: (UnsafeMutableRawPointer) -> Void
     ) {
-        guard let sealed = association.sealedOctets(octets), let innerOffset = association.innerOffset,
-            sealed <= Self.maximumOctets
+        guard association.isPlain else { return wrap(octets, view, association, now, write: write) }
+        guard let placement = association.placement(view, count: octets),
+            placement.sealedOctets <= Self.maximumOctets
         else {
             drops.count(.unsupported)
             return
         }
+        let sealed = placement.sealedOctets
+        let outerClass = association.outerClass(view.trafficClass)
         if packets != 0,
             isClosed || self.association !== association || sealed > segment || packets == Self.maximumSegments
-                || view.trafficClass != trafficClass || used + sealed > Self.maximumOctets
+                || outerClass != trafficClass || used + sealed > Self.maximumOctets
         {
             flush()
         }
         // SAFETY: `used + sealed` stays within half of the arena, so the packet and its trailer do.
-        let inner = arena + used + innerOffset
-        write(inner)
-        let outcome = plane.seal(inner, count: octets, isV6: view.flow.family == .v6, with: association, now: now)
+        let start = arena + used
+        if placement.skippedOctets == 0 {
+            write(start + placement.offset)
+        } else {
+            write(scratch)
+            (start + placement.offset).copyMemory(
+                from: scratch + placement.skippedOctets, byteCount: placement.innerOctets)
+        }
+        let outcome = plane.seal(start, placement, with: association, now: now)
         guard outcome.dropped == nil else { return }
         if packets == 0 {
             self.association = association
             segment = sealed
-            // The inner DSCP and ECN show outside (RFC 4301 §5.1.2, RFC 6040 §4.1).
-            trafficClass = view.trafficClass
+            trafficClass = outerClass
         }
         isClosed = sealed < segment
         used += sealed
         packets += 1
+    }
+
+    /// Wraps and sends a packet by itself, for an SA that is more than ESP.
+    private func wrap(
+        _ octets: Int, _ view: PacketView, _ association: OutboundAssociation, _ now: Instant,
+        write: (UnsafeMutableRawPointer) -> Void
+    ) {
+        flush()
+        write(scratch)
+        var view = view
+        view.octets = octets
+        let room = scratch + Self.scratchOctets
+        let outcome = plane.wrap(scratch, view: view, with: association, into: room, now: now)
+        guard outcome.dropped == nil else { return }
+        let purpose: DatagramSocket.Purpose =
+            association.writesHeader ? .header : association.udpEncapsulation ? .encapsulation : .raw
+        var local = parley_address(association.local)
+        var remote = parley_address(association.remote)
+        if purpose != .encapsulation { remote.port = 0 }
+        let trafficClass = association.outerClass(view.trafficClass)
+        guard let socket = sockets.packets(association.remote.address.family, purpose),
+            parley_send(
+                socket.descriptor, &local, &remote, room + outcome.start, outcome.octets, 0, 0, trafficClass) == 0
+        else { return drops.count(.sendFailed) }
     }
 
     /// Sends the batch.
@@ -177,7 +236,8 @@ final class OutboundWorker {
             packets = 0
             isClosed = false
         }
-        guard let socket = sockets.packets(association.remote.address.family, encapsulated: encapsulated) else {
+        guard let socket = sockets.packets(association.remote.address.family, encapsulated ? .encapsulation : .raw)
+        else {
             drops.count(.sendFailed, UInt64(packets))
             return
         }

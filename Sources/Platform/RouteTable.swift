@@ -11,6 +11,7 @@ struct RouteTable: ~Copyable {
     private let mark: UInt32
     private var users: [Prefix: Int] = [:]
     private var ruled: Set<IPAddress.Family> = []
+    private var policies: Set<SecurityPolicy> = []
     /// What the kernel refused; the last few.
     private(set) var failures: [PlatformError] = []
 
@@ -22,22 +23,93 @@ struct RouteTable: ~Copyable {
 
     deinit {
         for prefix in users.keys { _ = Self.change(false, prefix, table, interface, source: nil) }
+        for policy in policies where policy.action == .bypass {
+            for rule in Self.rules(policy) { _ = Self.change(false, rule, table) }
+        }
         for family in ruled { _ = parley_rule(0, family.rawValue, mark, table, table) }
     }
 
     /// Routes for one more SA.
     mutating func add(_ association: SecurityAssociation) {
+        add(association.localSelectors, association.remoteSelectors)
+    }
+
+    private mutating func add(_ localSelectors: [TrafficSelector], _ remoteSelectors: [TrafficSelector]) {
         let locals = LocalAddresses.all()
-        for prefix in Self.prefixes(association.remoteSelectors) {
+        for prefix in Self.prefixes(remoteSelectors) {
             addRule(prefix.address.family)
             users[prefix, default: 0] += 1
             guard users[prefix] == 1 else { continue }
             // Our own packets into the tunnel must come from an address that the policy covers.
             let source = locals.first { address in
                 address.family == prefix.address.family
-                    && association.localSelectors.contains { $0.first <= address && address <= $0.last }
+                    && localSelectors.contains { $0.first <= address && address <= $0.last }
             }
             note(Self.change(true, prefix, table, interface, source: source), "route to \(prefix)")
+        }
+    }
+
+    /// Routes for an SPD entry without an SA: what it discards or holds must come here, and what it lets pass must not.
+    mutating func add(_ policy: SecurityPolicy) {
+        guard policies.insert(policy).inserted else { return }
+        if policy.action == .bypass { return change(true, bypass: policy) }
+        add(policy.localSelectors, policy.remoteSelectors)
+    }
+
+    mutating func remove(_ policy: SecurityPolicy) {
+        guard policies.remove(policy) != nil else { return }
+        if policy.action == .bypass { return change(false, bypass: policy) }
+        remove(policy.remoteSelectors)
+    }
+
+    /// Rules before the table's own, by which packets that the entry covers look the main table up: the kernel's rules
+    /// know prefixes, a protocol and ports, as selectors do.
+    private mutating func change(_ adds: Bool, bypass policy: SecurityPolicy) {
+        for rule in Self.rules(policy) { note(Self.change(adds, rule, table), "rule to bypass \(rule)") }
+    }
+
+    private static func change(_ adds: Bool, _ rule: BypassRule, _ table: UInt32) -> Int32 {
+        var request = parley_bypass()
+        request.source = parley_address(rule.source.address)
+        request.source_length = UInt32(rule.source.length)
+        request.destination = parley_address(rule.destination.address)
+        request.destination_length = UInt32(rule.destination.length)
+        request.protocol = rule.ipProtocol
+        (request.source_port_first, request.source_port_last) = rule.sourcePorts
+        (request.destination_port_first, request.destination_port_last) = rule.destinationPorts
+        let result = parley_bypass_rule(adds ? 1 : 0, &request, table - 1)
+        return result == -EEXIST ? 0 : result
+    }
+
+    /// A selector pair in the kernel's terms.
+    struct BypassRule: Hashable {
+        var source: Prefix
+        var destination: Prefix
+        var ipProtocol: UInt8
+        var sourcePorts: (UInt16, UInt16) { (firstSourcePort, lastSourcePort) }
+        var destinationPorts: (UInt16, UInt16) { (firstDestinationPort, lastDestinationPort) }
+        var firstSourcePort: UInt16
+        var lastSourcePort: UInt16
+        var firstDestinationPort: UInt16
+        var lastDestinationPort: UInt16
+    }
+
+    static func rules(_ policy: SecurityPolicy) -> [BypassRule] {
+        policy.localSelectors.flatMap { local in
+            policy.remoteSelectors.filter { remote in
+                remote.family == local.family
+                    && (local.ipProtocol == remote.ipProtocol || local.ipProtocol == 0 || remote.ipProtocol == 0)
+            }.flatMap { remote in
+                prefixes([local]).flatMap { source in
+                    prefixes([remote]).map { destination in
+                        BypassRule(
+                            source: source, destination: destination,
+                            ipProtocol: max(local.ipProtocol, remote.ipProtocol), firstSourcePort: local.firstPort,
+                            lastSourcePort: local.lastPort, firstDestinationPort: remote.firstPort,
+                            lastDestinationPort: remote.lastPort)
+                    }
+                }
+            }
         }
     }
 

@@ -72,6 +72,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     package var boundPort: UInt16 { sockets.port }
     /// The port that IKE and ESP behind NAT are bound to.
     package var boundNATPort: UInt16 { sockets.natPort }
+    /// Whether ESP and AH can go bare, without UDP around: the process may open raw sockets.
+    package var carriesBarePackets: Bool { sockets.carriesBare }
     /// Threads that carry packets.
     package var workerCount: Int { state.withLock { $0.workers.count } }
     /// The TUN device's name; `nil` without a device.
@@ -95,6 +97,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     // MARK: IPsecEngine
 
     package func install(_ association: SecurityAssociation) {
+        let association = association.padded(toMTU: configuration.mtu)
         let counters = AssociationCounters()
         state.withLock { state in
             guard !state.isClosed else { return }
@@ -116,6 +119,21 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
             mailbox(direction).post(.remove(spi, child))
             if direction == .outbound { state.routes?.remove(removed.remoteSelectors) }
+        }
+    }
+
+    package func install(_ policy: SecurityPolicy) {
+        state.withLock { state in
+            guard !state.isClosed else { return }
+            outbound.post(.setPolicy(policy))
+            state.routes?.add(policy)
+        }
+    }
+
+    package func remove(_ policy: SecurityPolicy) {
+        state.withLock { state in
+            outbound.post(.clearPolicy(policy))
+            state.routes?.remove(policy)
         }
     }
 

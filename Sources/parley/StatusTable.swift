@@ -58,14 +58,16 @@ enum StatusTable {
 
     /// `AES_GCM_16-256/PRF_HMAC_SHA2_384/ECP_384`, as swanctl shows it.
     private static func suite(_ section: ViciMessage) -> String? {
-        guard var encryption = section.text("encr-alg") else { return nil }
-        if let bits = section.text("encr-keysize") { encryption += "-\(bits)" }
-        var parts = [encryption]
+        var parts: [String] = []
+        // AH has no encryption.
+        if let encryption = section.text("encr-alg") {
+            parts.append(encryption + (section.text("encr-keysize").map { "-\($0)" } ?? ""))
+        }
         for key in ["integ-alg", "prf-alg", "dh-group"] {
             if let name = section.text(key) { parts.append(name) }
         }
         if section.text("esn") == "1" { parts.append("ESN") }
-        return parts.joined(separator: "/")
+        return parts.isEmpty ? nil : parts.joined(separator: "/")
     }
 
     private static func time(_ section: ViciMessage, _ key: String, _ text: (String) -> String) -> String {

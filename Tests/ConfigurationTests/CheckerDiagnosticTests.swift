@@ -68,10 +68,22 @@ import Testing
             "updown = /bin/true",
             "5:1: 'updown' in connections.home.children.net is \(unsupported): scripts are not run yet"
         ),
-        ("ah_proposals = sha256", "5:1: 'ah_proposals' in connections.home.children.net is \(unsupported)"),
+        ("ah_proposals = aes128-sha256", "5:16: 'aes128' encrypts, which AH does not: it is for ESP (ah_proposals in"),
+        ("ah_proposals = noesn", "5:16: proposal 'noesn' names no integrity algorithm (ah_proposals in"),
+        (
+            "tfc_padding = 65536",
+            "5:15: wrong value '65536' for 'tfc_padding' in connections.home.children.net: expected"
+        ),
+        ("copy_dscp = maybe", "5:13: wrong value 'maybe' for 'copy_dscp'"),
+        (
+            "rekey_bytes = 2000\nlife_bytes = 1000",
+            "6:14: 'life_bytes' in connections.home.children.net is smaller than"
+        ),
+        ("rekey_packets = x", "5:17: wrong value 'x' for 'rekey_packets'"),
+        ("priority = 4294967296", "5:12: wrong value '4294967296' for 'priority'"),
         ("ipcomp = yes", "5:10: 'ipcomp = yes' in connections.home.children.net is \(unsupported); only 'no' is"),
         ("start_action = trap|start", "5:16: 'start_action = trap|start' in connections.home.children.net is"),
-        ("replay_window = 5000", "5:17: wrong value '5000' for 'replay_window'"),
+        ("replay_window = 65537", "5:17: wrong value '65537' for 'replay_window'"),
         ("reqid = -1", "5:9: wrong value '-1' for 'reqid'"),
         ("rekey_time = 1h\nlife_time = 30m", "6:13: 'life_time' in connections.home.children.net is shorter than"),
         ("esp_proposals = ,", "5:17: wrong value ',' for 'esp_proposals'"),

@@ -78,6 +78,50 @@ func errors(_ text: String) -> [String] {
         }
         """
 
+    private static func alone(_ additions: String) -> String { connection(additions) }
+
+    @Test func readsHowPacketsAreTreated() throws {
+        let text = child(
+            """
+            ah_proposals = sha256-modp2048-esn, default
+            rekey_bytes = 1100
+            life_packets = 110
+            tfc_padding = mtu
+            copy_ecn = no
+            copy_dscp = in
+            priority = 9
+            replay_window = 65536
+            """)
+        let connection = try #require(try Configuration.read(SourceFile(name: "f", text: text)).connections.first)
+        let net = try #require(connection.child("net"))
+        #expect(net.proposals.map(\.securityProtocol) == [.ah, .ah])
+        #expect(net.proposals[0].description == "sha256-modp2048-esn")
+        #expect(net.proposals[0].encryption.isEmpty)
+        #expect(net.octetLifetime == CountedLifetime(rekey: 1100, life: 1210, random: 110))
+        #expect(net.packetLifetime == CountedLifetime(rekey: 100, life: 110, random: 10))
+        #expect(net.treatment.padding == .mtu)
+        #expect(!net.treatment.copiesECN)
+        #expect(net.treatment.copiesDSCP == .in)
+        #expect(net.priority == 9)
+        #expect(net.replayWindowPackets == 65_536)
+        #expect(connection.avoidsEncapsulation, "AH does not go inside UDP")
+
+        let plain = try Configuration.read(SourceFile(name: "f", text: child("reqid = 1"))).connections
+        #expect(plain.first?.avoidsEncapsulation == false)
+        #expect(plain.first?.child("net")?.octetLifetime == CountedLifetime())
+        #expect(plain.first?.child("net")?.treatment == PacketTreatment())
+        let both = child("esp_proposals = aes128gcm16\nah_proposals = sha1")
+        let children = try Configuration.read(SourceFile(name: "f", text: both)).connections.first?.children
+        #expect(children?.first?.proposals.map(\.securityProtocol) == [.esp, .ah])
+        #expect(
+            errors(ConfigurationTests.alone("encap = yes\nchildren { net { ah_proposals = sha1 } }")) == [
+                "4:9: 'encap = yes' in connections.home leaves no way for its 'ah_proposals': AH does not go inside UDP"
+            ])
+        let bare = try Configuration.read(SourceFile(name: "f", text: ConfigurationTests.alone("encap = no")))
+            .connections.first
+        #expect(bare?.avoidsEncapsulation == true)
+    }
+
     @Test func readsAWholeFile() throws {
         let configuration = try Configuration.read(SourceFile(name: "f", text: ConfigurationTests.full))
         let home = try #require(configuration.policies.connection("home"))

@@ -24,11 +24,13 @@ import Testing
         func carry(_ count: Int) {
             for _ in 0..<count {
                 let view = inner.withUnsafeBytes { PacketView($0.baseAddress!, count: $0.count)! }
-                guard let association = outbound.association(for: view.flow), let offset = association.innerOffset
+                guard let association = outbound.association(for: view.flow),
+                    let placement = association.placement(view, count: view.octets)
                 else { return }
-                inner.withUnsafeBytes { (start + offset).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-                let sealed = outbound.seal(
-                    start + offset, count: view.octets, isV6: false, with: association, now: DataPlaneTests.start)
+                inner.withUnsafeBytes {
+                    (start + placement.offset).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+                }
+                let sealed = outbound.seal(start, placement, with: association, now: DataPlaneTests.start)
                 let outcome = inbound.open(
                     start, count: sealed.octets, from: westEndpoint, now: DataPlaneTests.start)
                 if case .opened = outcome { opened += 1 }
@@ -39,6 +41,44 @@ import Testing
         carry(1000)
         let allocations = parley_allocation_count() - before
         #expect(opened == 1010)
+        #expect(allocations == 0)
+    }
+
+    /// The path of what is more than ESP: compression, ESP and AH, unwrapped into the worker's own memory.
+    @Test func wrappedPacketsAllocateNothing() {
+        guard parley_allocations_are_counted() != 0 else { return }
+        let pair = AssociationPair(suites[0]).withHeader().compressed()
+        let drops = DropCounters()
+        let outbound = OutboundPlane(drops: drops) { _ in }
+        let inbound = InboundPlane(drops: drops) { _ in }
+        outbound.insert(OutboundAssociation(pair.west, counters: AssociationCounters()))
+        inbound.insert(InboundAssociation(pair.east, counters: AssociationCounters()))
+        let inner = packet(payload: 1372)
+        let room = OutboundAssociation.wrapOctets(inner.count)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: room, alignment: 64)
+        defer { buffer.deallocate() }
+        let start = buffer.baseAddress!
+        var opened = 0
+
+        func carry(_ count: Int) {
+            for _ in 0..<count {
+                inner.withUnsafeBytes { octets in
+                    let view = PacketView(octets.baseAddress!, count: octets.count)!
+                    guard let association = outbound.association(for: view.flow) else { return }
+                    let sealed = outbound.wrap(
+                        octets.baseAddress!, view: view, with: association, into: start, now: DataPlaneTests.start)
+                    let outcome = inbound.openHeader(
+                        start + sealed.start, count: sealed.octets, from: westEndpoint, now: DataPlaneTests.start)
+                    if case .opened = outcome { opened += 1 }
+                    inbound.forgetPackets()
+                }
+            }
+        }
+        carry(10)
+        let before = parley_allocation_count()
+        carry(500)
+        let allocations = parley_allocation_count() - before
+        #expect(opened == 510)
         #expect(allocations == 0)
     }
 }

@@ -112,7 +112,7 @@ import Testing
     @Test func stopsBeforeNumbersWrap() throws {
         let pair = AssociationPair()
         let west = InlineEngine()
-        west.install(pair.west, sequence: OutboundAssociation.softLimit - 2)
+        west.install(pair.west, sequence: UInt64(1) << 32 - UInt64(1) << 20 - 2)
         #expect(west.seal(packet()).octets != nil)
         #expect(west.takeEvents().isEmpty)
         #expect(west.seal(packet()).octets != nil)
@@ -131,8 +131,8 @@ import Testing
 
     @Test func refusesWhatItDoesNotServe() {
         var pair = AssociationPair()
-        pair.west.mode = .transport
-        pair.east.mode = .transport
+        pair.west.suite.encryption = Encryption(EncryptionID(rawValue: 1))
+        pair.east.suite.encryption = Encryption(EncryptionID(rawValue: 1))
         let (west, east) = engines(pair)
         #expect(west.seal(packet()) == .dropped(.unsupported))
         #expect(east.open([0xC0, 0xFF, 0xEE, 0x01] + [UInt8](repeating: 1, count: 60)) == .dropped(.unsupported))

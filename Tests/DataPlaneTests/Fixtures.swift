@@ -2,6 +2,7 @@ import Cryptography
 import DataPlane
 import IPsec
 import Primitives
+import Testing
 
 /// The suites that the daemon offers for ESP.
 let suites: [Suite] = {
@@ -54,6 +55,60 @@ struct AssociationPair {
     }
 }
 
+extension AssociationPair {
+    /// The same pair in transport mode between its ends.
+    func inTransportMode() -> AssociationPair { changed { $0.mode = .transport } }
+
+    /// AH alone.
+    func headerOnly(_ integrity: IntegrityID = .hmacSHA256_128, esn: Bool = false) -> AssociationPair {
+        changed {
+            $0.securityProtocol = .ah
+            $0.suite = Suite(encryption: Encryption(.null), integrity: integrity, extendedSequenceNumbers: esn)
+            $0.keys = KeyMaterial(
+                encryption: Secret([]), integrity: Secret((0..<integrity.keyOctets).map { UInt8($0) }))
+            $0.udpEncapsulation = false
+        }
+    }
+
+    /// AH around ESP.
+    func withHeader(_ integrity: IntegrityID = .hmacSHA1_96) -> AssociationPair {
+        changed {
+            $0.authenticationHeader = AuthenticationHeader(
+                spi: SPI(0xA0A0_A0A0), integrity: integrity, key: Secret((0..<integrity.keyOctets).map { UInt8($0) }))
+            $0.udpEncapsulation = false
+        }
+    }
+
+    func compressed(_ index: UInt16 = 0x1234) -> AssociationPair {
+        changed { $0.compression = Compression(index: index) }
+    }
+
+    /// Both views with the same change.
+    func changed(_ change: (inout SecurityAssociation) -> Void) -> AssociationPair {
+        var pair = self
+        change(&pair.west)
+        change(&pair.east)
+        return pair
+    }
+}
+
+/// The two ends' own addresses as selectors, for transport mode.
+let westHost = selector("192.0.2.1/32")
+let eastHost = selector("192.0.2.2/32")
+
+/// The ends with addresses of IPv6.
+let westEndpointV6 = Endpoint(IPAddress("2001:db8::1")!, port: 4500)
+let eastEndpointV6 = Endpoint(IPAddress("2001:db8::2")!, port: 4500)
+
+extension AssociationPair {
+    func overV6() -> AssociationPair {
+        var pair = self
+        (pair.west.local, pair.west.remote) = (westEndpointV6, eastEndpointV6)
+        (pair.east.local, pair.east.remote) = (eastEndpointV6, westEndpointV6)
+        return pair
+    }
+}
+
 /// An inner UDP packet with `payload` octets of payload.
 func packet(
     from: String = "10.1.0.1", to: String = "10.2.0.1", ipProtocol: UInt8 = 17, sourcePort: UInt16 = 4000,
@@ -98,6 +153,9 @@ extension InlineEngine.OpenResult {
         if case .opened(let packet, _, _) = self { packet } else { nil }
     }
 }
+
+/// The ESP octets, or the IP packet with AH, that must have come of a packet.
+func octets(_ result: InlineEngine.SealResult) throws -> [UInt8] { try #require(result.octets) }
 
 /// A west engine that seals and an east one that opens, with the pairs installed.
 func engines(_ pairs: AssociationPair...) -> (west: InlineEngine, east: InlineEngine) {

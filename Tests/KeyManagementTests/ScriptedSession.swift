@@ -135,7 +135,9 @@ struct ScriptedSession: KeyExchangeSession {
             return [.remove(old.inbound, .inbound, old.id)]
         case .command(.abandon): return removed() + [.closed(.replaced)]
         case .datagram(let datagram): return receive(datagram, &environment)
-        case .timer, .answer, .command, .inboundTraffic, .childExhausted, .adopt, .disown, .peerDeleted: return []
+        case .timer, .answer, .command, .inboundTraffic, .childExhausted, .childExpired, .adopt, .disown,
+            .peerDeleted:
+            return []
         }
     }
 

@@ -39,8 +39,8 @@ int parley_receive(
 /// A UDP socket bound to `local`, which says the address its packets came to and takes and gives segments.
 /// `mark` is set where it is not 0 and the process may.
 int parley_datagram_socket(const struct parley_address *local, uint32_t mark);
-/// A raw socket for an IP protocol, bound to `local`.
-int parley_raw_socket(const struct parley_address *local, uint8_t protocol, uint32_t mark);
+/// A raw socket for an IP protocol, bound to `local`. With `header`, what is sent begins with its IP header.
+int parley_raw_socket(const struct parley_address *local, uint8_t protocol, int header, uint32_t mark);
 /// The port that a socket is bound to.
 int parley_bound_port(int descriptor);
 /// Sends `count` octets, in packets of `segment` octets where that is not 0. The kernel chooses the source where `from`
@@ -84,6 +84,21 @@ int parley_route(
     const struct parley_address *source);
 /// Adds or deletes the rule by which packets of a family without `mark` look `table` up.
 int parley_rule(int add, uint8_t family, uint32_t mark, unsigned table, unsigned priority);
+
+/// What packets pass a tunnel by. Ports 0 to 65535 are any, and protocol 0 is.
+struct parley_bypass {
+    struct parley_address source;
+    struct parley_address destination;
+    unsigned source_length;
+    unsigned destination_length;
+    uint8_t protocol;
+    uint16_t source_port_first;
+    uint16_t source_port_last;
+    uint16_t destination_port_first;
+    uint16_t destination_port_last;
+};
+/// Adds or deletes the rule by which such packets look the main table up.
+int parley_bypass_rule(int add, const struct parley_bypass *bypass, unsigned priority);
 
 // Memory
 

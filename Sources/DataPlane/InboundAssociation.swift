@@ -1,0 +1,283 @@
+import Cryptography
+package import IPsec
+package import Primitives
+
+/// An inbound SA at work: its cipher and its replay window. Belongs to one worker.
+package final class InboundAssociation {
+    package let child: ChildID
+    /// Of ESP, or of AH where there is no ESP.
+    package let spi: SPI
+    package internal(set) var local: Endpoint
+    package internal(set) var remote: Endpoint
+    package let udpEncapsulation: Bool
+    package let mode: SecurityMode
+    package let counters: AssociationCounters
+    let treatment: PacketTreatment
+    let header: InboundHeader?
+    let hasESP: Bool
+    private let localSelectors: [TrafficSelector]
+    private let remoteSelectors: [TrafficSelector]
+    private let cipher: PacketCipher?
+    private let extended: Bool
+    private let decompressor: PayloadDecompressor?
+    private let compressionIndex: UInt16
+    private let isServed: Bool
+    private var window: ReplayWindow
+    private var usage: Usage
+    private var lastMatch: Flow?
+    private var lastReport: Instant?
+    private var reportedEndpoint: Endpoint?
+
+    package init(_ association: SecurityAssociation, counters: AssociationCounters) {
+        child = association.child
+        spi = association.spi
+        local = association.local
+        remote = association.remote
+        udpEncapsulation = association.udpEncapsulation
+        mode = association.mode
+        localSelectors = association.localSelectors
+        remoteSelectors = association.remoteSelectors
+        treatment = association.treatment
+        self.counters = counters
+        hasESP = association.securityProtocol == .esp
+        cipher = association.makeCipher(sealing: false)
+        header = association.header.flatMap {
+            InboundHeader($0, windowPackets: association.replayWindowPackets)
+        }
+        isServed = association.isServed(cipher: cipher != nil, header: header != nil)
+        decompressor = association.compression == nil ? nil : PayloadDecompressor()
+        compressionIndex = association.compression?.index ?? 0
+        extended = association.suite.extendedSequenceNumbers
+        window = ReplayWindow(packets: association.replayWindowPackets, extended: extended)
+        usage = Usage(association.limits)
+    }
+
+    /// What came of a packet.
+    struct Outcome {
+        var dropped: DropReason?
+        /// The inner packet, with what follows it, and its headers.
+        var packet: UnsafeMutableRawPointer?
+        var view: PacketView?
+        /// Whether traffic should be reported now.
+        var reportsTraffic = false
+        /// Whether a new endpoint of the peer should be reported now.
+        var reportsEndpoint = false
+        /// Whether the SA's exhaustion, or its end, should be reported now.
+        var exhausted = false
+        var expired = false
+
+        static func drop(_ reason: DropReason) -> Outcome { Outcome(dropped: reason) }
+    }
+
+    /// Unwraps an ESP packet in place (RFC 4303 §3.4). `isInsideHeader`: AH around it proved genuine.
+    ///
+    /// SAFETY: the caller vouches for `count` writable octets at `packet`, at least ``ESP/headerOctets``.
+    func open(
+        _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, isInsideHeader: Bool = false,
+        trafficClass: UInt8, arena: PacketArena, now: Instant
+    ) -> Outcome {
+        // An SA that has both protocols takes no packet with one of them (RFC 4301 §5.2 step 4).
+        guard isServed, let cipher, isInsideHeader == (header != nil) else {
+            return .drop(isServed ? .unprotected : .unsupported)
+        }
+        let overhead = ESP.headerOctets + cipher.ivOctets + cipher.tagOctets
+        let plainOctets = count - overhead
+        guard plainOctets >= 2, plainOctets.isMultiple(of: cipher.blockOctets) else { return .drop(.malformed) }
+        // 1. Replay, before any work is spent on the packet.
+        let raw = UnsafeRawPointer(packet)
+        guard let sequence = window.sequence(low: raw.bigEndian32(at: 4)), window.accepts(sequence) else {
+            return .drop(.replayed)
+        }
+        // 2. Integrity and decryption; only then does the window move.
+        guard cipher.open(packet, count: count, sequence: sequence, esn: extended) else {
+            return .drop(.authenticationFailed)
+        }
+        let isNewest = sequence > window.top
+        window.insert(sequence)
+        var outcome = Outcome()
+        if isNewest, udpEncapsulation, from != remote, from != reportedEndpoint {
+            reportedEndpoint = from
+            outcome.reportsEndpoint = true
+        }
+        noteTraffic(now, &outcome)
+        // 3. Trailer.
+        let inner = packet + ESP.headerOctets + cipher.ivOctets
+        let padding = Int(inner.load(fromByteOffset: plainOctets - 2, as: UInt8.self))
+        let nextHeader = inner.load(fromByteOffset: plainOctets - 1, as: UInt8.self)
+        guard padding + 2 <= plainOctets else {
+            outcome.dropped = .paddingInvalid
+            return outcome
+        }
+        let payloadOctets = plainOctets - 2 - padding
+        var wrong: UInt8 = 0
+        for index in 0..<padding {
+            wrong |=
+                inner.load(fromByteOffset: payloadOctets + index, as: UInt8.self)
+                ^ UInt8(truncatingIfNeeded: index + 1)
+        }
+        guard wrong == 0 else {
+            outcome.dropped = .paddingInvalid
+            return outcome
+        }
+        if nextHeader == ESP.nextHeaderNone {
+            outcome.dropped = .dummy
+            return outcome
+        }
+        // 4. What is inside.
+        deliver(inner, payloadOctets, nextHeader, trafficClass, arena, now, &outcome)
+        return outcome
+    }
+
+    /// Unwraps an IP packet with AH at `offset` (RFC 4302 §3.4), and what else the SA has inside of that.
+    ///
+    /// SAFETY: as for ``InboundHeader/open(_:offset:count:_:)``.
+    func openHeader(
+        _ packet: UnsafeMutableRawPointer, offset: Int, count: Int, _ family: IPAddress.Family, from: Endpoint,
+        trafficClass: UInt8, arena: PacketArena, now: Instant
+    ) -> Outcome {
+        guard isServed, let header else { return .drop(.unsupported) }
+        switch header.open(packet, offset: offset, count: count, family) {
+        case .dropped(let reason): return .drop(reason)
+        case .authentic(let octets, let nextHeader):
+            let content = packet + offset + octets
+            let contentOctets = count - offset - octets
+            guard hasESP else {
+                var outcome = Outcome()
+                noteTraffic(now, &outcome)
+                guard nextHeader != ESP.nextHeaderNone else {
+                    outcome.dropped = .dummy
+                    return outcome
+                }
+                deliver(content, contentOctets, nextHeader, trafficClass, arena, now, &outcome)
+                return outcome
+            }
+            guard nextHeader == ESP.ipProtocol, contentOctets >= ESP.headerOctets,
+                UnsafeRawPointer(content).bigEndian32(at: 0) == spi.value
+            else { return .drop(.unprotected) }
+            return open(
+                content, count: contentOctets, from: from, isInsideHeader: true, trafficClass: trafficClass,
+                arena: arena, now: now)
+        }
+    }
+
+    private func noteTraffic(_ now: Instant, _ outcome: inout Outcome) {
+        guard lastReport.map({ now - $0 >= .seconds(1) }) ?? true else { return }
+        lastReport = now
+        outcome.reportsTraffic = true
+    }
+
+    /// Makes an inner packet of what the protocols held, and checks it against the policy.
+    private func deliver(
+        _ content: UnsafeMutableRawPointer, _ contentOctets: Int, _ contentHeader: UInt8, _ trafficClass: UInt8,
+        _ arena: PacketArena, _ now: Instant, _ outcome: inout Outcome
+    ) {
+        var (content, count, nextHeader) = (content, contentOctets, contentHeader)
+        let room = arena.next
+        // The place of an IP header is kept free in front of what is decompressed.
+        let headerOctets = remote.address.family == .v4 ? 20 : 40
+        var isInArena = false
+        if nextHeader == PayloadCompression.ipProtocol, let decompressor {
+            guard count > PayloadCompression.headerOctets,
+                UnsafeRawPointer(content).bigEndian16(at: 2) == compressionIndex,
+                let whole = decompressor.decompress(
+                    content + PayloadCompression.headerOctets, count - PayloadCompression.headerOctets,
+                    into: room + headerOctets, room: 65_535 - headerOctets)
+            else {
+                outcome.dropped = .compressionInvalid
+                return
+            }
+            nextHeader = content.load(as: UInt8.self)
+            content = room + headerOctets
+            count = whole
+            isInArena = true
+        }
+        let isTunnel = nextHeader == ESP.nextHeaderIPv4 || nextHeader == ESP.nextHeaderIPv6
+        if mode == .transport {
+            guard headerOctets + count <= 65_535 else {
+                outcome.dropped = .malformed
+                return
+            }
+            if !isInArena { (room + headerOctets).copyMemory(from: content, byteCount: count) }
+            writeHeader(room, headerOctets + count, nextHeader, trafficClass)
+            content = room
+            count += headerOctets
+            isInArena = true
+        } else if !isTunnel {
+            outcome.dropped = .nextHeader
+            return
+        }
+        // What the inner packet does not claim is traffic flow confidentiality padding (RFC 4303 §2.7).
+        guard var view = PacketView(content, count: count),
+            mode == .transport || view.flow.family == (nextHeader == ESP.nextHeaderIPv4 ? .v4 : .v6)
+        else {
+            outcome.dropped = .malformed
+            return
+        }
+        // Selectors (RFC 4301 §5.2).
+        guard matches(view.flow) else {
+            outcome.dropped = .outsideSelectors
+            return
+        }
+        switch usage.charge(view.octets) {
+        case .fine: break
+        case .nearlyUsedUp: outcome.exhausted = true
+        case .usedUp(let isNews):
+            outcome.dropped = .lifetimeEnded
+            outcome.expired = isNews
+            return
+        }
+        if mode == .transport {
+            if udpEncapsulation { TransportChecksum.renew(content, view) }
+        } else {
+            if treatment.copiesDSCP.copiesIn {
+                TrafficClass.replace(content, &view, with: trafficClass & 0xFC | view.trafficClass & 3)
+            }
+            if treatment.copiesECN, !Congestion.combine(outer: trafficClass, content, &view) {
+                outcome.dropped = .congestion
+                return
+            }
+        }
+        if isInArena { arena.keep(count + (content == room ? 0 : headerOctets)) }
+        outcome.packet = content
+        outcome.view = view
+        counters.add(octets: view.octets, now: now)
+    }
+
+    /// The IP header of a packet that came in transport mode: that of the outer packet, as far as it is known.
+    private func writeHeader(
+        _ header: UnsafeMutableRawPointer, _ total: Int, _ nextHeader: UInt8, _ trafficClass: UInt8
+    ) {
+        switch remote.address.family {
+        case .v4:
+            header.store(bigEndian: UInt32(0x4500_0000) | UInt32(trafficClass) << 16 | UInt32(total), at: 0)
+            header.store(bigEndian: UInt32(0x0000_4000), at: 4)
+            header.store(bigEndian: UInt32(0x4000_0000) | UInt32(nextHeader) << 16, at: 8)
+            header.store(bigEndian: UInt32(truncatingIfNeeded: remote.address.value), at: 12)
+            header.store(bigEndian: UInt32(truncatingIfNeeded: local.address.value), at: 16)
+            let sum = InternetChecksum.fold(InternetChecksum.sum(header, count: 20))
+            header.storeBytes(of: ~sum, toByteOffset: 10, as: UInt16.self)
+        case .v6:
+            header.store(bigEndian: UInt32(0x6000_0000) | UInt32(trafficClass) << 20, at: 0)
+            header.store(bigEndian: UInt16(truncatingIfNeeded: total - 40), at: 4)
+            header.storeBytes(of: nextHeader, toByteOffset: 6, as: UInt8.self)
+            header.storeBytes(of: 64, toByteOffset: 7, as: UInt8.self)
+            header.store(bigEndian: remote.address.value, at: 8)
+            header.store(bigEndian: local.address.value, at: 24)
+        }
+    }
+
+    private func matches(_ flow: Flow) -> Bool {
+        if lastMatch == flow { return true }
+        let source = flow.sourceAddress
+        let destination = flow.destinationAddress
+        let fits =
+            remoteSelectors.contains {
+                $0.matches(source, ipProtocol: flow.ipProtocol, port: flow.hasPorts ? flow.sourcePort : nil)
+            }
+            && localSelectors.contains {
+                $0.matches(destination, ipProtocol: flow.ipProtocol, port: flow.hasPorts ? flow.destinationPort : nil)
+            }
+        if fits { lastMatch = flow }
+        return fits
+    }
+}
