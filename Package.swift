@@ -15,6 +15,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
     ],
     targets: [
         // Ground
@@ -25,7 +26,11 @@ let package = Package(
             linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CIPsecMB"),
         .target(
-            name: "Cryptography", dependencies: ["Primitives", "CLibcrypto", "CIPsecMB"], swiftSettings: edge),
+            name: "Cryptography",
+            dependencies: [
+                "Primitives", "CLibcrypto", "CIPsecMB", .product(name: "Crypto", package: "swift-crypto"),
+            ],
+            swiftSettings: edge),
         // Values
         .target(name: "IPsec", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         // The three parts

@@ -240,6 +240,13 @@ package struct KeyExchangeID: Hashable, Sendable, RawRepresentable {
     package static let brainpool512 = KeyExchangeID(rawValue: 30)
     package static let curve25519 = KeyExchangeID(rawValue: 31)
     package static let curve448 = KeyExchangeID(rawValue: 32)
+    // Version 2 alone: IKEv1's registry ends before (RFC 9370 and IANA's "Transform Type 4").
+    package static let mlkem512 = KeyExchangeID(rawValue: 35)
+    package static let mlkem768 = KeyExchangeID(rawValue: 36)
+    package static let mlkem1024 = KeyExchangeID(rawValue: 37)
+
+    /// Whether it is a key encapsulation: the responder's value depends on the initiator's.
+    package var isEncapsulation: Bool { (35...37).contains(rawValue) }
 }
 
 /// What an algorithm is called: by the keyword that `swanctl.conf` proposals use, and by the name that `list-sas` prints.
@@ -329,6 +336,9 @@ extension KeyExchangeID {
         case .brainpool512: AlgorithmName(keyword: "ecp512bp", listed: "ECP_512_BP")
         case .curve25519: AlgorithmName(keyword: "x25519", listed: "CURVE_25519")
         case .curve448: AlgorithmName(keyword: "x448", listed: "CURVE_448")
+        case .mlkem512: AlgorithmName(keyword: "mlkem512", listed: "ML_KEM_512")
+        case .mlkem768: AlgorithmName(keyword: "mlkem768", listed: "ML_KEM_768")
+        case .mlkem1024: AlgorithmName(keyword: "mlkem1024", listed: "ML_KEM_1024")
         // Groups that two ends agreed on for themselves (RFC 2409 Appendix A).
         case let group where group.rawValue >= 32_768:
             AlgorithmName(keyword: "group\(group.rawValue)", listed: "GROUP_\(group.rawValue)")

@@ -10,6 +10,8 @@ package enum GroupFamily: String, Hashable, Sendable {
     case ec2n = "EC2N"
     /// Curve25519 and Curve448.
     case montgomery = "Montgomery curve"
+    /// Key encapsulation over module lattices.
+    case lattice = "module lattice"
     /// A number that is not registered.
     case other = "other"
 }
@@ -18,7 +20,7 @@ package enum GroupFamily: String, Hashable, Sendable {
 package struct GroupEntry: Hashable, Sendable {
     package let id: KeyExchangeID
     package let family: GroupFamily
-    /// Octets of a public value.
+    /// Octets of a public value; of an initiator's, where the responder's differ.
     package let publicValueOctets: Int
     package let reference: String
 }
@@ -49,6 +51,7 @@ extension KeyDetermination {
         case 27...30: (.ecp, "RFC 6954 §2")
         case 31: (.montgomery, "RFC 8031 §2")
         case 32: (.montgomery, "RFC 8031 §2")
+        case 35...37: (.lattice, "FIPS 203")
         default: (.other, "-")
         }
     }

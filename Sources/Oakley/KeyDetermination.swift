@@ -23,7 +23,7 @@ package struct KeyPair: Sendable {
 
 /// Diffie-Hellman in the numbered groups: MODP (RFC 2409 §6, RFC 3526, RFC 5114), EC2N (RFC 2409 §6.3, §6.4), ECP (RFC
 /// 5903, RFC 5114), brainpool (RFC 6954), Curve25519 and Curve448 (RFC 8031); and in
-/// private groups that a ``GroupRegistry`` holds.
+/// private groups that a ``GroupRegistry`` holds. Beside them stand key encapsulations, in `KeyEncapsulation.swift`.
 ///
 ///     initiator                          responder
 ///     x, g^x      ------- g^x ------->
@@ -35,6 +35,7 @@ package enum KeyDetermination {
         case prime(PrimeGroup)
         case curve(EllipticCurve)
         case montgomery(MontgomeryCurve)
+        case encapsulation(ModuleLattice)
 
         init?(_ group: KeyExchangeID) {
             if let found = MontgomeryCurve.find(group) {
@@ -43,6 +44,8 @@ package enum KeyDetermination {
                 self = .curve(found)
             } else if let found = PrimeGroup.find(group) {
                 self = .prime(found)
+            } else if let found = ModuleLattice.find(group) {
+                self = .encapsulation(found)
             } else {
                 return nil
             }
@@ -53,6 +56,7 @@ package enum KeyDetermination {
             case .prime(let modulus): modulus.octets
             case .curve(let curve): curve.publicOctets
             case .montgomery(let curve): curve.octets
+            case .encapsulation(let lattice): lattice.publicOctets
             }
         }
     }
@@ -110,6 +114,11 @@ package enum KeyDetermination {
                 return try pair(group, arithmetic, curve.makeScalar(&randomness), curve.publicValue)
             case .montgomery(let curve):
                 return try pair(group, arithmetic, curve.makeScalar(&randomness), curve.publicValue)
+            case .encapsulation(let lattice):
+                let seed = Secret(randomness.octets(ModuleLattice.seedOctets))
+                return try pair(group, arithmetic, seed) { seed throws(CryptographyError) in
+                    try lattice.publicKey(seed: seed)
+                }
             }
         } catch {
             throw .libraryFailure
@@ -138,6 +147,10 @@ package enum KeyDetermination {
             case .montgomery(let curve):
                 secret = try curve.sharedSecret(
                     pair.privateValue, publicValue: pair.publicValue, peer: peer)
+            case .encapsulation(let lattice):
+                secret =
+                    peer.count == lattice.ciphertextOctets
+                    ? try lattice.decapsulate(peer, seed: pair.privateValue) : nil
             }
         } catch {
             throw .libraryFailure
