@@ -115,6 +115,7 @@ extension ConfigurationChecker {
         set(\.engine.retransmitTries, reader.unsigned("retransmit_tries", 0...100).map { Int($0) })
         set(\.engine.keepaliveInterval, reader.time("keep_alive"))
         set(\.engine.halfOpenTimeout, reader.time("half_open_timeout"))
+        set(\.engine.window, reader.unsigned("window_size", 1...32).map { UInt32($0) })
         set(\.replayWindowPackets, reader.unsigned("replay_window", 0...65_536).map { Int($0) })
         return settings
     }

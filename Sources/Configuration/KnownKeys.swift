@@ -72,7 +72,7 @@ enum KnownKeys {
     static let settings = rules(
         supported: [
             "port", "port_nat_t", "retransmit_timeout", "retransmit_base", "retransmit_tries", "keep_alive",
-            "half_open_timeout", "replay_window",
+            "half_open_timeout", "replay_window", "window_size",
         ],
         fixed: [
             "retransmit_jitter": zero, "retransmit_limit": zero, "install_routes": .fixed(["yes", "no"]),

@@ -15,6 +15,7 @@ package enum ProposalKeywords {
         case integrity(IntegrityID, PRFID)
         case prf(PRFID)
         case keyExchange(KeyExchangeID)
+        case additionalKeyExchange(KeyExchangeID, slot: Int)
         case sequenceNumbers(extended: Bool)
     }
 
@@ -62,7 +63,8 @@ package enum ProposalKeywords {
         let named: [KeyExchangeID] = [
             .modp2048, .modp3072, .modp4096, .ecp256, .ecp384, .ecp521, .curve25519, .curve448, .modp768, .modp1024,
             .modp1536, .modp6144, .modp8192, .modp1024s160, .modp2048s224, .modp2048s256, .ecp192, .ecp224,
-            .brainpool224, .brainpool256, .brainpool384, .brainpool512, .ec2n155, .ec2n185, .none,
+            .brainpool224, .brainpool256, .brainpool384, .brainpool512, .ec2n155, .ec2n185, .mlkem768, .mlkem1024,
+            .none,
         ]
         return named.map { ($0.name.keyword, .keyExchange($0)) } + [
             ("curve25519", .keyExchange(.curve25519)), ("curve448", .keyExchange(.curve448)),
@@ -74,8 +76,7 @@ package enum ProposalKeywords {
     private static let unsupported: Set<String> = {
         var words: Set<String> = [
             "des", "chacha20poly1305compat", "cast128", "md5_128", "sha1_160", "sha256_96", "sha2_256_96",
-            "camelliaxcbc", "prfcamelliaxcbc", "modpnull", "gost256", "gost512", "mlkem512", "mlkem768", "mlkem1024",
-            "aesgmac",
+            "camelliaxcbc", "prfcamelliaxcbc", "modpnull", "gost256", "gost512", "mlkem512", "aesgmac",
         ]
         for bits in ["128", "192", "256"] {
             for tail in ["ctr", "ccm8", "ccm12", "ccm16", "ccm64", "ccm96", "ccm128"] {
@@ -99,6 +100,9 @@ package enum ProposalKeywords {
                 derivedPRFs.appendOnce(prf)
             case .prf(let prf): proposal.prf.appendOnce(prf)
             case .keyExchange(let group): proposal.keyExchange.appendOnce(group)
+            case .additionalKeyExchange(let group, let slot):
+                while proposal.additionalKeyExchanges.count <= slot { proposal.additionalKeyExchanges.append([]) }
+                proposal.additionalKeyExchanges[slot].appendOnce(group)
             case .sequenceNumbers(let extended): proposal.extendedSequenceNumbers.appendOnce(extended)
             }
         }
@@ -116,14 +120,21 @@ package enum ProposalKeywords {
         if unsupported.contains(keyword) {
             throw Failure(message: "algorithm '\(keyword.excerpt)' is known to swanctl, not supported by this version")
         }
-        if keyword.hasPrefix("ke"), keyword.dropFirst(3).first == "_" {
-            throw Failure(
-                message:
-                    "additional key exchange '\(keyword.excerpt)' is known to swanctl, not supported by this version")
-        }
+        if let further = try additional(keyword, in: text) { return further }
         throw Failure(
             message: "unknown algorithm '\(keyword.excerpt)' in proposal '\(text.excerpt)'",
             suggestion: NearestName.find(keyword, in: keywords.map(\.0)))
+    }
+
+    /// `ke1_mlkem768` to `ke7_…`: a key exchange behind the first, by its place.
+    private static func additional(_ keyword: String, in text: String) throws(Failure) -> Meaning? {
+        guard keyword.hasPrefix("ke"), let place = keyword.dropFirst(2).first?.wholeNumberValue,
+            (1...Proposal.maximumAdditional).contains(place), keyword.dropFirst(3).first == "_"
+        else { return nil }
+        guard case .keyExchange(let group) = try meaning(of: String(keyword.dropFirst(4)), in: text) else {
+            throw Failure(message: "'\(keyword.excerpt)' in proposal '\(text.excerpt)' names no key exchange")
+        }
+        return .additionalKeyExchange(group, slot: place - 1)
     }
 
     private static func complete(
@@ -164,6 +175,12 @@ package enum ProposalKeywords {
             if proposal.extendedSequenceNumbers.isEmpty { proposal.extendedSequenceNumbers = [false] }
         }
         if aeads > 0 { proposal.integrity = [] }
+        // RFC 9370 §2.2.4: they come behind one in CREATE_CHILD_SA itself.
+        if !proposal.additionalKeyExchanges.isEmpty, proposal.keyExchange.allSatisfy({ $0 == .none }) {
+            throw Failure(
+                message: "proposal '\(text.excerpt)' names additional key exchanges without a first one, such as x25519"
+            )
+        }
     }
 
     /// What `default` stands for: everything that is sound, authenticated ciphers first.

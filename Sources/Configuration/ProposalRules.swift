@@ -24,6 +24,14 @@ enum ProposalRules {
             }
             return group.map { "'\($0.name.keyword)' is a group of IKE version 1 alone: it needs version = 1" }
         }
+        if let group = proposals.flatMap({ $0.keyExchange + $0.additionalKeyExchanges.joined() }).first(
+            where: \.isEncapsulation)
+        {
+            return "'\(group.name.keyword)' is a key exchange of IKE version 2 alone: it needs version = 2"
+        }
+        if proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
+            return "IKE version 1 has one key exchange: additional ones need version = 2"
+        }
         if securityProtocol == .ike {
             return proposals.contains(where: fitsPhaseOne)
                 ? nil

@@ -76,6 +76,9 @@ package enum SnapshotMessages {
         if let integrity = suite.integrity, integrity != .none { message.add("integ-alg", integrity.name.listed) }
         message.add("prf-alg", optional: suite.prf?.name.listed)
         message.add("dh-group", optional: suite.keyExchange?.name.listed)
+        for (index, group) in suite.additionalKeyExchanges.enumerated() where group != .none {
+            message.add("ke\(index + 1)-alg", group.name.listed)
+        }
     }
 
     private static func add(

@@ -71,6 +71,7 @@ package enum RefusalText {
         case .integrity: "integrity"
         case .keyExchange: "key exchange group"
         case .extendedSequenceNumbers: "extended sequence numbers"
+        case .additionalKeyExchange: "additional key exchanges"
         }
     }
 
@@ -82,13 +83,19 @@ package enum RefusalText {
             case .integrity: proposal.integrity.map(\.name.keyword)
             case .keyExchange: proposal.keyExchange.map(\.name.keyword)
             case .extendedSequenceNumbers: proposal.extendedSequenceNumbers.map { $0 ? "esn" : "noesn" }
+            case .additionalKeyExchange:
+                proposal.additionalKeyExchanges.enumerated().flatMap { index, groups in
+                    groups.map { "ke\(index + 1)_\($0.name.keyword)" }
+                }
             }
         return names.isEmpty ? "none" : names.joined(separator: ", ")
     }
 
     /// The pair of proposals that came furthest before it clashed.
     private static func closest(_ mismatch: Mismatch) -> Mismatch.Clash? {
-        let order: [TransformKind] = [.encryption, .integrity, .prf, .keyExchange, .extendedSequenceNumbers]
+        let order: [TransformKind] = [
+            .encryption, .integrity, .prf, .keyExchange, .additionalKeyExchange, .extendedSequenceNumbers,
+        ]
         func rank(_ clash: Mismatch.Clash) -> Int { order.firstIndex(of: clash.kind) ?? 0 }
         return mismatch.clashes.filter {
             mismatch.configured.indices.contains($0.configured) && mismatch.offered.indices.contains($0.offered)

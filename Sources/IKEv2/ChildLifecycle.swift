@@ -5,8 +5,6 @@ import Primitives
 extension IKESession {
     /// How long a replaced child's inbound SA still takes packets that were on their way when it was deleted.
     static let inboundLinger = Duration.seconds(5)
-    /// How long a rekeyed child's new outbound SA waits for the peer's Delete of the old one.
-    static let outboundHold = Duration.seconds(20)
 
     func child(_ id: ChildID) -> Child? { children.first { $0.id == id } }
 
@@ -54,7 +52,8 @@ extension IKESession {
         if holdingOutbound {
             child.heldOutbound = Boxed(outbound)
             child.replaces = agreed.replaces
-            context.set(.rekeyChild(id), after: IKESession.outboundHold)
+            // Without a sign that the peer has the response it may have to ask again, for as long as it will.
+            context.set(.rekeyChild(id), after: context.settings.retransmissionSchedule)
         } else {
             context.emit(.install(outbound))
         }
@@ -131,7 +130,7 @@ extension IKESession {
         }
         children = []
         for sa in associations {
-            if let pending = sa.pending?.value {
+            for pending in sa.pending {
                 context.cancel(.retransmit(spi: sa.ownSPI, messageID: pending.messageID))
                 if case .child(let attempt) = pending.exchange { release(attempt, &context) }
                 if case .rekeyIKE(let attempt) = pending.exchange { context.emit(.release(spi: attempt.spi)) }
@@ -139,6 +138,7 @@ extension IKESession {
             context.emit(.release(spi: sa.ownSPI))
             if sa.role != .current { context.cancel(.linger(spi: sa.ownSPI)) }
         }
+        discardFollowUps(&context)
         switch phase {
         case .awaitingAuthenticationResponse(let initiation), .awaitingPeerVerified(let initiation, _, _):
             release(initiation.child, &context)

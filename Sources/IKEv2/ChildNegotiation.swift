@@ -12,6 +12,22 @@ struct ChildMaterial: Sendable {
     var isFirst: Bool
 }
 
+/// What we agreed to for a child that the peer wants, before its keys are all determined.
+struct ProposedChild: Sendable {
+    var policy: ChildPolicy
+    var requestID: UInt32
+    var inboundSPI: SPI
+    var outboundSPI: SPI
+    var suite: Suite
+    var securityProtocol: SecurityProtocol
+    var mode: SecurityMode
+    var takesPadding: Bool
+    var localSelectors: [TrafficSelector]
+    var remoteSelectors: [TrafficSelector]
+    var material: ChildMaterial
+    var sharedSecret: Secret?
+}
+
 /// What two ends agreed on for a child, before it is installed.
 struct AgreedChild: Sendable {
     var policy: ChildPolicy
@@ -72,14 +88,10 @@ extension IKESession {
 
     // MARK: Responder
 
-    /// Agrees to a child that the peer wants, installs it, and returns the payloads that tell the peer.
-    ///
-    /// With `old` the new child takes over from it: its outbound SA is held back until the peer is known to have the
-    /// response, which its Delete of the old child shows.
-    mutating func acceptChild(
-        _ content: MessageContent, _ sa: IKESA, _ material: ChildMaterial, replacing old: Child?,
-        _ context: inout Context
-    ) throws(Fault) -> [Payload] {
+    /// Agrees to a child that the peer wants, and returns the payloads that tell the peer; nothing is installed yet.
+    func negotiate(
+        _ content: MessageContent, _ material: ChildMaterial, replacing old: Child?, _ context: inout Context
+    ) throws(Fault) -> (ProposedChild, [Payload]) {
         guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
         let offers = try content.required(content.offers, "SA").filter { $0.isUnderstood && $0.spi.count == 4 }
         let offeredRemote = try content.required(content.selectorsInitiator, "TSi")
@@ -97,36 +109,52 @@ extension IKESession {
         var sharedSecret: Secret?
         if let group = selection.suite.keyExchange {
             guard let keyExchange = content.keyExchange, keyExchange.group == group else { throw .otherGroup(group) }
-            let keyPair = try generate(group, &context)
-            sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
-                try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
-            }
-            keyPayloads = [KeyExchangePayload(group: group, value: keyPair.publicValue).payload]
+            let (value, secret) = try answer(group, keyExchange.value, &context)
+            sharedSecret = secret
+            keyPayloads = [KeyExchangePayload(group: group, value: value).payload]
         }
-        let keys = try KeySchedule.child(
-            selection.suite, of: sa.keys, sa.suite, sharedSecret: sharedSecret,
-            initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
         let offer = offers[selection.offer]
         let asksTransport = content.notification(.useTransportMode) != nil
-        let agreed = AgreedChild(
-            policy: policy, replaces: old?.id, requestID: old?.requestID ?? requestID(for: policy, &context),
+        let agreed = ProposedChild(
+            policy: policy, requestID: old?.requestID ?? requestID(for: policy, &context),
             inboundSPI: context.takeSPI(), outboundSPI: SPI(network: offer.spi), suite: selection.suite,
             securityProtocol: offer.proposal.securityProtocol,
             mode: asksTransport && policy.mode == .transport ? .transport : .tunnel,
             takesPadding: content.notification(.tfcPaddingNotSupported) == nil, localSelectors: localSelectors,
-            remoteSelectors: remoteSelectors, inboundKeys: keys.fromInitiator, outboundKeys: keys.fromResponder)
-        install(agreed, holdingOutbound: old != nil, &context)
+            remoteSelectors: remoteSelectors, material: material, sharedSecret: sharedSecret)
 
         var payloads: [Payload] = []
         if agreed.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
         payloads.append(
-            ProposalPayload.answer(
-                agreed.suite, agreed.securityProtocol, number: offer.number, spi: agreed.inboundSPI.octets))
+            ProposalPayload.answer(agreed.suite, to: offer, spi: agreed.inboundSPI.octets))
         if !material.isFirst { payloads.append(Payload(.nonceV2, body: material.responderNonce)) }
         payloads += keyPayloads
         payloads.append(SelectorPayload.payload(.selectorsInitiator, remoteSelectors))
         payloads.append(SelectorPayload.payload(.selectorsResponder, localSelectors))
-        return payloads
+        return (agreed, payloads)
+    }
+
+    /// Installs what was agreed to, now that its keys are known.
+    ///
+    /// With `old`, the SPI of a child in its packets towards the peer, the new child takes over from it: its outbound SA
+    /// is held back until the peer is known to have the response, which its Delete of the old child shows.
+    mutating func complete(
+        _ proposed: ProposedChild, replacing old: SPI?, further: [Secret], _ sa: IKESA, _ context: inout Context
+    ) throws(Fault) {
+        let replaced: Child? = if let old { try replaceable(old, sa) } else { nil }
+        let material = proposed.material
+        let keys = try KeySchedule.child(
+            proposed.suite, of: sa.keys, sa.suite, sharedSecret: proposed.sharedSecret, further: further,
+            initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
+        install(
+            AgreedChild(
+                policy: proposed.policy, replaces: replaced?.id, requestID: proposed.requestID,
+                inboundSPI: proposed.inboundSPI, outboundSPI: proposed.outboundSPI, suite: proposed.suite,
+                securityProtocol: proposed.securityProtocol, mode: proposed.mode, takesPadding: proposed.takesPadding,
+                localSelectors: proposed.localSelectors, remoteSelectors: proposed.remoteSelectors,
+                inboundKeys: keys.fromInitiator,
+                outboundKeys: keys.fromResponder), holdingOutbound: replaced != nil, &context)
+        if let replaced { succeed(replaced, material, &context) }
     }
 
     /// The child's policy whose selectors cover the offer best: one that needs no narrowing before one that does, then
@@ -165,7 +193,7 @@ extension IKESession {
     /// Reads the part of a response that answers an offer of a child.
     func agree(
         _ attempt: ChildAttempt, _ policy: ChildPolicy, _ content: MessageContent, _ sa: IKESA,
-        _ material: ChildMaterial
+        _ material: ChildMaterial, further: [Secret] = []
     ) throws(Fault) -> AgreedChild {
         let offers = try content.required(content.offers, "SA")
         let offeredBack = try content.required(content.selectorsInitiator, "TSi")
@@ -184,9 +212,7 @@ extension IKESession {
             guard let keyExchange = content.keyExchange, let keyPair = attempt.keyPair,
                 keyExchange.group == group, keyPair.group == group
             else { throw .violation("the key exchange is not that of the proposal") }
-            sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
-                try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
-            }
+            sharedSecret = try combine(keyPair, keyExchange.value)
         }
         let localSelectors = TrafficSelector.narrow(offeredBack, to: attempt.offeredLocal)
         let remoteSelectors = TrafficSelector.narrow(offeredForth, to: attempt.offeredRemote)
@@ -202,7 +228,7 @@ extension IKESession {
         let mode = content.notification(.useTransportMode) == nil ? SecurityMode.tunnel : .transport
         guard mode == policy.mode else { throw .violation("the peer wants \(mode.rawValue) mode") }
         let keys = try KeySchedule.child(
-            selection.suite, of: sa.keys, sa.suite, sharedSecret: sharedSecret,
+            selection.suite, of: sa.keys, sa.suite, sharedSecret: sharedSecret, further: further,
             initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
         return AgreedChild(
             policy: policy, replaces: attempt.replaces, requestID: attempt.requestID, inboundSPI: attempt.spi,

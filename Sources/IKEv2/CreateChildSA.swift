@@ -61,15 +61,33 @@ extension IKESession {
             concludeRefusal(error, attempt, policy, &context)
             return
         }
+        var attempt = attempt
         do throws(Fault) {
+            var followUp =
+                attempt.followUp
+                ?? FollowUp(response: Boxed(content), remaining: further(content, usable(policy.proposals)))
+            if let payloads = try advance(&followUp, content, &context) {
+                attempt.followUp = followUp
+                try request(sa.ownSPI, .ikeFollowUpKE, payloads, .child(attempt), &context)
+                return
+            }
+            let content = followUp.response.value
             let nonce = try content.required(content.nonce, "Nonce")
             let material = ChildMaterial(initiatorNonce: attempt.nonce, responderNonce: nonce, isFirst: false)
-            let agreed = try agree(attempt, policy, content, sa, material)
+            let agreed = try agree(attempt, policy, content, sa, material, further: followUp.secrets)
             conclude(agreed, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
         } catch {
             // The peer installed what we cannot use: take it away again.
             abandon(attempt, error.refusal, &context)
         }
+    }
+
+    /// The key exchanges that are still to come behind the first, by what the peer chose.
+    func further(_ content: MessageContent, _ configured: [Proposal]) -> [KeyExchangeID] {
+        guard let offer = content.offers?.first, offer.isSingular,
+            case .success(let selection) = Proposal.select(configured: configured, offered: [offer.proposal])
+        else { return [] }
+        return selection.suite.furtherKeyExchanges
     }
 
     /// The response to IKE_AUTH tells of the first child.
@@ -168,13 +186,15 @@ extension IKESession {
             do throws(Fault) {
                 var again = attempt
                 again.spi = context.takeSPI()
+                again.followUp = nil
                 try sendChild(again, policy, group: group, &context)
                 return
             } catch {
                 context.note(error.summary)
             }
-        case .temporaryFailure:
-            // The peer is rekeying or closing what we meant (RFC 7296 §2.25).
+        case .temporaryFailure, .stateNotFound:
+            // The peer is rekeying or closing what we meant (RFC 7296 §2.25), or has forgotten how far we had come
+            // (RFC 9370 §2.2.4).
             if let old {
                 guard old.state == .rekeying, attempt.collision == nil else { return }
                 update(old.id) { $0.state = .installed }
@@ -207,40 +227,56 @@ extension IKESession {
         if offers.contains(where: { $0.proposal.securityProtocol == .ike }) {
             return try answerRekeyIKE(content, offers, nonce, sa, &context)
         }
-        switch sa.pending?.value.exchange {
-        case .rekeyIKE, .deleteIKE, .farewell: throw .temporary("the IKE SA is being replaced or deleted")
-        case .child, .deleteChild, .liveness, .initial, .authentication, nil: break
+        if sa.pending.contains(where: \.exchange.endsIKESA) {
+            throw .temporary("the IKE SA is being replaced or deleted")
         }
         let material = ChildMaterial(
             initiatorNonce: nonce, responderNonce: context.environment.randomness.octets(IKESession.nonceOctets),
             isFirst: false)
-        guard let rekey = content.notification(.rekeySA) else {
-            return try acceptChild(content, sa, material, replacing: nil, &context)
+        var old: Child?
+        if let rekey = content.notification(.rekeySA) {
+            guard [.esp, .ah].contains(rekey.securityProtocol), rekey.spi.count == 4 else {
+                throw .violation("REKEY_SA names the SPI of a child")
+            }
+            old = try replaceable(SPI(network: rekey.spi), rekey.securityProtocol, sa)
         }
-        guard [.esp, .ah].contains(rekey.securityProtocol), rekey.spi.count == 4 else {
-            throw .violation("REKEY_SA names the SPI of a child")
+        var (proposed, payloads) = try negotiate(content, material, replacing: old, &context)
+        let further = proposed.suite.furtherKeyExchanges
+        if further.isEmpty {
+            try complete(proposed, replacing: old?.outboundSPI, further: [], sa, &context)
+        } else {
+            payloads.append(keep(.child(proposed, replacing: old?.outboundSPI), further, on: spi, &context))
         }
-        let outboundSPI = SPI(network: rekey.spi)
+        return payloads
+    }
+
+    /// The child that the peer may replace now, by the SPI in its packets towards the peer.
+    func replaceable(
+        _ outboundSPI: SPI, _ securityProtocol: SecurityProtocol? = nil, _ sa: IKESA
+    ) throws(Fault) -> Child {
         guard
             let old = children.first(where: {
-                $0.outboundSPI == outboundSPI && $0.securityProtocol == rekey.securityProtocol && $0.state != .lingering
+                $0.outboundSPI == outboundSPI && (securityProtocol == nil || $0.securityProtocol == securityProtocol)
+                    && $0.state != .lingering
             })
         else {
             // It may be the child that our own request is creating: the response can still be on its way.
-            if case .child? = sa.pending?.value.exchange { throw .temporary("a child is being created") }
+            if sa.pending.contains(where: \.exchange.createsChild) { throw .temporary("a child is being created") }
             throw .childNotFound(outboundSPI)
         }
         switch old.state {
         case .installed where planned.contains(.deleteChild(old.id)):
             throw .temporary("the child is being deleted")
-        case .installed:
-            // Our own rekeying, if it was planned, is done by the peer.
-            planned.removeAll { $0 == .rekeyChild(old.id) }
-        case .rekeying: break
+        case .installed, .rekeying: return old
         case .rekeyed, .deleting, .lingering: throw .temporary("the child is being replaced or deleted")
         }
-        let payloads = try acceptChild(content, sa, material, replacing: old, &context)
-        guard let new = children.last else { return payloads }
+    }
+
+    /// The child that was installed just now takes over from `old`, by the peer's wish.
+    mutating func succeed(_ old: Child, _ material: ChildMaterial, _ context: inout Context) {
+        guard let new = children.last else { return }
+        // Our own rekeying, if it was planned, is done by the peer.
+        planned.removeAll { $0 == .rekeyChild(old.id) }
         if old.state == .rekeying {
             noteCollision(
                 ChildCollision(
@@ -254,16 +290,15 @@ extension IKESession {
                 $0.isReplaced = true
             }
         }
-        return payloads
     }
 
     private mutating func noteCollision(_ collision: ChildCollision, of old: ChildID) {
-        guard !associations.isEmpty, var pending = associations[0].pending?.value,
-            case .child(var attempt) = pending.exchange, attempt.replaces == old
-        else { return }
-        attempt.collision = collision
-        pending.exchange = .child(attempt)
-        associations[0].pending = Boxed(pending)
+        changePending { exchange in
+            guard case .child(var attempt) = exchange, attempt.replaces == old else { return false }
+            attempt.collision = collision
+            exchange = .child(attempt)
+            return true
+        }
     }
 }
 

@@ -3,7 +3,7 @@ import IPsec
 import Oakley
 import Primitives
 
-/// An exchange that waits for its turn: the window is one request wide.
+/// An exchange that waits for its turn in the window.
 enum PlannedExchange: Hashable, Sendable {
     case createChild(String)
     case rekeyChild(ChildID)
@@ -30,6 +30,7 @@ enum PlannedExchange: Hashable, Sendable {
 /// What a request of ours was sent for: what its response must be read as.
 enum Exchange: Sendable {
     case initial
+    case intermediate
     case authentication
     case child(ChildAttempt)
     case rekeyIKE(IKEAttempt)
@@ -43,12 +44,36 @@ enum Exchange: Sendable {
     var name: String {
         switch self {
         case .initial: "IKE_INIT"
+        case .intermediate: "IKE_INTERMEDIATE"
         case .authentication: "IKE_AUTH"
         case .child(let attempt): attempt.replaces == nil ? "CHILD_CREATE" : "CHILD_REKEY"
         case .rekeyIKE: "IKE_REKEY"
         case .deleteChild: "CHILD_DELETE"
         case .liveness: "IKE_DPD"
         case .deleteIKE, .farewell: "IKE_DELETE"
+        }
+    }
+}
+
+extension Exchange {
+    /// Whether the IKE SA is replaced or ends with it: nothing else begins beside it.
+    var endsIKESA: Bool {
+        switch self {
+        case .rekeyIKE, .deleteIKE, .farewell: true
+        case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness: false
+        }
+    }
+
+    var createsChild: Bool {
+        if case .child = self { true } else { false }
+    }
+
+    /// Whether it replaces or deletes the child.
+    func concerns(_ id: ChildID) -> Bool {
+        switch self {
+        case .child(let attempt): attempt.replaces == id
+        case .deleteChild(let child): child == id
+        case .initial, .intermediate, .authentication, .rekeyIKE, .liveness, .deleteIKE, .farewell: false
         }
     }
 }
@@ -72,6 +97,8 @@ struct ChildAttempt: Sendable {
     var deletedMeanwhile: [SPI] = []
     /// The peer rekeyed the same child meanwhile (RFC 7296 §2.8.1).
     var collision: ChildCollision?
+    /// Further key exchanges of it.
+    var followUp: FollowUp?
 }
 
 /// A child that the peer's simultaneous rekeying made here.
@@ -90,6 +117,8 @@ struct IKEAttempt: Sendable {
     var keyPair: KeyPair
     var triedGroups: [KeyExchangeID]
     var collision: IKECollision?
+    /// Further key exchanges of it.
+    var followUp: FollowUp?
 }
 
 /// An IKE SA that the peer's simultaneous rekeying made here.

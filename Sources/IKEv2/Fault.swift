@@ -26,6 +26,8 @@ enum Fault: Error {
     case otherGroup(KeyExchangeID)
     case temporary(String)
     case childNotFound(SPI)
+    /// A follow-up to an exchange that is not here (any more).
+    case stateNotFound
     // Our own limits
     case tooManyChildren
     case cryptography(String)
@@ -47,6 +49,7 @@ enum Fault: Error {
         case .otherGroup(let group): .policy("key exchange \(group.name.keyword) is wanted")
         case .temporary(let reason): .policy(reason)
         case .childNotFound(let spi): .policy("no child with SPI \(spi)")
+        case .stateNotFound: .policy("no exchange that this one could follow up on")
         case .tooManyChildren: .policy("an IKE SA holds at most \(IKESession.maximumChildren) children")
         case .cryptography(let reason): .policy(reason)
         }
@@ -68,6 +71,7 @@ enum Fault: Error {
                 data: [UInt8(truncatingIfNeeded: group.rawValue >> 8), UInt8(truncatingIfNeeded: group.rawValue)])
         case .temporary: NotifyPayload(.temporaryFailure)
         case .childNotFound(let spi): NotifyPayload(.childNotFound, protocol: .esp, spi: spi.octets)
+        case .stateNotFound: NotifyPayload(.stateNotFound)
         case .tooManyChildren: NotifyPayload(.noAdditionalSAs)
         }
     }

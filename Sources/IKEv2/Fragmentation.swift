@@ -23,15 +23,26 @@ struct Reassembly: Sendable {
     static let maximumPieces = 64
     static let maximumOctets = 65_535
 
-    private var messageID: UInt32 = 0
-    private var isResponse = false
+    private let messageID: UInt32
+    private let isResponse: Bool
     private var first = PayloadType.none
     private var pieces: [[UInt8]?] = []
     private var octets = 0
 
+    /// Begins with the message that `header` is of.
+    init(_ header: Header) {
+        messageID = header.messageID
+        isResponse = header.flags.contains(.response)
+    }
+
+    /// Whether `header` is of the message that is put together here.
+    func belongs(_ header: Header) -> Bool {
+        messageID == header.messageID && isResponse == header.flags.contains(.response)
+    }
+
     /// Takes a piece; returns the whole plaintext once none is missing.
     mutating func add(
-        _ plaintext: [UInt8], _ header: Header, _ envelope: Payload, first inner: PayloadType
+        _ plaintext: [UInt8], _ envelope: Payload, first inner: PayloadType
     ) throws(Fault) -> (first: PayloadType, plaintext: [UInt8])? {
         var reader = ByteReader(envelope.body)
         let (number, total) = try Attempt.parsing { () throws(ParseError) in
@@ -40,12 +51,9 @@ struct Reassembly: Sendable {
         guard number >= 1, number <= total, total <= Reassembly.maximumPieces else {
             throw .unexpected("fragment \(number) of \(total)")
         }
-        let belongs = messageID == header.messageID && isResponse == header.flags.contains(.response)
-        if !belongs || total > pieces.count {
+        if total > pieces.count {
             // A larger total means that the peer cut the message anew, into smaller pieces (RFC 7383 §2.6).
-            self = Reassembly()
-            messageID = header.messageID
-            isResponse = header.flags.contains(.response)
+            octets = 0
             pieces = Array(repeating: nil, count: total)
         }
         guard total == pieces.count, pieces[number - 1] == nil else {

@@ -3,8 +3,8 @@ import IPsec
 import ISAKMP
 import Primitives
 
-/// One IKE SA with its keys and its message window (RFC 7296 §2.3): one request of ours outstanding, one of the peer's
-/// answered from memory.
+/// One IKE SA with its keys and its message windows (RFC 7296 §2.3): requests of ours outstanding, as many as the peer
+/// takes, and the last of the peer's answered from memory.
 struct IKESA: Sendable {
     /// What becomes of an SA that is not, or no longer, the one in use.
     enum Role: Hashable, Sendable {
@@ -28,10 +28,16 @@ struct IKESA: Sendable {
     var nextIV: UInt64
     var nextRequestID: UInt32 = 0
     var expectedRequestID: UInt32 = 0
-    var pending: Boxed<PendingRequest>?
-    /// The datagrams of the last response, as they were sent.
-    var lastResponse: [[UInt8]] = []
-    var fragments: Boxed<Reassembly>?
+    /// Requests of ours that await their responses, the oldest first.
+    var pending: [PendingRequest] = []
+    /// The last responses, the oldest first, for requests that come again.
+    var answered: [AnsweredRequest] = []
+    /// How many requests of ours the peer takes at once, and how many of the peer's we said that we take.
+    var peerWindow: UInt32 = 1
+    var ownWindow: UInt32 = 1
+    var hasAnnouncedWindow = false
+    /// Messages of which pieces are missing.
+    var fragments: [Reassembly] = []
     var peerTakesFragments: Bool
 
     var ownSPI: UInt64 { isInitiator ? initiatorSPI : responderSPI }
@@ -98,23 +104,31 @@ struct IKESA: Sendable {
         let protection = Protection(suite: suite, keys: keys, fromInitiator: !isInitiator)
         let plaintext = try protection.open(message, bodyStart: envelope.bodyOffset, isFragment: isFragment)
         if !isFragment {
-            fragments = nil
+            fragments.removeAll { $0.belongs(header) }
             return try OpenedMessage(clear: clear.dropLast(), first: inner, plaintext: plaintext)
         }
-        var box = fragments?.value ?? Reassembly()
-        let whole = try box.add(plaintext, header, envelope, first: inner)
+        let index = fragments.firstIndex { $0.belongs(header) }
+        var reassembly = index.map { fragments[$0] } ?? Reassembly(header)
+        let whole = try reassembly.add(plaintext, envelope, first: inner)
         guard let whole else {
-            fragments = Boxed(box)
+            if let index { fragments[index] = reassembly } else { begin(reassembly) }
             return nil
         }
-        fragments = nil
+        if let index { fragments.remove(at: index) }
         return try OpenedMessage(clear: clear.dropLast(), first: whole.first, plaintext: whole.plaintext)
     }
 
+    /// No more messages are put together at once than the windows let under way; the oldest gives way.
+    private mutating func begin(_ reassembly: Reassembly) {
+        if fragments.count >= Int(ownWindow) + pending.count { fragments.removeFirst() }
+        fragments.append(reassembly)
+    }
+
     /// Whether a repeated request is authentic. Its content was dealt with before.
-    func isAuthentic(_ message: [UInt8], _ header: Header) -> Bool {
+    func isAuthentic(_ message: [UInt8], _ header: Header, _ keys: IKEKeys) -> Bool {
         var copy = self
-        copy.fragments = nil
+        copy.keys = keys
+        copy.fragments = []
         do throws(Fault) {
             _ = try copy.open(message, header)
             return true
@@ -129,9 +143,14 @@ struct IKESA: Sendable {
 struct OpenedMessage: Sendable {
     var clear: [Payload]
     var inner: [Payload]
+    /// The type of the first payload inside, and the octets of all of them.
+    var first: PayloadType
+    var plaintext: [UInt8]
 
     init(clear: some Sequence<Payload>, first: PayloadType, plaintext: [UInt8]) throws(Fault) {
         self.clear = Array(clear)
+        self.first = first
+        self.plaintext = plaintext
         var reader = ByteReader(plaintext)
         inner = try Attempt.parsing { () throws(ParseError) in
             try PayloadChain.read(first: first, from: &reader).payloads
@@ -147,6 +166,14 @@ struct PendingRequest: Sendable {
     /// How often it was sent again.
     var attempt = 0
     var exchange: Exchange
+}
+
+/// A response of ours, kept until its request cannot come again (RFC 7296 §2.3).
+struct AnsweredRequest: Sendable {
+    var messageID: UInt32
+    var datagrams: [[UInt8]]
+    /// The SA's keys when it was answered: the request comes again under the same.
+    var keys: IKEKeys
 }
 
 /// A value that lives behind one reference, so that an SA without it stays small.

@@ -17,6 +17,7 @@ package struct IKESession: Sendable {
         case awaitingCommand
         case awaitingFirstMessage
         case awaitingInitialResponse(InitialRequest)
+        case awaitingIntermediateResponse(Initiation)
         /// The credential store makes our proof for IKE_AUTH's request.
         case awaitingOwnProof(Initiation, QuestionID)
         case awaitingAuthenticationResponse(Initiation)
@@ -41,6 +42,8 @@ package struct IKESession: Sendable {
     var planned: [PlannedExchange] = []
     /// Refused for a while by the peer: planned again when the timer fires.
     var postponed: [PlannedExchange] = []
+    /// Exchanges of the peer whose further key exchanges are still to come.
+    var followUps: [PendingFollowUp] = []
     var isLocalBehindNAT = false
     var isRemoteBehindNAT = false
     /// ESP goes inside UDP: a NAT was seen, or one of the ends claims one.
@@ -75,6 +78,8 @@ package struct IKESession: Sendable {
         case .inboundTraffic(let child, let instant):
             guard children.contains(where: { $0.id == child }) else { return }
             lastHeard = max(lastHeard, instant)
+            // A peer that sends on a new child has our response, and takes what we send on it.
+            releaseOutbound(of: child, &context)
         case .childExhausted(let child): plan(.rekeyChild(child))
         case .childExpired(let id):
             if let child = child(id), child.state != .lingering { plan(.deleteChild(id), first: true) }
@@ -147,6 +152,7 @@ extension Fault {
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"
         case .tooManyChildren: "too many children"
+        case .stateNotFound: "the peer follows up on what is not here"
         }
     }
 }

@@ -61,29 +61,34 @@ extension IKESession {
 
     /// The peer deletes the child that its own rekeying made, before we know which of two rekeyings stays.
     private mutating func noteCollisionDeleted(_ id: ChildID) -> Bool {
-        guard !associations.isEmpty, var pending = associations[0].pending?.value,
-            case .child(var attempt) = pending.exchange, attempt.collision?.child == id
-        else { return false }
-        attempt.collision?.wasDeleted = true
-        if let old = attempt.replaces { update(old) { $0.isReplaced = false } }
-        pending.exchange = .child(attempt)
-        associations[0].pending = Boxed(pending)
-        return true
+        var old: ChildID?
+        let isCollision = changePending { exchange in
+            guard case .child(var attempt) = exchange, attempt.collision?.child == id else { return false }
+            attempt.collision?.wasDeleted = true
+            old = attempt.replaces
+            exchange = .child(attempt)
+            return true
+        }
+        if let old { update(old) { $0.isReplaced = false } }
+        return isCollision
     }
 
-    /// A Delete of a child that is not here: it may be the one that our own request is creating.
+    /// A Delete of a child that is not here: it may be one that a request of ours is creating.
     private mutating func rememberDeleted(_ outbound: SPI) {
-        guard !associations.isEmpty, var pending = associations[0].pending?.value,
-            case .child(var attempt) = pending.exchange, attempt.deletedMeanwhile.count < 8
-        else { return }
-        attempt.deletedMeanwhile.append(outbound)
-        pending.exchange = .child(attempt)
-        associations[0].pending = Boxed(pending)
+        changePending { exchange in
+            if case .child(var attempt) = exchange, attempt.deletedMeanwhile.count < 8 {
+                attempt.deletedMeanwhile.append(outbound)
+                exchange = .child(attempt)
+            }
+            // Every attempt may be the one.
+            return false
+        }
     }
 
     private func isDeletePending(_ id: ChildID) -> Bool {
-        guard case .deleteChild(id)? = current?.pending?.value.exchange else { return false }
-        return true
+        current?.pending.contains {
+            if case .deleteChild(id) = $0.exchange { true } else { false }
+        } ?? false
     }
 
     private mutating func deletedByPeer(_ spi: UInt64, _ context: inout Context) {
@@ -94,28 +99,28 @@ extension IKESession {
         }
         if let candidate = associations.first(where: { $0.role == .candidate })?.ownSPI {
             // The peer rekeyed while we tried to, and did not notice: its new SA takes over.
-            if case .rekeyIKE(let attempt)? = sa.pending?.value.exchange {
+            for case .rekeyIKE(let attempt) in sa.pending.map(\.exchange) {
                 context.emit(.release(spi: attempt.spi))
             }
             promote(candidate, &context)
             markDeleted(spi, &context)
             return
         }
-        if case .deleteIKE(let reason)? = sa.pending?.value.exchange {
+        for case .deleteIKE(let reason) in sa.pending.map(\.exchange) {
             close(reason, &context)
-        } else {
-            close(.deletedByPeer, &context)
+            return
         }
+        close(.deletedByPeer, &context)
     }
 
     /// An SA that is no longer in use was deleted: it stays for a while to answer the Delete again.
     private mutating func markDeleted(_ spi: UInt64, _ context: inout Context) {
         guard let index = index(of: spi) else { return }
         associations[index].role = .deleted
-        if let pending = associations[index].pending?.value {
+        for pending in associations[index].pending {
             context.cancel(.retransmit(spi: spi, messageID: pending.messageID))
-            associations[index].pending = nil
         }
+        associations[index].pending = []
         context.set(.linger(spi: spi), after: IKESession.deletedLinger)
     }
 
@@ -123,7 +128,7 @@ extension IKESession {
     mutating func forget(association spi: UInt64, _ context: inout Context) {
         guard let index = index(of: spi), index > 0 else { return }
         let sa = associations.remove(at: index)
-        if let pending = sa.pending?.value {
+        for pending in sa.pending {
             context.cancel(.retransmit(spi: spi, messageID: pending.messageID))
         }
         context.cancel(.linger(spi: spi))
@@ -154,7 +159,7 @@ extension IKESession {
         let quiet = context.now - lastHeard
         if quiet >= delay {
             // A request that is under way asks already.
-            if isWindowOpen { plan(.liveness) }
+            if isIdle { plan(.liveness) }
             context.set(.liveness, after: delay)
         } else {
             context.set(.liveness, after: delay - quiet)

@@ -28,6 +28,10 @@ struct Initiation: Sendable {
     var request: [UInt8]
     var response: [UInt8]
     var localIdentity: Identity
+    /// Key exchanges that precede IKE_AUTH, and the one under way.
+    var remaining: [KeyExchangeID] = []
+    var keyPair: KeyPair?
+    var transcript = IntermediateTranscript()
     /// The first child, or `nil` where its configuration went away meanwhile.
     var child: ChildAttempt?
 }
@@ -53,12 +57,6 @@ extension IKESession {
         try sendInitialRequest(state, &context)
     }
 
-    func generate(_ group: KeyExchangeID, _ context: inout Context) throws(Fault) -> KeyPair {
-        try Attempt.keyDetermination { () throws(OakleyError) in
-            try KeyDetermination.generate(group, &context.environment.randomness)
-        }
-    }
-
     private mutating func sendInitialRequest(_ state: InitialRequest, _ context: inout Context) throws(Fault) {
         guard let connection else { return }
         var state = state
@@ -71,6 +69,9 @@ extension IKESession {
         payloads += try NATTraversal.notifications(
             state.spi, 0, local: local, remote: remote, isForced: isForcingEncapsulation(context))
         payloads.append(NotifyPayload(.fragmentationSupported).payload)
+        if connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
+            payloads.append(NotifyPayload(.intermediateSupported).payload)
+        }
         let header = Header(
             initiator: Cookie(state.spi), responder: .zero, majorVersion: 2, exchange: .ikeSAInit, flags: [.initiator])
         state.message = Message(header: header, payloads: payloads).octets
@@ -108,7 +109,8 @@ extension IKESession {
             .awaitingResponderProof(let acceptance, _, _, _):
             guard datagram.octets == acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
             context.send([acceptance.response], from: datagram.local, to: datagram.remote)
-        case .awaitingCommand, .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified,
+        case .awaitingCommand, .awaitingIntermediateResponse, .awaitingOwnProof, .awaitingAuthenticationResponse,
+            .awaitingPeerVerified,
             .established, .closed:
             throw .unexpected("IKE_SA_INIT is over")
         }
@@ -136,12 +138,11 @@ extension IKESession {
         guard offers.count == 1, offers[0].isSingular,
             case .success(let selection) = Proposal.select(
                 configured: connection.proposals, offered: [offers[0].proposal]),
-            selection.suite.keyExchange == state.keyPair.group, keyExchange.group == state.keyPair.group
+            selection.suite.keyExchange == state.keyPair.group, keyExchange.group == state.keyPair.group,
+            selection.suite.furtherKeyExchanges.isEmpty || content.notification(.intermediateSupported) != nil
         else { throw .unexpected("the responder chose what was not offered") }
 
-        let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
-            try KeyDetermination.sharedSecret(state.keyPair, peer: keyExchange.value)
-        }
+        let sharedSecret = try combine(state.keyPair, keyExchange.value)
         let (keys, proofs) = try KeySchedule.initial(
             selection.suite, sharedSecret: sharedSecret,
             KeySchedule.Public(
@@ -150,14 +151,20 @@ extension IKESession {
         associations[0].responderSPI = header.responder.value
         associations[0].suite = selection.suite
         associations[0].keys = keys
-        associations[0].pending = nil
+        associations[0].pending = []
         associations[0].nextRequestID = 1
         associations[0].peerTakesFragments = content.notification(.fragmentationSupported) != nil
         context.cancel(.retransmit(spi: state.spi, messageID: 0))
         adopt(
             try NATTraversal.detect(content, state.spi, header.responder.value, local: local, remote: remote),
             isForced: isForcingEncapsulation(context), &context)
-        try askOwnProof(state, nonce, proofs, datagram.octets, selection.suite, &context)
+        let identity = connection.localIdentity ?? Identity(local.address)
+        localIdentity = identity
+        try proceed(
+            Initiation(
+                proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,
+                response: datagram.octets, localIdentity: identity, remaining: selection.suite.furtherKeyExchanges),
+            &context)
     }
 
     private mutating func echo(
@@ -187,18 +194,14 @@ extension IKESession {
         try sendInitialRequest(state, &context)
     }
 
-    private mutating func askOwnProof(
-        _ state: InitialRequest, _ responderNonce: [UInt8], _ proofs: ProofKeys, _ response: [UInt8], _ suite: Suite,
-        _ context: inout Context
-    ) throws(Fault) {
-        guard let connection, let prf = suite.prf else { return }
-        let identity = connection.localIdentity ?? Identity(local.address)
-        localIdentity = identity
-        let initiation = Initiation(
-            proofs: proofs, initiatorNonce: state.nonce, responderNonce: responderNonce, request: state.message,
-            response: response, localIdentity: identity, child: nil)
+    /// Everything but the proofs of identity is agreed on: the credential store is asked for ours.
+    mutating func askOwnProof(_ initiation: Initiation, _ context: inout Context) throws(Fault) {
+        guard let sa = current, let prf = sa.suite.prf else { return }
+        let identity = initiation.localIdentity
         let octets = try KeySchedule.signedOctets(
-            suite, message: state.message, otherNonce: responderNonce, proofKey: proofs.initiator, identity: identity)
+            sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,
+            proofKey: initiation.proofs.initiator, identity: identity,
+            intermediate: initiation.transcript.octets(authenticationID: sa.nextRequestID))
         let question = context.environment.freshQuestionID()
         context.emit(.ask(question, .prove(prf, local: identity, remote: expectedRemoteIdentity, octets: octets)))
         phase = .awaitingOwnProof(initiation, question)
@@ -230,6 +233,7 @@ extension OfferedProposal {
     var isSingular: Bool {
         isUnderstood && proposal.encryption.count == 1 && proposal.integrity.count <= 1 && proposal.prf.count <= 1
             && proposal.keyExchange.count <= 1 && proposal.extendedSequenceNumbers.count <= 1
+            && proposal.additionalKeyExchanges.allSatisfy { $0.count <= 1 }
     }
 }
 

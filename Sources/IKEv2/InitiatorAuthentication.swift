@@ -98,9 +98,11 @@ extension IKESession {
             try bidFarewell(.authentication(peer: identity), initiation, &context)
             return
         }
+        // Behind the request that is answered the next one's number has moved on.
         let octets = try KeySchedule.signedOctets(
             suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
-            proofKey: initiation.proofs.responder, identity: identity)
+            proofKey: initiation.proofs.responder, identity: identity,
+            intermediate: initiation.transcript.octets(authenticationID: (current?.nextRequestID ?? 1) - 1))
         let question = context.environment.freshQuestionID()
         context.emit(
             .ask(

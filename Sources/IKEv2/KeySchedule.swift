@@ -83,16 +83,34 @@ enum KeySchedule {
 
     /// The keys of an IKE SA that takes over from another (RFC 7296 §2.18); the new SA's own prf expands:
     ///
-    ///     SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)
+    ///     SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr [| SK(1) | … | SK(n)])
+    ///
+    /// with the secrets of additional key exchanges behind (RFC 9370 §2.2.4).
     static func successor(
-        of old: IKEKeys, _ oldSuite: Suite, _ suite: Suite, sharedSecret: Secret, _ contributions: Public
+        of old: IKEKeys, _ oldSuite: Suite, _ suite: Suite, sharedSecret: Secret, further: [Secret] = [],
+        _ contributions: Public
     ) throws(Fault) -> IKEKeys {
         let oldPRF = try oldSuite.knownPRF
         let skeyseed = try Attempt.cryptography { () throws(CryptographyError) in
             try PseudorandomFunction.derive(
-                oldPRF, key: old.derivation(oldSuite), [.secret(sharedSecret), .open(contributions.nonces)])
+                oldPRF, key: old.derivation(oldSuite),
+                [.secret(sharedSecret), .open(contributions.nonces)] + further.map(Octets.secret))
         }
         return try expand(suite, try suite.knownPRF, skeyseed, contributions).keys
+    }
+
+    /// The keys behind an IKE_INTERMEDIATE exchange with a key exchange in it (RFC 9370 §2.2.2):
+    ///
+    ///     SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr), and from there as for a first IKE SA
+    static func intermediate(
+        _ suite: Suite, after old: IKEKeys, sharedSecret: Secret, _ contributions: Public
+    ) throws(Fault) -> (keys: IKEKeys, proofs: ProofKeys) {
+        let prf = try suite.knownPRF
+        let skeyseed = try Attempt.cryptography { () throws(CryptographyError) in
+            try PseudorandomFunction.derive(
+                prf, key: old.derivation(suite), [.secret(sharedSecret), .open(contributions.nonces)])
+        }
+        return try expand(suite, prf, skeyseed, contributions)
     }
 
     private static func expand(
@@ -113,14 +131,16 @@ enum KeySchedule {
     /// The keys of a child (RFC 7296 §2.17), encryption before integrity, the direction from the exchange's initiator
     /// first:
     ///
-    ///     KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr)
+    ///     KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr [| SK(1) | … | SK(n)])
     static func child(
-        _ suite: Suite, of keys: IKEKeys, _ ikeSuite: Suite, sharedSecret: Secret?, initiatorNonce: [UInt8],
-        responderNonce: [UInt8]
+        _ suite: Suite, of keys: IKEKeys, _ ikeSuite: Suite, sharedSecret: Secret?, further: [Secret] = [],
+        initiatorNonce: [UInt8], responderNonce: [UInt8]
     ) throws(Fault) -> (fromInitiator: KeyMaterial, fromResponder: KeyMaterial) {
         let prf = try ikeSuite.knownPRF
         let octets = suite.keyMaterialOctets
-        let seed = (sharedSecret.map { [Octets.secret($0)] } ?? []) + [.open(initiatorNonce + responderNonce)]
+        let seed =
+            (sharedSecret.map { [Octets.secret($0)] } ?? []) + [.open(initiatorNonce + responderNonce)]
+            + further.map(Octets.secret)
         let material = try Attempt.cryptography { () throws(CryptographyError) in
             try PseudorandomFunction.expand(prf, key: keys.derivation(ikeSuite), seed: seed, count: 2 * octets)
         }
@@ -135,15 +155,18 @@ enum KeySchedule {
 
     /// What AUTH proves (RFC 7296 §2.15):
     ///
-    ///     RealMessage | NonceData of the other end | prf(SK_p, RestOfIDPayload)
+    ///     RealMessage | NonceData of the other end | prf(SK_p, RestOfIDPayload) [| IntAuth]
+    ///
+    /// with ``IntermediateTranscript/octets(authenticationID:)`` behind (RFC 9242 §3.3.2).
     static func signedOctets(
-        _ suite: Suite, message: [UInt8], otherNonce: [UInt8], proofKey: Secret, identity: Identity
+        _ suite: Suite, message: [UInt8], otherNonce: [UInt8], proofKey: Secret, identity: Identity,
+        intermediate: [UInt8]
     ) throws(Fault) -> [UInt8] {
         let prf = try suite.knownPRF
         let macedIdentity = try Attempt.cryptography { () throws(CryptographyError) in
             try PseudorandomFunction.compute(prf, key: proofKey, [.open(IdentityPayload.body(identity))])
         }
-        return message + otherNonce + macedIdentity
+        return message + otherNonce + macedIdentity + intermediate
     }
 }
 

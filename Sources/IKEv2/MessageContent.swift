@@ -15,6 +15,16 @@ struct MessageContent: Sendable {
     var selectorsResponder: [TrafficSelector]?
     var notifications: [NotifyPayload] = []
     var deletions: [DeletePayload] = []
+    /// Of IKE_INTERMEDIATE: what both ends will authenticate of the message.
+    var transcript: [UInt8] = []
+
+    /// Reads an opened message.
+    init(_ opened: OpenedMessage, of datagram: [UInt8], _ exchange: ExchangeType) throws(Fault) {
+        try self.init(opened.inner)
+        guard exchange == .ikeIntermediate else { return }
+        guard opened.clear.isEmpty else { throw .violation("IKE_INTERMEDIATE holds nothing in the clear") }
+        transcript = IntermediateTranscript.content(datagram, first: opened.first, opened.plaintext)
+    }
 
     /// Reads every payload that we know. Others are skipped, unless critical (RFC 7296 §2.5).
     ///

@@ -3,12 +3,22 @@ import IPsec
 import ISAKMP
 import Primitives
 
-/// Requests and responses of one IKE SA, one at a time each way (RFC 7296 §2.1 to §2.3).
+/// Requests and responses of one IKE SA, as many at a time each way as the windows take (RFC 7296 §2.1 to §2.3).
 extension IKESession {
     func index(of spi: UInt64) -> Int? { associations.firstIndex { $0.ownSPI == spi } }
 
-    /// Whether the SA in use may send a request now.
-    var isWindowOpen: Bool { current.map { $0.pending == nil } ?? false }
+    /// Whether no request of ours is under way on the SA in use.
+    var isIdle: Bool { current?.pending.isEmpty ?? false }
+
+    /// Changes the exchange of the first outstanding request on the SA in use that `change` says it took.
+    @discardableResult
+    mutating func changePending(_ change: (inout Exchange) -> Bool) -> Bool {
+        guard !associations.isEmpty else { return false }
+        for index in associations[0].pending.indices where change(&associations[0].pending[index].exchange) {
+            return true
+        }
+        return false
+    }
 
     // MARK: Sending
 
@@ -16,14 +26,15 @@ extension IKESession {
     mutating func request(
         _ spi: UInt64, _ type: ExchangeType, _ payloads: [Payload], _ exchange: Exchange, _ context: inout Context
     ) throws(Fault) {
-        guard let index = index(of: spi), associations[index].pending == nil else {
-            throw .unexpected("another request is under way")
+        guard let index = index(of: spi), associations[index].isWindowOpen else {
+            throw .unexpected("the peer's window is full")
         }
+        let payloads = payloads + announceWindow(of: index, type, context)
         let messageID = associations[index].nextRequestID
         let datagrams = try associations[index].seal(
             type, messageID: messageID, isResponse: false, payloads, &context.environment.randomness)
         associations[index].nextRequestID += 1
-        associations[index].pending = Boxed(
+        associations[index].pending.append(
             PendingRequest(messageID: messageID, type: type, datagrams: datagrams, exchange: exchange))
         if let first = datagrams.first {
             context.trace(outgoing: true, local, remote, first, clear: [], inner: payloads)
@@ -36,8 +47,9 @@ extension IKESession {
     /// Keeps an unprotected first request for retransmission and sends it.
     mutating func requestInitial(_ octets: [UInt8], _ payloads: [Payload], _ context: inout Context) {
         guard let spi = current?.ownSPI else { return }
-        associations[0].pending = Boxed(
-            PendingRequest(messageID: 0, type: .ikeSAInit, datagrams: [octets], exchange: .initial))
+        associations[0].pending = [
+            PendingRequest(messageID: 0, type: .ikeSAInit, datagrams: [octets], exchange: .initial)
+        ]
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
         context.send([octets], from: local, to: remote)
         context.set(.retransmit(spi: spi, messageID: 0), after: context.settings.retransmitDelay(attempt: 0))
@@ -48,29 +60,41 @@ extension IKESession {
         _ spi: UInt64, _ header: Header, to datagram: Datagram, _ payloads: [Payload], _ context: inout Context
     ) throws(Fault) {
         guard let index = index(of: spi) else { return }
+        let payloads = payloads + announceWindow(of: index, header.exchange, context)
         let datagrams = try associations[index].seal(
             header.exchange, messageID: header.messageID, isResponse: true, payloads, &context.environment.randomness)
-        associations[index].lastResponse = datagrams
-        associations[index].expectedRequestID = header.messageID &+ 1
+        associations[index].noteAnswered(header.messageID, datagrams)
         if let first = datagrams.first {
             context.trace(outgoing: true, datagram.local, datagram.remote, first, clear: [], inner: payloads)
         }
         context.send(datagrams, from: datagram.local, to: datagram.remote)
     }
 
+    /// N(SET_WINDOW_SIZE), once on each SA, where we take more than one request at a time (RFC 7296 §2.3).
+    private mutating func announceWindow(of index: Int, _ type: ExchangeType, _ context: Context) -> [Payload] {
+        let window = min(max(context.settings.window, 1), IKESA.maximumWindow)
+        guard window > 1, !associations[index].hasAnnouncedWindow, type == .ikeAuth || isEstablished else { return [] }
+        associations[index].hasAnnouncedWindow = true
+        associations[index].ownWindow = window
+        var data: [UInt8] = []
+        data.append(bigEndian: window)
+        return [NotifyPayload(.setWindowSize, data: data).payload]
+    }
+
     // MARK: Retransmission
 
     /// Sends a pending request again, or gives the peer up.
     mutating func retransmit(_ spi: UInt64, _ messageID: UInt32, _ context: inout Context) {
-        guard let index = index(of: spi), var pending = associations[index].pending?.value,
-            pending.messageID == messageID
+        guard let index = index(of: spi),
+            let place = associations[index].pending.firstIndex(where: { $0.messageID == messageID })
         else { return }
+        var pending = associations[index].pending[place]
         guard pending.attempt < context.settings.retransmitTries else {
             giveUp(pending, on: spi, &context)
             return
         }
         pending.attempt += 1
-        associations[index].pending = Boxed(pending)
+        associations[index].pending[place] = pending
         context.report(.retransmitting(messageID: messageID, attempt: pending.attempt))
         if let first = pending.datagrams.first {
             context.trace(outgoing: true, local, remote, first, clear: [], inner: [], isRetransmission: true)
@@ -89,7 +113,7 @@ extension IKESession {
         switch pending.exchange {
         case .deleteIKE(let reason): close(reason, &context)
         case .farewell(let refusal): close(.refused(refusal), &context)
-        case .initial, .authentication, .child, .rekeyIKE, .deleteChild, .liveness:
+        case .initial, .intermediate, .authentication, .child, .rekeyIKE, .deleteChild, .liveness:
             close(.peerUnresponsive, &context)
         }
     }
@@ -124,8 +148,10 @@ extension IKESession {
     private mutating func receiveResponse(
         _ datagram: Datagram, _ header: Header, _ spi: UInt64, _ context: inout Context
     ) throws(Fault) {
-        guard let index = index(of: spi), let pending = associations[index].pending?.value,
-            pending.messageID == header.messageID, pending.type == header.exchange
+        guard let index = index(of: spi),
+            let place = associations[index].pending.firstIndex(where: {
+                $0.messageID == header.messageID && $0.type == header.exchange
+            })
         else { throw .unexpected("a response that nothing awaits") }
         let content: MessageContent
         do throws(Fault) {
@@ -133,7 +159,7 @@ extension IKESession {
             context.trace(
                 outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: opened.clear,
                 inner: opened.inner)
-            content = try MessageContent(opened.inner)
+            content = try MessageContent(opened, of: datagram.octets, header.exchange)
         } catch {
             if error.isSilent { throw error }
             // Authenticated and yet unreadable: the peer's software and ours cannot go on together.
@@ -149,8 +175,9 @@ extension IKESession {
             close(.refused(refusal), &context)
             return
         }
-        associations[index].pending = nil
+        let pending = associations[index].pending.remove(at: place)
         context.cancel(.retransmit(spi: spi, messageID: pending.messageID))
+        associations[index].noteWindow(content)
         try conclude(pending.exchange, spi, content, &context)
     }
 
@@ -159,14 +186,16 @@ extension IKESession {
     ) throws(Fault) {
         guard let index = index(of: spi) else { return }
         let sa = associations[index]
-        if header.messageID &+ 1 == sa.expectedRequestID, !sa.lastResponse.isEmpty {
-            guard Fragmentation.isFirst(datagram.octets, header), sa.isAuthentic(datagram.octets, header) else {
+        if let answered = sa.answered.first(where: { $0.messageID == header.messageID }) {
+            guard Fragmentation.isFirst(datagram.octets, header),
+                sa.isAuthentic(datagram.octets, header, answered.keys)
+            else {
                 throw .unexpected("a repeated request that is not authentic")
             }
-            context.send(sa.lastResponse, from: datagram.local, to: datagram.remote)
+            context.send(answered.datagrams, from: datagram.local, to: datagram.remote)
             return
         }
-        guard header.messageID == sa.expectedRequestID else {
+        guard sa.expects(header.messageID) else {
             throw .unexpected("message ID \(header.messageID) is outside the window")
         }
         guard sa.role != .deleted else { throw .unexpected("the IKE SA was deleted") }
@@ -175,8 +204,9 @@ extension IKESession {
             context.trace(
                 outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: opened.clear,
                 inner: opened.inner)
-            let content = try MessageContent(opened.inner)
+            let content = try MessageContent(opened, of: datagram.octets, header.exchange)
             heard(spi, datagram, &context)
+            associations[index].noteWindow(content)
             try answer(content, header, datagram, spi, &context)
         } catch {
             guard let notification = error.notification, !error.isSilent else { throw error }
@@ -198,20 +228,27 @@ extension IKESession {
     ) throws(Fault) {
         switch phase {
         case .awaitingAuthenticationRequest(let acceptance):
-            guard header.exchange == .ikeAuth else { throw .violation("IKE_AUTH follows IKE_SA_INIT") }
+            if header.exchange == .ikeIntermediate {
+                try answerIntermediate(acceptance, content, header, datagram, &context)
+                return
+            }
+            guard header.exchange == .ikeAuth, acceptance.remaining.isEmpty else {
+                throw .violation("IKE_AUTH follows IKE_SA_INIT and the key exchanges behind it")
+            }
             try receiveAuthentication(acceptance, content, header, datagram, &context)
         case .established:
             let payloads: [Payload]
             switch header.exchange {
             case .createChildSA: payloads = try answerCreateChild(content, on: spi, &context)
+            case .ikeFollowUpKE: payloads = try answerFollowUp(content, on: spi, &context)
             case .informationalV2:
                 try answerInformational(content, header, datagram, spi, &context)
                 return
             default: throw .violation("no exchange of type \(header.exchange.rawValue) is possible now")
             }
             try respond(spi, header, to: datagram, payloads, &context)
-        case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingOwnProof,
-            .awaitingAuthenticationResponse, .awaitingPeerVerified, .awaitingInitiatorVerified,
+        case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingIntermediateResponse,
+            .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified, .awaitingInitiatorVerified,
             .awaitingResponderProof, .closed:
             throw .unexpected("no request is awaited now")
         }
@@ -223,6 +260,7 @@ extension IKESession {
     ) throws(Fault) {
         switch exchange {
         case .initial: return
+        case .intermediate: receiveIntermediate(response: content, &context)
         case .authentication: try receiveAuthentication(response: content, &context)
         case .child(let attempt): concludeChild(attempt, content, &context)
         case .rekeyIKE(let attempt): concludeRekeyIKE(attempt, content, &context)
@@ -232,6 +270,36 @@ extension IKESession {
             if spi == current?.ownSPI { close(reason, &context) } else { forget(association: spi, &context) }
         case .farewell(let refusal): close(.refused(refusal), &context)
         }
+    }
+}
+
+extension IKESA {
+    /// Requests under way at once, each way, at the most: what is kept for them costs memory.
+    static let maximumWindow: UInt32 = 32
+
+    /// Whether the peer takes another request now: its window begins at the oldest of ours that it may not have.
+    var isWindowOpen: Bool { pending.first.map { nextRequestID - $0.messageID < peerWindow } ?? true }
+
+    /// Whether a request with this message ID is new and within our window.
+    fileprivate func expects(_ messageID: UInt32) -> Bool {
+        messageID >= expectedRequestID && messageID - expectedRequestID < ownWindow
+            && !answered.contains { $0.messageID == messageID }
+    }
+
+    /// Keeps a response; the window moves over all that is answered without a gap.
+    fileprivate mutating func noteAnswered(_ messageID: UInt32, _ datagrams: [[UInt8]]) {
+        answered.append(AnsweredRequest(messageID: messageID, datagrams: datagrams, keys: keys))
+        while answered.contains(where: { $0.messageID == expectedRequestID }) { expectedRequestID &+= 1 }
+        let (oldest, window) = (expectedRequestID, ownWindow)
+        answered.removeAll { $0.messageID < oldest && oldest - $0.messageID > window }
+    }
+
+    /// Takes the peer's SET_WINDOW_SIZE (RFC 7296 §2.3).
+    fileprivate mutating func noteWindow(_ content: MessageContent) {
+        guard let data = content.notification(.setWindowSize)?.data, data.count == 4 else { return }
+        let window = data.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        // A window never shrinks: requests may be under way in it.
+        peerWindow = max(peerWindow, min(window, IKESA.maximumWindow))
     }
 }
 

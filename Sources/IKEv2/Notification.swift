@@ -20,6 +20,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let invalidSelectors = NotificationType(rawValue: 39)
     static let temporaryFailure = NotificationType(rawValue: 43)
     static let childNotFound = NotificationType(rawValue: 44)
+    static let stateNotFound = NotificationType(rawValue: 47)
 
     static let initialContact = NotificationType(rawValue: 16384)
     static let setWindowSize = NotificationType(rawValue: 16385)
@@ -32,6 +33,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let tfcPaddingNotSupported = NotificationType(rawValue: 16394)
     static let nonFirstFragmentsAlso = NotificationType(rawValue: 16395)
     static let fragmentationSupported = NotificationType(rawValue: 16430)
+    static let intermediateSupported = NotificationType(rawValue: 16438)
+    static let additionalKeyExchange = NotificationType(rawValue: 16441)
 
     var isError: Bool { rawValue < 16384 }
 
@@ -55,6 +58,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .invalidSelectors: "INVALID_SELECTORS"
         case .temporaryFailure: "TEMPORARY_FAILURE"
         case .childNotFound: "CHILD_SA_NOT_FOUND"
+        case .stateNotFound: "STATE_NOT_FOUND"
         case .initialContact: "INITIAL_CONTACT"
         case .setWindowSize: "SET_WINDOW_SIZE"
         case .additionalSelectorsPossible: "ADDITIONAL_TS_POSSIBLE"
@@ -66,6 +70,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .tfcPaddingNotSupported: "ESP_TFC_PADDING_NOT_SUPPORTED"
         case .nonFirstFragmentsAlso: "NON_FIRST_FRAGMENTS_ALSO"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
+        case .intermediateSupported: "INTERMEDIATE_EXCHANGE_SUPPORTED"
+        case .additionalKeyExchange: "ADDITIONAL_KEY_EXCHANGE"
         default: "notification \(rawValue)"
         }
     }

@@ -61,7 +61,7 @@ extension IKESession {
             if isEstablished { plan(.deleteIKE(.replaced), first: true) }
         case .expireIKE:
             guard isEstablished else { return }
-            if isWindowOpen { plan(.deleteIKE(.expired), first: true) } else { close(.expired, &context) }
+            if isIdle { plan(.deleteIKE(.expired), first: true) } else { close(.expired, &context) }
         case .rekeyChild(let id):
             if child(id)?.heldOutbound != nil {
                 releaseOutbound(of: id, &context)
@@ -87,14 +87,31 @@ extension IKESession {
             }
             return
         }
-        while isEstablished, isWindowOpen, !planned.isEmpty {
-            let next = planned.removeFirst()
+        while isEstablished, let index = nextToStart {
+            let next = planned.remove(at: index)
             do throws(Fault) {
                 try start(next, &context)
             } catch {
                 context.report(.refused(child: next.childName, error.refusal))
             }
         }
+    }
+
+    /// The first planned exchange that may run beside those under way; one that wants the IKE SA for itself lets none
+    /// behind it go first.
+    private var nextToStart: Int? {
+        guard let sa = current, sa.isWindowOpen, !sa.pending.contains(where: \.exchange.endsIKESA) else { return nil }
+        if sa.pending.isEmpty { return planned.isEmpty ? nil : 0 }
+        for (index, next) in planned.enumerated() {
+            switch next {
+            case .rekeyIKE, .deleteIKE: return nil
+            case .liveness: continue
+            case .createChild, .deleteSPI: return index
+            case .rekeyChild(let id), .deleteChild(let id):
+                if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
+            }
+        }
+        return nil
     }
 
     private mutating func start(_ exchange: PlannedExchange, _ context: inout Context) throws(Fault) {

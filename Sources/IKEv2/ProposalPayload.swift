@@ -88,6 +88,11 @@ enum ProposalPayload {
                 return
             }
         }
+        let first = TransformKind.additionalKeyExchange.rawValue
+        if type >= first, type < first + UInt8(Proposal.maximumAdditional) {
+            offer.proposal.appendAdditional(KeyExchangeID(rawValue: number), slot: Int(type - first))
+            return
+        }
         guard let kind = TransformKind(rawValue: type) else {
             offer.isUnderstood = false
             return
@@ -102,6 +107,7 @@ enum ProposalPayload {
         case .keyExchange: offer.proposal.keyExchange.append(KeyExchangeID(rawValue: number))
         case .extendedSequenceNumbers:
             if number <= 1 { offer.proposal.extendedSequenceNumbers.append(number == 1) }
+        case .additionalKeyExchange: break
         }
     }
 
@@ -130,14 +136,20 @@ enum ProposalPayload {
             })
     }
 
-    /// The answer: the one proposal that was taken, under the number it was offered with.
-    static func answer(_ suite: Suite, _ securityProtocol: SecurityProtocol, number: UInt8, spi: [UInt8]) -> Payload {
-        let proposal = Proposal(
+    /// The answer: the one proposal that was taken, under the number it was offered with. An additional key exchange that
+    /// was offered and is left out is said to be (RFC 9370 §2.2.1).
+    static func answer(_ suite: Suite, to offer: OfferedProposal, spi: [UInt8]) -> Payload {
+        let securityProtocol = offer.proposal.securityProtocol
+        var proposal = Proposal(
             securityProtocol, encryption: securityProtocol == .ah ? [] : [suite.encryption],
             integrity: suite.integrity.map { [$0] } ?? [],
             prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [],
             extendedSequenceNumbers: securityProtocol == .ike ? [] : [suite.extendedSequenceNumbers])
-        return payload([OfferedProposal(number: number, spi: spi, proposal: proposal, isUnderstood: true)])
+        for (slot, offered) in offer.proposal.additionalKeyExchanges.enumerated() where !offered.isEmpty {
+            let chosen = suite.additionalKeyExchanges
+            proposal.appendAdditional(slot < chosen.count ? chosen[slot] : .none, slot: slot)
+        }
+        return payload([OfferedProposal(number: offer.number, spi: spi, proposal: proposal, isUnderstood: true)])
     }
 
     private static func payload(_ offers: [OfferedProposal]) -> Payload {
@@ -152,7 +164,7 @@ enum ProposalPayload {
             for (index, transform) in transforms.enumerated() {
                 body += [index + 1 < transforms.count ? 3 : 0, 0]
                 body.append(bigEndian: UInt16(transform.keyBits == nil ? 8 : 12))
-                body += [transform.kind.rawValue, 0]
+                body += [transform.kind, 0]
                 body.append(bigEndian: transform.number)
                 if let keyBits = transform.keyBits {
                     body.append(bigEndian: keyLengthAttribute)
@@ -165,7 +177,8 @@ enum ProposalPayload {
     }
 
     private struct Transform {
-        var kind: TransformKind
+        /// A ``TransformKind`` by its number, or that of an additional key exchange.
+        var kind: UInt8
         var number: UInt16
         var keyBits: UInt16?
     }
@@ -175,16 +188,30 @@ enum ProposalPayload {
         for encryption in proposal.encryption {
             transforms.append(
                 Transform(
-                    kind: .encryption, number: encryption.id.rawValue,
+                    kind: TransformKind.encryption.rawValue, number: encryption.id.rawValue,
                     keyBits: encryption.id.hasVariableKey ? UInt16(truncatingIfNeeded: encryption.keyBits) : nil))
         }
-        transforms += proposal.integrity.map { Transform(kind: .integrity, number: $0.rawValue) }
-        transforms += proposal.prf.map { Transform(kind: .prf, number: $0.rawValue) }
-        transforms += proposal.keyExchange.map { Transform(kind: .keyExchange, number: $0.rawValue) }
+        func add(_ kind: TransformKind, _ numbers: [UInt16], slot: UInt8 = 0) {
+            transforms += numbers.map { Transform(kind: kind.rawValue + slot, number: $0) }
+        }
+        add(.integrity, proposal.integrity.map(\.rawValue))
+        add(.prf, proposal.prf.map(\.rawValue))
+        add(.keyExchange, proposal.keyExchange.map(\.rawValue))
+        for (slot, groups) in proposal.additionalKeyExchanges.prefix(Proposal.maximumAdditional).enumerated() {
+            add(.additionalKeyExchange, groups.map(\.rawValue), slot: UInt8(slot))
+        }
         if proposal.securityProtocol != .ike {
             let numbers = proposal.extendedSequenceNumbers.isEmpty ? [false] : proposal.extendedSequenceNumbers
-            transforms += numbers.map { Transform(kind: .extendedSequenceNumbers, number: $0 ? 1 : 0) }
+            add(.extendedSequenceNumbers, numbers.map { $0 ? 1 : 0 })
         }
         return transforms
+    }
+}
+
+extension Proposal {
+    /// Adds an alternative for the additional key exchange behind `slot` others.
+    fileprivate mutating func appendAdditional(_ group: KeyExchangeID, slot: Int) {
+        while additionalKeyExchanges.count <= slot { additionalKeyExchanges.append([]) }
+        additionalKeyExchanges[slot].append(group)
     }
 }

@@ -4,6 +4,13 @@ import ISAKMP
 import Oakley
 import Primitives
 
+/// What we agreed to for an IKE SA that the peer wants, before its keys are all determined.
+struct ProposedIKESA: Sendable {
+    var suite: Suite
+    var sharedSecret: Secret
+    var contributions: KeySchedule.Public
+}
+
 /// CREATE_CHILD_SA that replaces the IKE SA (RFC 7296 §1.3.2 and §2.18). Children belong to the session, and so move
 /// by themselves.
 ///
@@ -52,6 +59,16 @@ extension IKESession {
             return
         }
         do throws(Fault) {
+            var attempt = attempt
+            var followUp =
+                attempt.followUp
+                ?? FollowUp(response: Boxed(content), remaining: further(content, connection.proposals))
+            if let payloads = try advance(&followUp, content, &context) {
+                attempt.followUp = followUp
+                try request(old.ownSPI, .ikeFollowUpKE, payloads, .rekeyIKE(attempt), &context)
+                return
+            }
+            let content = followUp.response.value
             let offers = try content.required(content.offers, "SA")
             let nonce = try content.required(content.nonce, "Nonce")
             let keyExchange = try content.required(content.keyExchange, "KE")
@@ -61,11 +78,9 @@ extension IKESession {
                 selection.suite.keyExchange == attempt.keyPair.group,
                 keyExchange.group == attempt.keyPair.group
             else { throw .violation("the responder chose what was not offered") }
-            let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
-                try KeyDetermination.sharedSecret(attempt.keyPair, peer: keyExchange.value)
-            }
+            let sharedSecret = try combine(attempt.keyPair, keyExchange.value)
             let new = try successor(
-                of: old, selection.suite, sharedSecret,
+                of: old, selection.suite, sharedSecret, further: followUp.secrets,
                 KeySchedule.Public(
                     initiatorNonce: attempt.nonce, responderNonce: nonce, initiatorSPI: attempt.spi,
                     responderSPI: UInt64(network: offers[0].spi)), isInitiator: true, &context)
@@ -146,7 +161,7 @@ extension IKESession {
             } catch {
                 context.note(error.summary)
             }
-        case .temporaryFailure:
+        case .temporaryFailure, .stateNotFound:
             postpone(.rekeyIKE, &context)
             return
         default: break
@@ -161,16 +176,7 @@ extension IKESession {
         _ context: inout Context
     ) throws(Fault) -> [Payload] {
         guard let connection else { throw .temporary("no connection") }
-        var own: IKEAttempt?
-        switch sa.pending?.value.exchange {
-        case .child, .deleteChild, .deleteIKE, .farewell:
-            // RFC 7296 §2.25.2.
-            throw .temporary("a child is being created, replaced or deleted")
-        case .rekeyIKE(let attempt):
-            guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
-            own = attempt
-        case .liveness, .initial, .authentication, nil: break
-        }
+        _ = try ownAttempt(on: sa)
         let keyExchange = try content.required(content.keyExchange, "KE")
         let understood = offers.filter { $0.isUnderstood && $0.spi.count == 8 }
         let selection: Selection
@@ -185,40 +191,78 @@ extension IKESession {
         let offer = understood[selection.offer]
         let peerSPI = UInt64(network: offer.spi)
         guard peerSPI != 0 else { throw .violation("an IKE SPI is not zero") }
-        let keyPair = try generate(group, &context)
-        let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
-            try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
-        }
+        let (value, sharedSecret) = try answer(group, keyExchange.value, &context)
         let spi = context.environment.freshIKESPI()
-        let ownNonce = context.environment.randomness.octets(IKESession.nonceOctets)
+        let proposed = ProposedIKESA(
+            suite: selection.suite, sharedSecret: sharedSecret,
+            contributions: KeySchedule.Public(
+                initiatorNonce: nonce, responderNonce: context.environment.randomness.octets(IKESession.nonceOctets),
+                initiatorSPI: peerSPI, responderSPI: spi))
+        var payloads = [
+            ProposalPayload.answer(selection.suite, to: offer, spi: spi.octets),
+            Payload(.nonceV2, body: proposed.contributions.responderNonce),
+            KeyExchangePayload(group: group, value: value).payload,
+        ]
+        let further = selection.suite.furtherKeyExchanges
+        if further.isEmpty {
+            try complete(proposed, further: [], sa, &context)
+        } else {
+            payloads.append(keep(.ikeSA(proposed), further, on: sa.ownSPI, &context))
+        }
+        return payloads
+    }
+
+    /// Our own rekeying of the IKE SA that the peer's meets, where there is one.
+    ///
+    /// - Throws: `temporary` while something else of ours keeps the IKE SA from being replaced.
+    private func ownAttempt(on sa: IKESA) throws(Fault) -> IKEAttempt? {
+        var own: IKEAttempt?
+        for pending in sa.pending {
+            switch pending.exchange {
+            case .child, .deleteChild, .deleteIKE, .farewell:
+                // RFC 7296 §2.25.2.
+                throw .temporary("a child is being created, replaced or deleted")
+            case .rekeyIKE(let attempt):
+                guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
+                own = attempt
+            case .liveness, .initial, .intermediate, .authentication: break
+            }
+        }
+        return own
+    }
+
+    /// The peer's new SA, now that its keys are known.
+    mutating func complete(
+        _ proposed: ProposedIKESA, further: [Secret], _ sa: IKESA, _ context: inout Context
+    ) throws(Fault) {
+        let own = try ownAttempt(on: sa)
+        let contributions = proposed.contributions
         var new = try successor(
-            of: sa, selection.suite, sharedSecret,
-            KeySchedule.Public(
-                initiatorNonce: nonce, responderNonce: ownNonce, initiatorSPI: peerSPI, responderSPI: spi),
-            isInitiator: false, &context)
+            of: sa, proposed.suite, proposed.sharedSecret, further: further, contributions, isInitiator: false,
+            &context)
         new.role = .candidate
+        let spi = contributions.responderSPI
         context.emit(.claim(spi: spi))
         associations.append(new)
-        if var attempt = own, var pending = sa.pending?.value {
-            attempt.collision = IKECollision(spi: spi, lowestNonce: NonceRule.lower(nonce, ownNonce))
-            pending.exchange = .rekeyIKE(attempt)
-            associations[0].pending = Boxed(pending)
+        let lowest = NonceRule.lower(contributions.initiatorNonce, contributions.responderNonce)
+        if own != nil {
+            changePending { exchange in
+                guard case .rekeyIKE(var attempt) = exchange else { return false }
+                attempt.collision = IKECollision(spi: spi, lowestNonce: lowest)
+                exchange = .rekeyIKE(attempt)
+                return true
+            }
         } else {
             promote(spi, &context)
         }
-        return [
-            ProposalPayload.answer(selection.suite, .ike, number: offer.number, spi: spi.octets),
-            Payload(.nonceV2, body: ownNonce),
-            KeyExchangePayload(group: group, value: keyPair.publicValue).payload,
-        ]
     }
 
     private func successor(
-        of old: IKESA, _ suite: Suite, _ sharedSecret: Secret, _ contributions: KeySchedule.Public,
-        isInitiator: Bool, _ context: inout Context
+        of old: IKESA, _ suite: Suite, _ sharedSecret: Secret, further: [Secret],
+        _ contributions: KeySchedule.Public, isInitiator: Bool, _ context: inout Context
     ) throws(Fault) -> IKESA {
         let keys = try KeySchedule.successor(
-            of: old.keys, old.suite, suite, sharedSecret: sharedSecret, contributions)
+            of: old.keys, old.suite, suite, sharedSecret: sharedSecret, further: further, contributions)
         return IKESA(
             initiatorSPI: contributions.initiatorSPI, responderSPI: contributions.responderSPI,
             isInitiator: isInitiator, suite: suite, keys: keys, nextIV: context.environment.randomness.uint64(),

@@ -12,6 +12,9 @@ struct Acceptance: Sendable {
     /// RealMessage1 and RealMessage2.
     var request: [UInt8]
     var response: [UInt8]
+    /// Key exchanges that precede IKE_AUTH.
+    var remaining: [KeyExchangeID]
+    var transcript = IntermediateTranscript()
 }
 
 /// An IKE_AUTH request that waits for the credential store.
@@ -61,25 +64,24 @@ extension IKESession {
         let candidates = context.environment.policies.candidates(
             local: local.address, remote: remote.address, version: .v2)
         guard !candidates.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
-        let (suite, offer) = try choose(offers.filter { $0.spi.isEmpty }, candidates)
+        let takesIntermediate = content.notification(.intermediateSupported) != nil
+        let (suite, offer) = try choose(
+            offers.filter { $0.spi.isEmpty }, candidates, takesIntermediate: takesIntermediate)
         guard let group = suite.keyExchange else { throw .violation("a proposal for an IKE SA has a key exchange") }
         guard keyExchange.group == group else { throw .otherGroup(group) }
 
         let initiatorSPI = header.initiator.value
         let spi = context.environment.freshIKESPI()
         let ownNonce = context.environment.randomness.octets(IKESession.nonceOctets)
-        let keyPair = try generate(group, &context)
-        let sharedSecret = try Attempt.keyDetermination { () throws(OakleyError) in
-            try KeyDetermination.sharedSecret(keyPair, peer: keyExchange.value)
-        }
+        let (value, sharedSecret) = try answer(group, keyExchange.value, &context)
         let (keys, proofs) = try KeySchedule.initial(
             suite, sharedSecret: sharedSecret,
             KeySchedule.Public(
                 initiatorNonce: nonce, responderNonce: ownNonce, initiatorSPI: initiatorSPI, responderSPI: spi))
         let isForced = context.settings.claimsNAT(candidates[0])
         var payloads = [
-            ProposalPayload.answer(suite, .ike, number: offer.number, spi: []),
-            KeyExchangePayload(group: group, value: keyPair.publicValue).payload,
+            ProposalPayload.answer(suite, to: offer, spi: []),
+            KeyExchangePayload(group: group, value: value).payload,
             Payload(.nonceV2, body: ownNonce),
         ]
         let detected = try NATTraversal.detect(content, initiatorSPI, 0, local: local, remote: remote)
@@ -89,6 +91,9 @@ extension IKESession {
         }
         let takesFragments = content.notification(.fragmentationSupported) != nil
         if takesFragments { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
+        if takesIntermediate, !suite.furtherKeyExchanges.isEmpty {
+            payloads.append(NotifyPayload(.intermediateSupported).payload)
+        }
         let answer = Header(
             initiator: header.initiator, responder: Cookie(spi), majorVersion: 2, exchange: .ikeSAInit,
             flags: [.response])
@@ -103,7 +108,7 @@ extension IKESession {
         phase = .awaitingAuthenticationRequest(
             Acceptance(
                 proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,
-                response: octets))
+                response: octets, remaining: suite.furtherKeyExchanges))
         context.emit(.claim(spi: spi))
         context.set(.halfOpen, after: context.settings.halfOpenTimeout)
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
@@ -112,12 +117,16 @@ extension IKESession {
 
     /// The first candidate connection with which a proposal can be agreed.
     private func choose(
-        _ offers: [OfferedProposal], _ candidates: [Connection]
+        _ offers: [OfferedProposal], _ candidates: [Connection], takesIntermediate: Bool
     ) throws(Fault) -> (Suite, OfferedProposal) {
         let understood = offers.filter(\.isUnderstood)
         var first: Mismatch?
         for candidate in candidates {
-            switch Proposal.select(configured: candidate.proposals, offered: understood.map(\.proposal)) {
+            // Without IKE_INTERMEDIATE there is one key exchange only (RFC 9370 §2.2.2).
+            let configured =
+                takesIntermediate
+                ? candidate.proposals : candidate.proposals.compactMap(\.withoutAdditionalKeyExchanges)
+            switch Proposal.select(configured: configured, offered: understood.map(\.proposal)) {
             case .success(let selection): return (selection.suite, understood[selection.offer])
             case .failure(let refused): first = first ?? refused.mismatch
             }
@@ -146,7 +155,8 @@ extension IKESession {
         else { throw .authentication(identity) }
         let octets = try KeySchedule.signedOctets(
             suite, message: acceptance.request, otherNonce: acceptance.responderNonce,
-            proofKey: acceptance.proofs.initiator, identity: identity)
+            proofKey: acceptance.proofs.initiator, identity: identity,
+            intermediate: acceptance.transcript.octets(authenticationID: header.messageID))
         let question = context.environment.freshQuestionID()
         context.emit(
             .ask(
@@ -165,9 +175,10 @@ extension IKESession {
         let candidates = context.environment.policies.candidates(
             local: local.address, remote: remote.address, version: .v2)
         guard !candidates.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
-        let agreed = Proposal(
+        var agreed = Proposal(
             .ike, encryption: [suite.encryption], integrity: suite.integrity.map { [$0] } ?? [],
             prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [])
+        agreed.additionalKeyExchanges = suite.additionalKeyExchanges.map { [$0] }
         var best: (score: Int, connection: Connection)?
         for candidate in candidates {
             let own = candidate.localIdentity ?? Identity(local.address)
@@ -191,7 +202,8 @@ extension IKESession {
         case .verified(let peer):
             let octets = try KeySchedule.signedOctets(
                 suite, message: acceptance.response, otherNonce: acceptance.initiatorNonce,
-                proofKey: acceptance.proofs.responder, identity: pending.localIdentity)
+                proofKey: acceptance.proofs.responder, identity: pending.localIdentity,
+                intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
             let question = context.environment.freshQuestionID()
             context.emit(
                 .ask(
@@ -234,7 +246,9 @@ extension IKESession {
                 initiatorNonce: acceptance.initiatorNonce, responderNonce: acceptance.responderNonce,
                 isFirst: true)
             do throws(Fault) {
-                payloads += try acceptChild(pending.content, sa, material, replacing: nil, &context)
+                let (proposed, answer) = try negotiate(pending.content, material, replacing: nil, &context)
+                try complete(proposed, replacing: nil, further: [], sa, &context)
+                payloads += answer
             } catch {
                 // The IKE SA stands without the child (RFC 7296 §1.2).
                 context.report(.refused(child: nil, error.refusal))

@@ -13,7 +13,7 @@ extension IKESession {
             snapshot.initiatorSPI = current.initiatorSPI
             snapshot.responderSPI = current.responderSPI
             if current.suite.prf != nil { snapshot.suite = current.suite }
-            if let pending = current.pending?.value { snapshot.activeExchanges = [pending.exchange.name] }
+            snapshot.activeExchanges = current.pending.map(\.exchange.name)
         }
         snapshot.isLocalBehindNAT = isLocalBehindNAT
         snapshot.isRemoteBehindNAT = isRemoteBehindNAT
@@ -31,11 +31,14 @@ extension IKESession {
         case .awaitingCommand, .awaitingFirstMessage: return .created
         case .closed: return .deleting
         case .established:
-            switch current?.pending?.value.exchange {
-            case .rekeyIKE: return .rekeying
-            case .deleteIKE, .farewell: return .deleting
-            default: return .established
+            for pending in current?.pending ?? [] {
+                switch pending.exchange {
+                case .rekeyIKE: return .rekeying
+                case .deleteIKE, .farewell: return .deleting
+                case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness: continue
+                }
             }
+            return .established
         default: return .connecting
         }
     }

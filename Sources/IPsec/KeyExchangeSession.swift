@@ -206,6 +206,8 @@ package struct EngineSettings: Hashable, Sendable {
     /// contrary.
     package var preferEncapsulation = false
     package var traceMessages = false
+    /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.
+    package var window: UInt32 = 1
 
     package init() {}
 
@@ -213,6 +215,11 @@ package struct EngineSettings: Hashable, Sendable {
     package func claimsNAT(_ connection: Connection?) -> Bool {
         if forceEncapsulation || connection?.forceEncapsulation == true { return true }
         return preferEncapsulation && connection?.avoidsEncapsulation != true
+    }
+
+    /// How long a request is sent again before its peer is given up.
+    package var retransmissionSchedule: Duration {
+        (0...max(0, min(retransmitTries, 100))).reduce(.zero) { $0 + retransmitDelay(attempt: $1) }
     }
 
     /// How long to wait after sending for the `attempt`-th time (0 for the first).

@@ -10,6 +10,8 @@ package struct Suite: Hashable, Sendable {
     package var prf: PRFID?
     /// The group of an IKE SA, or of a child's perfect forward secrecy; `nil` without.
     package var keyExchange: KeyExchangeID?
+    /// The key exchanges that follow the first one, in order; `.none` for one that is left out (RFC 9370 §2.2.1).
+    package var additionalKeyExchanges: [KeyExchangeID] = []
     /// Extended sequence numbers, for IPsec SAs (RFC 4304).
     package var extendedSequenceNumbers: Bool
 
@@ -26,6 +28,9 @@ package struct Suite: Hashable, Sendable {
 
     /// Octets of key material that one direction of an IPsec SA takes.
     package var keyMaterialOctets: Int { encryption.keyMaterialOctets + (integrity?.keyOctets ?? 0) }
+
+    /// The key exchanges behind the first one that take place.
+    package var furtherKeyExchanges: [KeyExchangeID] { additionalKeyExchanges.filter { $0 != .none } }
 }
 
 extension Suite: CustomStringConvertible {
@@ -35,6 +40,9 @@ extension Suite: CustomStringConvertible {
         if let integrity { parts.append(integrity.name.keyword) }
         if let prf { parts.append(prf.name.keyword) }
         if let keyExchange { parts.append(keyExchange.name.keyword) }
+        for (index, group) in additionalKeyExchanges.enumerated() where group != .none {
+            parts.append("ke\(index + 1)_\(group.name.keyword)")
+        }
         if extendedSequenceNumbers { parts.append("esn") }
         return parts.joined(separator: "-")
     }
@@ -51,6 +59,11 @@ package struct Proposal: Hashable, Sendable {
     package var prf: [PRFID]
     /// Empty: no key exchange. `.none` among others: it may be left out (RFC 7296 §3.3.6).
     package var keyExchange: [KeyExchangeID]
+    /// The alternatives for each key exchange that follows the first (RFC 9370 §2.2.1: transform types 6 to 12); an empty
+    /// list for one that does not take place, and `.none` in a list for one that may be left out.
+    package var additionalKeyExchanges: [[KeyExchangeID]] = []
+    /// How many of them there may be.
+    package static let maximumAdditional = 7
     /// For IPsec SAs: which sequence numbers are acceptable, `true` for extended. Empty for IKE SAs.
     package var extendedSequenceNumbers: [Bool]
 
@@ -71,6 +84,15 @@ package struct Proposal: Hashable, Sendable {
     package var withoutKeyExchange: Proposal {
         var proposal = self
         proposal.keyExchange = []
+        proposal.additionalKeyExchanges = []
+        return proposal
+    }
+
+    /// The same proposal for a peer that cannot do more than one key exchange; `nil` where it cannot be said so.
+    package var withoutAdditionalKeyExchanges: Proposal? {
+        guard additionalKeyExchanges.allSatisfy({ $0.isEmpty || $0.contains(.none) }) else { return nil }
+        var proposal = self
+        proposal.additionalKeyExchanges = []
         return proposal
     }
 }
@@ -80,6 +102,9 @@ extension Proposal: CustomStringConvertible {
     package var description: String {
         var parts = encryption.map(\.name.keyword) + integrity.filter { $0 != .none }.map(\.name.keyword)
         parts += prf.map(\.name.keyword) + keyExchange.map(\.name.keyword)
+        for (index, groups) in additionalKeyExchanges.enumerated() {
+            parts += groups.map { "ke\(index + 1)_\($0.name.keyword)" }
+        }
         if extendedSequenceNumbers.contains(true) { parts.append("esn") }
         if extendedSequenceNumbers.contains(true) && extendedSequenceNumbers.contains(false) { parts.append("noesn") }
         return parts.joined(separator: "-")
@@ -93,6 +118,8 @@ package enum TransformKind: UInt8, Hashable, Sendable, CaseIterable {
     case integrity = 3
     case keyExchange = 4
     case extendedSequenceNumbers = 5
+    /// Types 6 to 12, of which this is the first (RFC 9370 §3.1).
+    case additionalKeyExchange = 6
 }
 
 /// Why no offered proposal matched: both columns and, for each pair of proposals, the first kind of transform that
@@ -183,6 +210,10 @@ extension Proposal {
                 return .failure(KindClash(kind: .keyExchange))
             }
             suite.keyExchange = group == .none ? nil : group
+            guard let further = matchFurther(other, taken: [group]) else {
+                return .failure(KindClash(kind: .additionalKeyExchange))
+            }
+            suite.additionalKeyExchanges = further
         }
         if securityProtocol != .ike {
             let own = extendedSequenceNumbers.isEmpty ? [false] : extendedSequenceNumbers
@@ -193,5 +224,22 @@ extension Proposal {
             suite.extendedSequenceNumbers = extended
         }
         return .success(suite)
+    }
+
+    /// One method for each additional key exchange, from `slot` on, in our order of preference; no method twice
+    /// (RFC 9370 §2.2.1). Ours are few, so that trying all is cheap whatever the peer offers.
+    private func matchFurther(_ other: Proposal, slot: Int = 0, taken: [KeyExchangeID]) -> [KeyExchangeID]? {
+        guard slot < max(additionalKeyExchanges.count, other.additionalKeyExchanges.count) else { return [] }
+        func alternatives(_ proposal: Proposal) -> [KeyExchangeID] {
+            let lists = proposal.additionalKeyExchanges
+            return slot < lists.count && !lists[slot].isEmpty ? lists[slot] : [.none]
+        }
+        let theirs = alternatives(other)
+        for group in alternatives(self) where theirs.contains(group) && (group == .none || !taken.contains(group)) {
+            if let rest = matchFurther(other, slot: slot + 1, taken: taken + [group]) {
+                return group == .none && rest.isEmpty ? [] : [group] + rest
+            }
+        }
+        return nil
     }
 }

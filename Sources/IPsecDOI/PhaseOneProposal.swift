@@ -35,6 +35,10 @@ package enum PhaseOneProposal {
                 hash.prf.map(proposal.prf.contains) == true && proposal.integrity.contains(integrity)
             }
             proposal.integrity = proposal.integrity.filter { wanted in usable.contains { $0.1 == wanted } }
+            // Version 1 has one key exchange, and numbers for groups alone.
+            guard let single = proposal.withoutAdditionalKeyExchanges else { return nil }
+            proposal = single
+            proposal.keyExchange.removeAll(where: \.isEncapsulation)
             proposal.prf = proposal.prf.filter { wanted in usable.contains { $0.0.prf == wanted } }
             let isEmpty = proposal.encryption.isEmpty || proposal.prf.isEmpty || proposal.keyExchange.isEmpty
             return isEmpty ? nil : proposal

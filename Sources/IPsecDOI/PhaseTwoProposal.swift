@@ -62,6 +62,9 @@ package enum PhaseTwoProposal {
             if proposal.integrity.isEmpty { proposal.encryption.removeAll { !$0.id.isAEAD } }
             let isEmpty =
                 proposal.securityProtocol == .ah ? proposal.integrity.isEmpty : proposal.encryption.isEmpty
+            guard let single = proposal.withoutAdditionalKeyExchanges else { return nil }
+            proposal = single
+            proposal.keyExchange.removeAll(where: \.isEncapsulation)
             if let group {
                 guard proposal.keyExchange.contains(group) else { return nil }
                 proposal.keyExchange = [group]

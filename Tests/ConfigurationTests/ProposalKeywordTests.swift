@@ -102,6 +102,26 @@ import Testing
         #expect(Set(all.flatMap(\.keyExchange).map(\.rawValue)) == [14, 15, 16, 19, 20, 21, 31])
     }
 
+    @Test func additionalKeyExchangesHaveTheirPlaces() throws {
+        let text = "aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_mlkem1024-ke3_ecp384-ke3_none"
+        let proposal = try ProposalKeywords.parse(text, for: .ike)
+        #expect(proposal.keyExchange == [.curve25519])
+        #expect(proposal.additionalKeyExchanges == [[.mlkem768, .mlkem1024], [], [.ecp384, .none]])
+        #expect(proposal.description == text)
+        #expect(try ProposalKeywords.parse(proposal.description, for: .ike) == proposal)
+        let child = try ProposalKeywords.parse("aes256gcm16-x25519-ke1_mlkem768", for: .esp)
+        #expect(child.additionalKeyExchanges == [[.mlkem768]])
+        #expect(child.withoutKeyExchange.additionalKeyExchanges == [])
+        let failure = #expect(throws: ProposalKeywords.Failure.self) {
+            try ProposalKeywords.parse("aes256gcm16-ke1_mlkem768", for: .esp)
+        }
+        #expect(
+            failure?.message
+                == "proposal 'aes256gcm16-ke1_mlkem768' names additional key exchanges without a first one, such as x25519"
+        )
+        #expect(try ProposalKeywords.parse("aes256gcm16-prfsha256-mlkem1024", for: .ike).keyExchange == [.mlkem1024])
+    }
+
     @Test(
         arguments: [
             ("aes128-shaa256-x25519", "unknown algorithm 'shaa256' in proposal 'aes128-shaa256-x25519'", "sha256"),
@@ -110,8 +130,16 @@ import Testing
             ("null-sha256-modp2048", "'null' hides nothing: it is for ESP, not for IKE", nil),
             ("aes256gmac-sha256-modp2048", "'aes256gmac' hides nothing: it is for ESP, not for IKE", nil),
             (
-                "aes128-sha256-x25519-ke1_mlkem768",
-                "additional key exchange 'ke1_mlkem768' is known to swanctl, not supported by this version", nil
+                "aes128-sha256-x25519-ke1_mlkem512",
+                "algorithm 'mlkem512' is known to swanctl, not supported by this version", nil
+            ),
+            (
+                "aes128-sha256-x25519-ke1_sha256",
+                "'ke1_sha256' in proposal 'aes128-sha256-x25519-ke1_sha256' names no key exchange", nil
+            ),
+            (
+                "aes128-sha256-x25519-ke8_mlkem768",
+                "unknown algorithm 'ke8_mlkem768' in proposal 'aes128-sha256-x25519-ke8_mlkem768'", nil
             ),
             ("aes128--sha256", "proposal 'aes128--sha256' holds an empty keyword", nil),
             (

@@ -35,7 +35,7 @@ import Testing
     }
 
     @Test func unknownTransformTypesAndAttributesAreUnacceptable() throws {
-        let unknownType: [UInt8] = [0, 0, 0, 20, 1, 1, 0, 1, 0, 0, 0, 12, 9, 0, 0, 1, 0x80, 14, 0, 128]
+        let unknownType: [UInt8] = [0, 0, 0, 20, 1, 1, 0, 1, 0, 0, 0, 12, 13, 0, 0, 1, 0x80, 14, 0, 128]
         let first = try ProposalPayload.parse(Payload(.securityAssociationV2, body: unknownType))
         #expect(first.first?.isUnderstood == false)
         let unknownAttribute: [UInt8] = [0, 0, 0, 20, 1, 1, 0, 1, 0, 0, 0, 12, 1, 0, 0, 12, 0x80, 99, 0, 128]

@@ -76,6 +76,32 @@ import Testing
         expectOneChild(&pair)
     }
 
+    /// A response that is lost again and again: nothing is sent on a child that the other end does not know yet.
+    @Test(arguments: Pair.Side.allCases) func aNewChildWaitsForASignOfThePeer(side: Pair.Side) {
+        var pair = established()
+        let count = pair[side.other].sent.count
+        pair.network = { from, _, datagram in from == side.other ? [] : [datagram] }
+        pair.give(.command(.rekeyChild(pair[side].children[0].id)), to: side)
+        for _ in 0..<30 {
+            pair.run(for: .seconds(2))
+            #expect(pair.disagreements == [] && pair[side.other].outbound.count == 1)
+        }
+        #expect(pair[side.other].sent.count > count + 3)
+        pair.network = { _, _, datagram in [datagram] }
+        expectOneChild(&pair)
+    }
+
+    @Test func trafficOnANewChildIsASign() throws {
+        var pair = established()
+        pair.network = { side, _, datagram in side == .responder ? [] : [datagram] }
+        pair.give(.command(.rekeyChild(pair.initiator.children[0].id)), to: .initiator)
+        pair.settle()
+        let new = try #require(pair.responder.children.last)
+        #expect(pair.responder.outbound[new.outboundSPI] == nil)
+        pair.give(.inboundTraffic(new.id, at: pair.now), to: .responder)
+        #expect(pair.responder.outbound[new.outboundSPI] != nil)
+    }
+
     @Test(arguments: 1...12 as ClosedRange<UInt64>) func bothRekeyOneChildAtOnce(seed: UInt64) {
         var pair = established(seed: seed)
         pair.give(.command(.rekeyChild(pair.initiator.children[0].id)), to: .initiator)

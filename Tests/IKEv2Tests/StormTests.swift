@@ -146,7 +146,7 @@ extension Pair.End {
     var isQuiet: Bool {
         closed != nil
             || session.planned.isEmpty && session.postponed.isEmpty
-                && session.associations.allSatisfy { $0.pending == nil }
+                && session.associations.allSatisfy(\.pending.isEmpty)
                 && session.children.allSatisfy { $0.state == .installed && $0.heldOutbound == nil }
     }
 }

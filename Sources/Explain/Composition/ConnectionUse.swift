@@ -63,7 +63,9 @@ struct ConnectionUse {
     func uses(method: UInt16) -> Bool { offersPhaseOne(3, method) }
 
     func uses(group: KeyExchangeID) -> Bool {
-        (connection.proposals + connection.children.flatMap(\.proposals)).contains { $0.keyExchange.contains(group) }
+        (connection.proposals + connection.children.flatMap(\.proposals)).contains {
+            $0.keyExchange.contains(group) || $0.additionalKeyExchanges.contains { $0.contains(group) }
+        }
     }
 
     func uses(_ exchange: ComposedExchange) -> Bool { speaksVersion1 && exchange.isUsed(connection) }
