@@ -141,7 +141,7 @@ extension IKESession {
     mutating func complete(
         _ proposed: ProposedChild, replacing old: SPI?, further: [Secret], _ sa: IKESA, _ context: inout Context
     ) throws(Fault) {
-        let replaced: Child? = if let old { try replaceable(old, sa) } else { nil }
+        let replaced: Child? = if let old { try replaceable(old, nil, sa) } else { nil }
         let material = proposed.material
         let keys = try KeySchedule.child(
             proposed.suite, of: sa.keys, sa.suite, sharedSecret: proposed.sharedSecret, further: further,

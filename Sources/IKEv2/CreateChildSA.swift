@@ -252,7 +252,7 @@ extension IKESession {
 
     /// The child that the peer may replace now, by the SPI in its packets towards the peer.
     func replaceable(
-        _ outboundSPI: SPI, _ securityProtocol: SecurityProtocol? = nil, _ sa: IKESA
+        _ outboundSPI: SPI, _ securityProtocol: SecurityProtocol?, _ sa: IKESA
     ) throws(Fault) -> Child {
         guard
             let old = children.first(where: {
