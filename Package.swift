@@ -15,6 +15,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-asn1", exact: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", exact: "1.21.1"),
         .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
     ],
     targets: [
@@ -72,6 +74,14 @@ let package = Package(
         .target(name: "CPlatform"),
         .target(
             name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
+        .target(
+            name: "Certificates",
+            dependencies: [
+                "Primitives", "Cryptography", "IPsec",
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ],
+            swiftSettings: pure),
         .target(name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(
             name: "Simulation",
@@ -133,6 +143,12 @@ let package = Package(
             dependencies: [
                 "parley", "Configuration", "Control", "Explain", "Platform",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .testTarget(
+            name: "CertificatesTests",
+            dependencies: [
+                "Certificates", "Cryptography", "IPsec", "Primitives",
+                .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .testTarget(name: "CredentialsTests", dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives"]),
         .testTarget(

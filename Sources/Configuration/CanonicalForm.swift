@@ -239,6 +239,7 @@ extension IdentityPattern {
         case .exactly(let identity): identity.typedText
         case .suffix(.emailAddress, let suffix) where !suffix.contains("@"): "email:*\(suffix)"
         case .suffix(_, let suffix): "*\(suffix)"
+        case .distinguishedName(let name): "asn1dn:#\(name.octets.hex)"
         }
     }
 }

@@ -188,23 +188,22 @@ enum ValueGrammar {
         case unsupported(String)
     }
 
-    /// Reads an identity as charon does, but for the kinds that need certificates.
+    /// Reads an identity as charon does.
     static func identity(_ text: String) throws(IdentityFailure) -> Identity {
-        let kinds = ["asn1dn", "asn1gn", "ipv4net", "ipv6net", "ipv4range", "ipv6range", "xmppaddr", "uri"]
+        let kinds = ["asn1gn", "ipv4net", "ipv6net", "ipv4range", "ipv6range", "xmppaddr", "uri"]
         if let colon = text.firstIndex(of: ":"), kinds.contains(text[..<colon].lowercased()) {
             throw .unsupported("identities of the kind '\(text[..<colon])'")
         }
-        let isTyped = text.hasPrefix("@") || text.hasPrefix("{") || text.contains(":")
-        if !isTyped, text.contains("=") { throw .unsupported("distinguished names") }
         guard let identity = Identity(text), !identity.octets.isEmpty else { throw .malformed }
         return identity
     }
 
-    /// An identity, `%any`, or one with a `*` in front of a FQDN or e-mail address.
+    /// An identity, `%any`, or one with a `*` in front of a FQDN or e-mail address, or for values of a distinguished name.
     static func identityPattern(_ text: String) throws(IdentityFailure) -> IdentityPattern {
         if text == "%any" || text == "*" { return .any }
         if text.hasPrefix("^") { throw .unsupported("regular expressions in identities") }
         let identity = try identity(text)
+        if let name = identity.distinguishedName, name.hasWildcards { return .distinguishedName(name) }
         guard identity.kind == .fqdn || identity.kind == .emailAddress, identity.octets.first == UInt8(ascii: "*")
         else { return .exactly(identity) }
         let rest = String(identity.description.dropFirst())

@@ -34,10 +34,14 @@ package struct Identity: Hashable, Sendable {
         octets = address.octets
     }
 
-    /// The notation of `swanctl.conf`: a typed prefix (`fqdn:`, `email:`, `ipv4:`, `keyid:`, `{N}:` with `#` for hex),
-    /// else an address, an e-mail address where it holds `@` (a leading `@` means FQDN, `@@` e-mail, `@#` a hex key ID),
-    /// else a FQDN. `nil` where a typed value cannot be read. Distinguished names need a certificate library and are
-    /// not read here.
+    package init(_ name: DistinguishedName) {
+        kind = .distinguishedName
+        octets = name.octets
+    }
+
+    /// The notation of `swanctl.conf`: a typed prefix (`fqdn:`, `email:`, `ipv4:`, `keyid:`, `asn1dn:`, `{N}:` with `#`
+    /// for hex), else a distinguished name where it holds `=`, an address, an e-mail address where it holds `@` (a leading
+    /// `@` means FQDN, `@@` e-mail, `@#` a hex key ID), else a FQDN. `nil` where a typed value cannot be read.
     package init?(_ text: String) {
         if let colon = text.firstIndex(of: ":") {
             let prefix = text[..<colon].lowercased()
@@ -55,6 +59,11 @@ package struct Identity: Hashable, Sendable {
             case "email", "rfc822", "userfqdn":
                 self.init(.emailAddress, octets: raw ?? Array(value.utf8))
                 return
+            case "asn1dn":
+                guard let name = raw.map({ try? DistinguishedName(parsing: $0[...]) }) ?? DistinguishedName(value)
+                else { return nil }
+                self.init(name)
+                return
             case "keyid":
                 self.init(.keyID, octets: raw ?? Array(value.utf8))
                 return
@@ -71,7 +80,10 @@ package struct Identity: Hashable, Sendable {
                 }
             }
         }
-        if let address = IPAddress(text) {
+        if !text.hasPrefix("@"), text.contains("=") {
+            guard let name = DistinguishedName(text) else { return nil }
+            self.init(name)
+        } else if let address = IPAddress(text) {
             self.init(address)
         } else if text.hasPrefix("@#") {
             guard let octets = [UInt8](hex: text.dropFirst(2)) else { return nil }
@@ -94,12 +106,18 @@ package struct Identity: Hashable, Sendable {
         default: nil
         }
     }
+
+    /// The name of a distinguished name's identity (RFC 2407 §4.6.2.10, RFC 7296 §3.5).
+    package var distinguishedName: DistinguishedName? {
+        kind == .distinguishedName ? try? DistinguishedName(parsing: octets[...]) : nil
+    }
 }
 
 extension Identity: CustomStringConvertible {
     /// The identity as a person writes it; octets that are not printable ASCII come as hex with the kind's number.
     package var description: String {
         if let address { return address.description }
+        if let name = distinguishedName, !name.isEmpty { return name.description }
         let isText = !octets.isEmpty && octets.allSatisfy { (0x20..<0x7F).contains($0) }
         switch kind {
         case .fqdn where isText, .emailAddress where isText, .keyID where isText:
@@ -117,12 +135,17 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
     case exactly(Identity)
     /// A FQDN or e-mail address that ends with `suffix` behind one `*` (`*.example.org`, `*@example.org`).
     case suffix(Identity.Kind, String)
+    /// A distinguished name, some of whose values are `*`.
+    case distinguishedName(DistinguishedName)
 
     package func matches(_ identity: Identity) -> Bool {
         switch self {
         case .any: return true
         case .exactly(let wanted):
             if wanted == identity { return true }
+            if let wanted = wanted.distinguishedName, let name = identity.distinguishedName {
+                return name.isSame(as: wanted)
+            }
             // Names compare without case (RFC 4301 §4.4.3.1 leaves DNS rules to DNS).
             guard wanted.kind == identity.kind, wanted.kind == .fqdn || wanted.kind == .emailAddress else {
                 return false
@@ -131,6 +154,8 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         case .suffix(let kind, let suffix):
             return identity.kind == kind && identity.octets.count > suffix.utf8.count
                 && identity.description.lowercased().hasSuffix(suffix.lowercased())
+        case .distinguishedName(let pattern):
+            return identity.distinguishedName?.matches(pattern) ?? false
         }
     }
 
@@ -139,7 +164,7 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         guard matches(identity) else { return 0 }
         switch self {
         case .any: return 1
-        case .suffix: return 2
+        case .suffix, .distinguishedName: return 2
         case .exactly: return 3
         }
     }
@@ -149,6 +174,7 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         case .any: "%any"
         case .exactly(let identity): identity.description
         case .suffix(_, let suffix): "*" + suffix
+        case .distinguishedName(let name): name.description
         }
     }
 }

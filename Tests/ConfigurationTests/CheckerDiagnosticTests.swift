@@ -117,8 +117,17 @@ import Testing
                 + "such as 192.0.2.1, gw.example.org, user@example.org or @#hex"
         ),
         (
-            "local { auth = psk\nid = \"C=CH, O=x\" }",
-            "3:6: 'id = C=CH, O=x' in connections.home.local: distinguished names are \(unsupported)"
+            "local { auth = psk\nid = \"asn1gn:x\" }",
+            "3:6: 'id = asn1gn:x' in connections.home.local: identities of the kind 'asn1gn' are \(unsupported)"
+        ),
+        (
+            "local { auth = psk\nid = \"C=CH, X=y\" }",
+            "3:6: wrong value 'C=CH, X=y' for 'id' in connections.home.local: expected an identity "
+                + "such as 192.0.2.1, gw.example.org, user@example.org or @#hex"
+        ),
+        (
+            "local { auth = psk\nid = \"C=CH, O=*\" }",
+            "3:6: wrong value 'C=CH, O=*' for 'id' in connections.home.local: expected one identity of our own, without '*'"
         ),
         ("local { auth = psk\ncerts = a }", "3:1: 'certs' in connections.home.local is \(unsupported)"),
         ("local { auth = psk\ncert1 { } }", "3:1: 'cert1' in connections.home.local is \(unsupported)"),

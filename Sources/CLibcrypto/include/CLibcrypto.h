@@ -14,7 +14,9 @@
 #include <openssl/md5.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
+#include <openssl/x509.h>
 
 /* Swift does not import macros made of other macros' parts. */
 static const int PARLEY_PKEY_KEYPAIR = EVP_PKEY_KEYPAIR;

@@ -1,0 +1,146 @@
+package import Primitives
+
+/// What is known about revocation: lists and responses, from wherever they came. Each is checked before it is believed.
+package struct RevocationStore: Hashable, Sendable {
+    package var lists: [RevocationList]
+    package var responses: [OCSPResponse]
+
+    package init(lists: [RevocationList] = [], responses: [OCSPResponse] = []) {
+        self.lists = lists
+        self.responses = responses
+    }
+
+    package enum Status: Hashable, Sendable {
+        case good
+        case revoked(WallTime, RevocationList.Reason)
+        case unknown(RevocationGap)
+    }
+
+    /// How far another machine's clock may be ahead of ours, in seconds.
+    private static let skew = Duration.seconds(300)
+    /// How long a response holds that does not say so itself.
+    private static let undatedResponse = Duration.seconds(86_400)
+
+    /// What is known of a certificate. A revocation counts even where it stands in a list that is out of date.
+    ///
+    /// - Parameter issuer: the certificate that the path has for the issuer, already found good as such.
+    package func status(of certificate: Certificate, issuer: Certificate, now: WallTime) -> Status {
+        let byResponse = responseStatus(of: certificate, issuer, now)
+        if case .unknown(let gap) = byResponse {
+            let byList = listStatus(of: certificate, issuer, now)
+            if case .unknown(.noInformation) = byList { return .unknown(gap) }
+            return byList
+        }
+        // The newest word counts, but a list that has it revoked is not overruled by a response that has not.
+        if byResponse == .good, case .revoked(let date, let reason) = listStatus(of: certificate, issuer, now) {
+            return .revoked(date, reason)
+        }
+        return byResponse
+    }
+
+    // MARK: Lists (RFC 5280 §6.3)
+
+    private func listStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
+        var gap = RevocationGap.noInformation
+        var usable: [RevocationList] = []
+        for list in lists where list.issuer.isSame(as: issuer.subject) {
+            if certificate.isAuthority ? list.leavesOutAuthorities : list.leavesOutEndEntities { continue }
+            if let problem = RevocationStore.gap(list, issuer) { gap = problem } else { usable.append(list) }
+        }
+        let bases = usable.filter { !$0.isDelta && $0.thisUpdate <= now + RevocationStore.skew }
+        guard let base = bases.max(by: RevocationStore.isOlder) else { return .unknown(gap) }
+        let delta = usable.filter { RevocationStore.fits($0, base) && $0.thisUpdate <= now + RevocationStore.skew }
+            .max(by: RevocationStore.isOlder)
+        if let entry = delta?.entries[certificate.serialNumber] {
+            if entry.reason != .removeFromList { return .revoked(entry.date, entry.reason) }
+        } else if let entry = base.entries[certificate.serialNumber] {
+            return .revoked(entry.date, entry.reason)
+        }
+        let newest = delta ?? base
+        // A fresh delta completes a base only to its own time; a base that is still fresh needs no delta.
+        if let next = newest.nextUpdate, next >= now { return .good }
+        if let next = base.nextUpdate, next >= now { return .good }
+        return .unknown(.stale(nextUpdate: newest.nextUpdate))
+    }
+
+    private static func isOlder(_ left: RevocationList, _ right: RevocationList) -> Bool {
+        if let one = left.number, let other = right.number, one != other { return RevocationList.isBefore(one, other) }
+        return left.thisUpdate < right.thisUpdate
+    }
+
+    /// Whether a delta may be laid over a base (RFC 5280 §6.3.3 (c)).
+    private static func fits(_ delta: RevocationList, _ base: RevocationList) -> Bool {
+        guard let changed = delta.baseNumber, let number = base.number, let deltaNumber = delta.number else {
+            return false
+        }
+        return !RevocationList.isBefore(number, changed) && RevocationList.isBefore(number, deltaNumber)
+            && delta.authorityKeyIdentifier == base.authorityKeyIdentifier
+    }
+
+    /// Why a list cannot be believed; `nil`: it can.
+    private static func gap(_ list: RevocationList, _ issuer: Certificate) -> RevocationGap? {
+        if !list.unknownCritical.isEmpty { return .unknownCriticalExtensions(list.unknownCritical) }
+        if let usage = issuer.extensions.keyUsage, !usage.contains(.revocationListSigning) { return .issuerMayNotSign }
+        guard let algorithm = list.signatureAlgorithm,
+            issuer.verifies(list.signature, over: list.signedOctets, algorithm)
+        else { return .badSignature }
+        return nil
+    }
+
+    // MARK: Responses (RFC 6960 §3.2)
+
+    private func responseStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
+        var gap = RevocationGap.noInformation
+        var best: OCSPResponse.Single?
+        for response in responses {
+            for single in response.singles {
+                guard let id = OCSPCertificateID(certificate, issuer: issuer, hash: single.certificate.hash),
+                    id == single.certificate
+                else { continue }
+                if let problem = self.gap(response, issuer, now) {
+                    gap = problem
+                } else if single.thisUpdate > best?.thisUpdate ?? WallTime(seconds: .min) {
+                    best = single
+                }
+            }
+        }
+        guard let best else { return .unknown(gap) }
+        if case .revoked(let date, let reason) = best.status { return .revoked(date, reason) }
+        guard best.thisUpdate <= now + RevocationStore.skew,
+            best.nextUpdate ?? best.thisUpdate + RevocationStore.undatedResponse >= now
+        else { return .unknown(.stale(nextUpdate: best.nextUpdate)) }
+        return best.status == .good ? .good : .unknown(.responderDoesNotKnow)
+    }
+
+    private func gap(_ response: OCSPResponse, _ issuer: Certificate, _ now: WallTime) -> RevocationGap? {
+        if !response.unknownCritical.isEmpty { return .unknownCriticalExtensions(response.unknownCritical) }
+        guard let algorithm = response.signatureAlgorithm else { return .badSignature }
+        let signers = [issuer] + response.certificates.filter { isResponder($0, issuer, now) }
+        let named = signers.filter { $0.isResponder(response.responder) }
+        if named.isEmpty { return .issuerMayNotSign }
+        let isSigned = named.contains { $0.verifies(response.signature, over: response.signedOctets, algorithm) }
+        return isSigned ? nil : .badSignature
+    }
+
+    /// Whether the issuer itself lets this certificate answer for it (RFC 6960 §4.2.2.2).
+    private func isResponder(_ certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Bool {
+        guard certificate.issuer.isSame(as: issuer.subject),
+            certificate.extensions.purposes?.contains(.ocspSigning) == true,
+            certificate.extensions.keyUsage?.contains(.digitalSignature) != false,
+            certificate.extensions.unknownCritical.isEmpty, certificate.notBefore <= now, now <= certificate.notAfter,
+            let algorithm = certificate.signatureAlgorithm,
+            issuer.verifies(certificate.signature, over: certificate.signedOctets, algorithm)
+        else { return false }
+        if case .revoked = listStatus(of: certificate, issuer, now) { return false }
+        return true
+    }
+}
+
+extension Certificate {
+    fileprivate func isResponder(_ responder: OCSPResponse.Responder) -> Bool {
+        switch responder {
+        case .name(let name): subject.isSame(as: name)
+        case .keyHash(let hash): OCSPCertificateID(self, issuer: self)?.issuerKeyHash == hash
+        }
+    }
+}
