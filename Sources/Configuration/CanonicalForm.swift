@@ -59,6 +59,7 @@ extension Connection {
         section.add("remote_port", remotePort)
         section.add("proposals", list: proposals)
         section.add("aggressive", isAggressive ? "yes" : "no")
+        section.add("fragmentation", fragmentation.rawValue)
         if !privateGroups.isEmpty {
             section.add(
                 "groups",

@@ -23,6 +23,7 @@ extension ConfigurationChecker {
         connection.localPort = reader.unsigned("local_port", 1...65_535).map { UInt16($0) } ?? settings.engine.port
         connection.remotePort = reader.unsigned("remote_port", 1...65_535).map { UInt16($0) } ?? 500
         connection.isAggressive = reader.boolean("aggressive") ?? false
+        connection.fragmentation = fragmentation(reader, connection.version)
         connection.privateGroups = privateGroups(reader)
         connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
         checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
@@ -56,6 +57,20 @@ extension ConfigurationChecker {
                 at: setting.value.position)
         }
         return connection
+    }
+
+    private func fragmentation(_ reader: SectionReader, _ version: IKEVersion) -> Connection.Fragmentation {
+        let words: [(String, Connection.Fragmentation)] = [
+            ("yes", .yes), ("true", .yes), ("enabled", .yes), ("1", .yes), ("accept", .accept), ("force", .force),
+            ("no", .no), ("false", .no), ("disabled", .no), ("0", .no),
+        ]
+        let value = reader.word("fragmentation", words) ?? .yes
+        if version == .v2, value == .force || value == .no, let setting = reader.setting("fragmentation") {
+            log.report(
+                "'fragmentation = \(value.rawValue)' in \(reader.path) is for version 1 alone",
+                at: setting.value.position)
+        }
+        return value
     }
 
     /// charon's defaults: rekeying after four hours unless reauthentication is asked for; the hard limit lies a tenth

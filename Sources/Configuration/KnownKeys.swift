@@ -28,11 +28,11 @@ enum KnownKeys {
         supported: [
             "version", "local_addrs", "remote_addrs", "local_port", "remote_port", "proposals", "encap", "dpd_delay",
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
-            "aggressive", "accept_groups",
+            "aggressive", "accept_groups", "fragmentation",
         ],
         fixed: [
             "mobike": no, "mediation": no, "ppk_required": no, "pull": yes,
-            "fragmentation": .fixed(["yes", "accept"]), "childless": .fixed(["allow", "never"]),
+            "childless": .fixed(["allow", "never"]),
             "send_certreq": .fixed(["yes", "no"]), "send_cert": .fixed(["ifasked", "always", "never"]),
             "dscp": .fixed(["000000"]), "if_id_in": zero, "if_id_out": zero, "ocsp": .fixed(["reply", "never"]),
         ],

@@ -63,6 +63,8 @@ enum VendorNames {
     private static let names: [(String, String)] = [
         ("afcad71368a1f1c96b8696fc7757", "dead peer detection (RFC 3706)"),
         ("4a131c81070358455c5728f20e95452f", "NAT traversal (RFC 3947)"),
+        ("16f6ca16e4a4066d83821a0f0aeaa862", "NAT traversal (draft 01)"),
+        ("6105c422e76847e43f9684801292aecd", "NAT traversal (SSH's draft 02)"),
         ("4485152d18b6bbcd0be8a8469579ddcc", "NAT traversal (draft 00)"),
         ("cd60464335df21f87cfdb2fc68b6a448", "NAT traversal (draft 02)"),
         ("90cb80913ebb696e086381b5ec427b1f", "NAT traversal (draft 02)"),
@@ -74,6 +76,18 @@ enum VendorNames {
         ("8f8d83826d246b6fc7a8a6a428c11de8", "NAT traversal (draft 08)"),
         ("09002689dfd6b712", "XAUTH"),
         ("4048b7d56ebce88525e7de7f00d6c2d3", "fragmentation"),
-        ("12f5f28c457168a9702d9fe274cc0100", "Cisco Unity"),
+        ("12f5f28c457168a9702d9fe274cc", "Cisco Unity"),
+        ("1e2b516905991c7d7c96fcbfb587e461", "Microsoft's ISAKMP/Oakley"),
+        ("fb1de3cdf341b7ea16b7e5be0855f120", "Microsoft's negotiation discovery"),
+        ("26244d38eddb61b3172a36e3d0cfb819", "Microsoft's initial contact"),
+        ("e3a5966a76379fe707228231e5ce8652", "Microsoft's IKE with generated addresses"),
+        ("214ca4faffa7f32d6748e5303395ae83", "Microsoft's MAMIE"),
+        ("621b04bb09882ac1e15935fefa24aeee", "GSSAPI"),
+        ("882fe56d6fd20dbc2251613b2ebe5beb", "strongSwan"),
+        ("7003cbc1097dbe9c2600ba6983bc8b35", "racoon"),
+        ("4f452d4c69627265737761", "Libreswan"),
+        ("1f07f70eaa6514d3b0fa96542a", "Cisco VPN Concentrator"),
+        ("f4ed19e0c114eb516faaac0ee37daf2807b4381f", "Check Point"),
+        ("4865617274426561745f4e6f74696679", "heartbeat notifications"),
     ]
 }

@@ -126,10 +126,14 @@ struct PayloadRole {
                 name: "N", part: type >= 24_576 ? "DOI" : "ISAKMP", deed: NotificationNames.version1(type))
         case .delete: return PayloadRole(name: "D", part: "ISAKMP", deed: deletion(body, protocolOffset: 4))
         case .vendorID: return PayloadRole(name: "VID", part: "ISAKMP", deed: VendorNames.name(body))
-        case .natDiscovery:
+        case .natDiscovery, .natDiscoveryDraft:
             return PayloadRole(name: "NAT-D", part: "IKE", deed: "hash of an address and port as the sender sees them")
-        case .natOriginalAddress:
+        case .natOriginalAddress, .natOriginalAddressDraft:
             return PayloadRole(name: "NAT-OA", part: "IKE", deed: "the address before translation")
+        case .fragment:
+            return PayloadRole(
+                name: "FRAG", part: "IKE",
+                deed: body.count >= 4 ? "piece \(body[2]) of a message\(body[3] & 1 != 0 ? ", the last" : "")" : "?")
         case .attributes: return PayloadRole(name: "ATTR", part: "IKE", deed: "configuration attributes")
         default: return PayloadRole(name: "\(payload.type)", part: "?", deed: "\(body.count) octets")
         }

@@ -179,7 +179,7 @@ extension IKEv1Session {
             [
                 choice, Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce),
                 Payload(.identification, body: negotiation.ownIdentityBody), Payload(.hash, body: proof),
-            ] + IKEv1Session.vendorIDs + (try natDiscoveryPayloads(keys.hash, context))
+            ] + vendorIDs(for: connection) + (try natDiscoveryPayloads(keys.hash, context))
         sendPhaseOne(payloads, &negotiation, &context)
         phase = .negotiating(negotiation)
     }

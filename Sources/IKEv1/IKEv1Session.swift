@@ -40,6 +40,7 @@ package struct IKEv1Session: Sendable {
     var wanted: [WantedChild] = []
     var nat = NATState()
     var groups = PrivateGroupState()
+    var fragmentation = FragmentationState()
     var established: Instant?
     var rekeyAt: Instant?
     var expireAt: Instant?
@@ -140,6 +141,8 @@ package struct IKEv1Session: Sendable {
             if try !retransmitNewGroup(messageID, &context) { retransmitQuickMode(messageID, &context) }
         case .halfOpen:
             if case .negotiating(let negotiation) = phase { close(.refused(negotiation.failure ?? .timeout), &context) }
+            // Fragments of a first message that never became whole.
+            if phase.isFresh, !isInitiator { close(.refused(.timeout), &context) }
         case .liveness: checkLiveness(&context)
         case .keepalive: sendKeepalive(&context)
         case .rekeyIKE: renew(&context)
@@ -161,6 +164,10 @@ package struct IKEv1Session: Sendable {
         let header = try Attempt.parsing { () throws(ParseError) in try Header(from: &reader) }
         guard header.majorVersion == 1, Int(header.length) == datagram.octets.count else {
             throw .dropped("a version 1 message of the length that it says")
+        }
+        if header.nextPayload == .fragment, !header.flags.contains(.encryption) {
+            try receiveFragment(datagram, header, &context)
+            return
         }
         switch header.exchange {
         case .identityProtection where header.messageID == 0: try receiveMainMode(datagram, header, &context)
@@ -234,9 +241,11 @@ extension IKEv1Session: KeyExchangeSession {
             case .refused(let refusal, _): context.note("refused: \(refusal)")
             }
             // Nobody else will end a responder that its first message did not begin.
-            if phase.isFresh, !isInitiator { close(.refused(.protocolViolation("its first message")), &context) }
+            if phase.isFresh, !isInitiator, fragmentation.collection.isEmpty {
+                close(.refused(.protocolViolation("its first message")), &context)
+            }
         }
         environment = context.environment
-        return context.effects
+        return fragmented(context.effects)
     }
 }

@@ -29,7 +29,7 @@ extension IKEv1Session {
         negotiation.offer = offer.body
         var payloads = [Payload(.securityAssociation, body: offer.body)]
         if connection.isAggressive { payloads += try aggressivePayloads(proposals, &negotiation, &context) }
-        sendPhaseOne(payloads + IKEv1Session.vendorIDs, &negotiation, &context)
+        sendPhaseOne(payloads + vendorIDs(for: connection), &negotiation, &context)
         context.set(.halfOpen, after: IKEv1Session.patience(context.settings))
         phase = .negotiating(negotiation)
     }
@@ -46,10 +46,6 @@ extension IKEv1Session {
             return proposal
         }
     }
-
-    static let vendorIDs = [
-        Payload(.vendorID, body: NATState.vendorID), Payload(.vendorID, body: DeadPeerDetection.vendorID),
-    ]
 
     /// How long an initiator waits in all: its whole retransmission schedule for each of three messages.
     private static func patience(_ settings: EngineSettings) -> Duration {
@@ -202,7 +198,7 @@ extension IKEv1Session {
             local: local.address, remote: remote.address, version: .v1)
         guard let choice = try selectSuite(among: candidates, payloads, &negotiation, &context) else { return }
         context.set(.halfOpen, after: context.settings.halfOpenTimeout)
-        sendPhaseOne([choice] + IKEv1Session.vendorIDs, &negotiation, &context)
+        sendPhaseOne([choice] + vendorIDs(for: connection), &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 

@@ -7,12 +7,10 @@ import Primitives
 struct NATState: Hashable, Sendable {
     /// IKE's port without the non-ESP marker.
     static let plainPort: UInt16 = 500
-    /// The vendor ID of RFC 3947: MD5("RFC 3947").
-    static let vendorID: [UInt8] = [
-        0x4A, 0x13, 0x1C, 0x81, 0x07, 0x03, 0x58, 0x45, 0x5C, 0x57, 0x28, 0xF2, 0x0E, 0x95, 0x45, 0x2F,
-    ]
 
-    var isSupported = false
+    /// How both ends speak of NAT; `nil` where they do not.
+    var dialect: NATDialect?
+    var isSupported: Bool { dialect != nil }
     var isLocalBehindNAT = false
     var isRemoteBehindNAT = false
     /// ESP goes inside UDP: a NAT was seen, or one of the ends claims one.
@@ -41,11 +39,11 @@ extension IKEv1Session {
     /// The NAT-D payloads of messages 3 and 4, in Aggressive Mode 2 and 3: the peer's end as we see it first, then our own, or, to be taken for
     /// being behind a NAT, nobody's.
     func natDiscoveryPayloads(_ hash: HashID, _ context: Context) throws(Fault) -> [Payload] {
-        guard nat.isSupported else { return [] }
+        guard let type = nat.dialect?.discovery else { return [] }
         let source = claimsNAT(context) ? Endpoint(.any(local.address.family), port: 0) : local
         let peers = try NATState.hash(hash, initiatorCookie, responderCookie, remote)
         let own = try NATState.hash(hash, initiatorCookie, responderCookie, source)
-        return [Payload(.natDiscovery, body: peers), Payload(.natDiscovery, body: own)]
+        return [Payload(type, body: peers), Payload(type, body: own)]
     }
 
     /// Compares the peer's NAT-D payloads with the ends that their message had here.
@@ -53,9 +51,9 @@ extension IKEv1Session {
         _ payloads: [Payload], local: Endpoint, remote: Endpoint, _ context: Context
     ) throws(Fault) {
         guard let hash = suite?.prf?.hash else { throw .dropped("no suite yet") }
-        let hashes = payloads.filter { $0.type == .natDiscovery }.map(\.body)
+        let hashes = payloads.filter { $0.type == nat.dialect?.discovery }.map(\.body)
         guard nat.isSupported, hashes.count >= 2 else {
-            nat.isSupported = false
+            nat.dialect = nil
             return
         }
         let own = try NATState.hash(hash, initiatorCookie, responderCookie, local)

@@ -30,15 +30,6 @@ extension IKEv1Session {
         }
     }
 
-    mutating func noteVendors(_ payloads: [Payload], _ negotiation: inout Negotiation) {
-        let vendors = payloads.filter { $0.type == .vendorID }.map(\.body)
-        nat.isSupported = vendors.contains(NATState.vendorID)
-        // The last two octets are the version (RFC 3706 §5.1).
-        negotiation.supportsDeadPeerDetection = vendors.contains {
-            $0.starts(with: DeadPeerDetection.vendorID.dropLast(2))
-        }
-    }
-
     func header(_ exchange: ExchangeType, messageID: UInt32 = 0) -> Header {
         Header(
             initiator: Cookie(initiatorCookie), responder: Cookie(responderCookie), majorVersion: 1,

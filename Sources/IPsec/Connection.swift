@@ -164,6 +164,8 @@ package struct Connection: Hashable, Sendable {
     package var privateGroups: [PrivateGroup] = []
     /// Version 1: whether the authenticated peer may bring groups that ``privateGroups`` does not name.
     package var acceptsNewGroups = false
+    /// Whether long messages of version 1 are sent in fragments, as vendors do it.
+    package var fragmentation: Fragmentation = .yes
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
     /// Bare ESP or AH where there is no NAT and the data plane has what it takes.
@@ -183,6 +185,18 @@ package struct Connection: Hashable, Sendable {
     /// How many times a first exchange is tried; 0 for ever.
     package var keyingTries: UInt32 = 1
     package var unique: Uniqueness = .no
+
+    /// The values of `fragmentation`.
+    package enum Fragmentation: String, Hashable, Sendable {
+        /// Neither sent nor taken.
+        case no
+        /// Taken, and announced to the peer; not sent.
+        case accept
+        /// Sent to peers that announce that they take them.
+        case yes
+        /// Sent from the first message on, without asking.
+        case force
+    }
 
     /// What a second SA with the same pair of identities does to the first.
     package enum Uniqueness: String, Hashable, Sendable {

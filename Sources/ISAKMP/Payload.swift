@@ -25,6 +25,11 @@ package struct PayloadType: Hashable, Sendable, RawRepresentable {
     package static let natDiscovery = PayloadType(rawValue: 20)
     /// NAT-OA (RFC 3947 §5.2).
     package static let natOriginalAddress = PayloadType(rawValue: 21)
+    /// NAT-D and NAT-OA as the drafts before RFC 3947 number them (draft-ietf-ipsec-nat-t-ike-03 §3.2, §5.2).
+    package static let natDiscoveryDraft = PayloadType(rawValue: 130)
+    package static let natOriginalAddressDraft = PayloadType(rawValue: 131)
+    /// A piece of a message, as vendors fragment; no document has it.
+    package static let fragment = PayloadType(rawValue: 132)
 }
 
 /// One payload of a chain: its type, the octet of flags behind "next payload", and its body without the generic header.

@@ -14,7 +14,7 @@ import Testing
         ("childern { }", "unknown section 'childern' in connections.home; did you mean 'children'?"),
         ("vips = 0.0.0.0", "'vips' in connections.home is \(unsupported)"),
         ("mobike = yes", "'mobike = yes' in connections.home is \(unsupported); only 'no' is"),
-        ("fragmentation = no", "'fragmentation = no' in connections.home is \(unsupported); only 'yes' is"),
+        ("childless = force", "'childless = force' in connections.home is \(unsupported); only 'allow' is"),
         (
             "remote2 { auth = psk }",
             "more than one authentication round: 'remote2' in connections.home is \(unsupported)"
@@ -33,7 +33,7 @@ import Testing
 
     /// Keys are pointed at themselves; the refused values of known keys where they stand.
     private func column(_ addition: String) -> Int {
-        addition.hasPrefix("mobike") ? 10 : addition.hasPrefix("fragmentation") ? 17 : 1
+        addition.hasPrefix("mobike") ? 10 : addition.hasPrefix("childless") ? 13 : 1
     }
 
     @Test(arguments: [

@@ -25,6 +25,11 @@ enum PayloadsV1 {
             try scribe.uint8("Type") { IdentityNames.of($0, isVersion2: false) }
             try scribe.hex("Reserved", 3)
             scribe.rest("Address") { octets in IPAddress(octets: octets).map { "\($0)" } ?? Scribe.shortened(octets) }
+        case 132:
+            try scribe.uint16("Fragment ID")
+            try scribe.uint8("Number")
+            try scribe.uint8("Flags") { $0 & 1 != 0 ? "last" : "more follow" }
+            scribe.rest("Piece of a message")
         default: scribe.rest("Data")
         }
     }
