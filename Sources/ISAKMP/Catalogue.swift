@@ -66,10 +66,10 @@ extension PayloadType {
         entry(.attributes, "ATTR", "Attributes", "draft-ietf-ipsec-isakmp-mode-cfg-05 §3.2"),
         entry(.natDiscovery, "NAT-D", "NAT Discovery", "RFC 3947 §3.2"),
         entry(.natOriginalAddress, "NAT-OA", "NAT Original Address", "RFC 3947 §5.2"),
-        entry(.natDiscoveryDraft, "NAT-D (draft)", "NAT Discovery (draft)", "draft-ietf-ipsec-nat-t-ike-03 §3.2"),
+        entry(.natDiscoveryDraft, "dNAT-D", "Draft NAT Discovery", "nat-t-ike-03 §3.2"),
         entry(
-            .natOriginalAddressDraft, "NAT-OA (draft)", "NAT Original Address (draft)",
-            "draft-ietf-ipsec-nat-t-ike-03 §5.2"),
+            .natOriginalAddressDraft, "dNAT-OA", "Draft NAT Address",
+            "nat-t-ike-03 §5.2"),
         entry(.fragment, "FRAG", "Fragment", "vendors' practice"),
     ]
 
