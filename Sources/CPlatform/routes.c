@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "addresses.h"
 #include <errno.h>
+#include <linux/if_addr.h>
 #include <linux/fib_rules.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -12,6 +13,7 @@ struct request {
     union {
         struct rtmsg route;
         struct fib_rule_hdr rule;
+        struct ifaddrmsg address;
     };
     uint8_t attributes[256];
 };
@@ -67,6 +69,24 @@ int parley_route(
     append32(&request, RTA_TABLE, table);
     append32(&request, RTA_OIF, interface);
     if (source && source->family == prefix->family) append(&request, RTA_PREFSRC, source->octets, octets);
+    return transact(&request);
+}
+
+int parley_interface_address(int add, const struct parley_address *address, unsigned interface) {
+    size_t octets = address->family == 6 ? 16 : 4;
+    struct request request;
+    memset(&request, 0, sizeof request);
+    request.header.nlmsg_len = NLMSG_LENGTH(sizeof request.address);
+    request.header.nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR;
+    request.header.nlmsg_flags = add ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+    request.address.ifa_family = address->family == 6 ? AF_INET6 : AF_INET;
+    request.address.ifa_prefixlen = (uint8_t)(octets * 8);
+    // Nobody else is on a tunnel: duplicates need not be looked for, and would hold the address back for a second.
+    request.address.ifa_flags = address->family == 6 ? IFA_F_NODAD : 0;
+    request.address.ifa_scope = RT_SCOPE_UNIVERSE;
+    request.address.ifa_index = interface;
+    append(&request, IFA_LOCAL, address->octets, octets);
+    append(&request, IFA_ADDRESS, address->octets, octets);
     return transact(&request);
 }
 

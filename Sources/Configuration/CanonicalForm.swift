@@ -25,7 +25,10 @@ extension Configuration {
         .section([
             .init(
                 name: "connections", node: .section(connections.map { .init(name: $0.name, node: $0.canonicalForm) })),
-            .init(name: "secrets", node: .section(secrets.map { .init(name: $0.name, node: $0.canonicalForm) })),
+            .init(
+                name: "secrets",
+                node: .section((secrets + users).map { .init(name: $0.name, node: $0.canonicalForm) })),
+            .init(name: "pools", node: .section(pools.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "charon", node: settings.canonicalForm),
         ])
     }
@@ -66,6 +69,9 @@ extension Connection {
                 section: privateGroups.map { .init(name: "group\($0.number.rawValue)", node: $0.canonicalForm) })
         }
         section.add("accept_groups", acceptsNewGroups ? "yes" : "no")
+        if !virtualAddresses.isEmpty { section.add("vips", list: virtualAddresses) }
+        if !pools.isEmpty { section.add("pools", list: pools) }
+        section.add("pull", isPulling ? "yes" : "no")
         if forceEncapsulation || avoidsEncapsulation { section.add("encap", forceEncapsulation ? "yes" : "no") }
         section.add("dpd_delay", deadPeerDelay)
         section.add("dpd_timeout", deadPeerTimeout)
@@ -91,6 +97,10 @@ extension AuthenticationRound {
     fileprivate func canonicalForm(isLocal: Bool) -> [CanonicalNode.Entry] {
         var section = CanonicalSection()
         section.add("auth", method.keyword)
+        if method == .extendedAuthentication, isLocal {
+            if exactIdentity != nil { section.add("xauth_id", identity.typedText) }
+            return section.entries
+        }
         if exactIdentity != nil || !isLocal { section.add("id", identity.typedText) }
         return section.entries
     }
@@ -101,6 +111,7 @@ extension AuthenticationMethod {
     fileprivate var keyword: String {
         switch self {
         case .preSharedKey: "psk"
+        case .extendedAuthentication: "xauth"
         }
     }
 }
@@ -199,6 +210,31 @@ extension SharedKey {
     fileprivate var canonicalForm: CanonicalNode {
         var section = CanonicalSection()
         for (index, identity) in identities.enumerated() { section.add("id-\(index + 1)", identity.typedText) }
+        return .section(section.entries)
+    }
+}
+
+extension AddressPool {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        section.add("addrs", "\(first)-\(last)")
+        func add(_ name: String, _ list: [some CustomStringConvertible]) {
+            if !list.isEmpty { section.add(name, list: list) }
+        }
+        add("dns", information.nameServers)
+        add("nbns", information.netBIOSNameServers)
+        add("dhcp", information.addressServers)
+        if let netmask = information.netmask { section.add("netmask", netmask) }
+        add("subnet", information.subnets)
+        add("split_include", information.splitInclude)
+        add("split_exclude", information.splitExclude)
+        if let banner = information.banner { section.add("28672", banner) }
+        if let value = information.maySavePassword { section.add("28673", value ? "yes" : "no") }
+        if let domain = information.defaultDomain { section.add("28674", domain) }
+        add("28675", information.splitDomains)
+        if let value = information.wantsForwardSecrecy { section.add("28679", value ? "yes" : "no") }
+        add("28681", information.backupServers)
+        for attribute in information.others { section.add("\(attribute.type)", "0x\(attribute.value.hex)") }
         return .section(section.entries)
     }
 }

@@ -5,6 +5,9 @@ package struct Configuration: Sendable {
     /// In the order of the files.
     package var connections: [Connection]
     package var secrets: [SharedKey]
+    /// Passwords of users (`secrets.xauth*` and `secrets.eap*`).
+    package var users: [SharedKey]
+    package var pools: [AddressPool]
     package var settings: Settings
 
     /// Values of `strongswan.conf` that this version knows; here they stand in a section `charon` of the same tree.
@@ -16,14 +19,19 @@ package struct Configuration: Sendable {
         package init() {}
     }
 
-    package init(connections: [Connection] = [], secrets: [SharedKey] = [], settings: Settings = Settings()) {
+    package init(
+        connections: [Connection] = [], secrets: [SharedKey] = [], users: [SharedKey] = [], pools: [AddressPool] = [],
+        settings: Settings = Settings()
+    ) {
         self.connections = connections
         self.secrets = secrets
+        self.users = users
+        self.pools = pools
         self.settings = settings
     }
 
     /// For key management.
-    package var policies: PolicyDatabase { PolicyDatabase(connections: connections) }
+    package var policies: PolicyDatabase { PolicyDatabase(connections: connections, pools: pools) }
 
     /// Reads and checks a file with all that it includes.
     ///

@@ -6,6 +6,8 @@ import Primitives
 struct ConfigurationChecker {
     let log = DiagnosticLog()
 
+    private static let sections = ["connections", "secrets", "pools", "charon"]
+
     /// What could be read; it counts only where nothing was reported.
     func check(_ resolved: ResolvedSettings) -> Configuration {
         let tree = resolved.tree
@@ -13,7 +15,7 @@ struct ConfigurationChecker {
         for setting in tree.settings {
             log.report(
                 "unknown key '\(setting.name.excerpt)' outside of any section", at: setting.key.position,
-                suggestion: NearestName.find(setting.name, in: ["connections", "secrets", "charon"]))
+                suggestion: NearestName.find(setting.name, in: ConfigurationChecker.sections))
         }
         // Children take their defaults from the settings, wherever in the file these stand.
         if let section = tree.section("charon") { configuration.settings = settings(section) }
@@ -26,7 +28,14 @@ struct ConfigurationChecker {
                         at: setting.key.position)
                 }
                 configuration.connections = section.sections.map { connection($0, configuration.settings) }
-            case "secrets": configuration.secrets = secrets(section)
+            case "secrets": secrets(section, &configuration)
+            case "pools":
+                for setting in section.settings {
+                    log.report(
+                        "unknown key '\(setting.name.excerpt)' in pools, which holds one section for each pool",
+                        at: setting.key.position)
+                }
+                configuration.pools = section.sections.compactMap { pool($0) }
             case "charon": break
             case let name where KnownKeys.unsupportedTopLevel.contains(name):
                 if !section.settings.isEmpty || !section.sections.isEmpty {
@@ -39,9 +48,10 @@ struct ConfigurationChecker {
                 log.report(
                     "unknown section '\(name.excerpt)'", at: section.name.position,
                     suggestion: NearestName.find(
-                        name, in: ["connections", "secrets", "charon"] + KnownKeys.unsupportedTopLevel))
+                        name, in: ConfigurationChecker.sections + KnownKeys.unsupportedTopLevel))
             }
         }
+        checkPools(of: tree.section("connections"), configuration.pools)
         return configuration
     }
 }
@@ -49,24 +59,27 @@ struct ConfigurationChecker {
 // MARK: Secrets and settings
 
 extension ConfigurationChecker {
-    private func secrets(_ section: SettingsSection) -> [SharedKey] {
+    private func secrets(_ section: SettingsSection, _ configuration: inout Configuration) {
         for setting in section.settings {
             log.report(
                 "unknown key '\(setting.name.excerpt)' in secrets, which holds one section for each secret",
                 at: setting.key.position)
         }
-        return section.sections.compactMap { inner -> SharedKey? in
+        for inner in section.sections {
             let name = inner.name.text
-            if name.hasPrefix("ike") { return sharedKey(inner) }
-            if KnownKeys.unsupportedSecrets.contains(where: { name.hasPrefix($0) }) {
+            if name.hasPrefix("ike") {
+                if let key = sharedKey(inner) { configuration.secrets.append(key) }
+            } else if name.hasPrefix("xauth") || name.hasPrefix("eap") {
+                if let key = sharedKey(inner) { configuration.users.append(key) }
+            } else if KnownKeys.unsupportedSecrets.contains(where: { name.hasPrefix($0) }) {
                 log.report(
                     "secret '\(name)' is of a kind that is \(SectionReader.notSupported)", at: inner.name.position)
             } else {
                 log.report(
-                    "unknown kind of secret '\(name.excerpt)': the name must start with 'ike'", at: inner.name.position,
-                    suggestion: NearestName.find(name, in: ["ike"] + KnownKeys.unsupportedSecrets))
+                    "unknown kind of secret '\(name.excerpt)': the name must start with 'ike', 'xauth' or 'eap'",
+                    at: inner.name.position,
+                    suggestion: NearestName.find(name, in: ["ike", "xauth", "eap"] + KnownKeys.unsupportedSecrets))
             }
-            return nil
         }
     }
 

@@ -27,6 +27,10 @@ extension ConfigurationChecker {
         connection.privateGroups = privateGroups(reader)
         connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
         checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
+        connection.virtualAddresses =
+            reader.list("vips", expected: "addresses, 0.0.0.0 or :: for any") { IPAddress($0) } ?? []
+        connection.pools = reader.setting("pools").map { ValueGrammar.list($0.value.text) } ?? []
+        connection.isPulling = reader.boolean("pull") ?? true
         let encapsulates = reader.boolean("encap")
         connection.forceEncapsulation = encapsulates ?? false
         connection.deadPeerDelay = reader.time("dpd_delay") ?? .zero
@@ -36,6 +40,7 @@ extension ConfigurationChecker {
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
+        checkVersionOne(connection, reader)
         if let reason = ProposalRules.refusal(connection.proposals, .ike, connection.version) {
             log.report(
                 "\(reason) (proposals in \(reader.path))",
@@ -71,6 +76,19 @@ extension ConfigurationChecker {
                 at: setting.value.position)
         }
         return value
+    }
+
+    /// What only version 1 does here must not be left to a peer that comes with the other.
+    private func checkVersionOne(_ connection: Connection, _ reader: SectionReader) {
+        guard connection.version != .v1 else { return }
+        for key in ["vips", "pools"] {
+            if let setting = reader.setting(key) {
+                log.report("'\(key)' in \(reader.path) needs version = 1", at: setting.key.position)
+            }
+        }
+        if connection.localExtendedRound != nil || connection.remoteExtendedRound != nil {
+            log.report("'auth = xauth' in \(reader.path) needs version = 1", at: reader.section.name.position)
+        }
     }
 
     /// charon's defaults: rekeying after four hours unless reauthentication is asked for; the hard limit lies a tenth

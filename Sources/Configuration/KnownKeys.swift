@@ -28,20 +28,19 @@ enum KnownKeys {
         supported: [
             "version", "local_addrs", "remote_addrs", "local_port", "remote_port", "proposals", "encap", "dpd_delay",
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
-            "aggressive", "accept_groups", "fragmentation",
+            "aggressive", "accept_groups", "fragmentation", "vips", "pools", "pull",
         ],
         fixed: [
-            "mobike": no, "mediation": no, "ppk_required": no, "pull": yes,
-            "childless": .fixed(["allow", "never"]),
+            "mobike": no, "mediation": no, "ppk_required": no, "childless": .fixed(["allow", "never"]),
             "send_certreq": .fixed(["yes", "no"]), "send_cert": .fixed(["ifasked", "always", "never"]),
             "dscp": .fixed(["000000"]), "if_id_in": zero, "if_id_out": zero, "ocsp": .fixed(["reply", "never"]),
         ],
-        unsupported: ["vips", "pools", "mediated_by", "mediation_peer", "ppk_id"])
+        unsupported: ["mediated_by", "mediation_peer", "ppk_id"])
 
     static let authentication = rules(
-        supported: ["auth", "id", "round"],
+        supported: ["auth", "id", "round", "xauth_id"],
         unsupported: [
-            "eap_id", "aaa_id", "xauth_id", "certs", "pubkeys", "cacerts", "ca_id", "groups", "cert_policy",
+            "eap_id", "aaa_id", "certs", "pubkeys", "cacerts", "ca_id", "groups", "cert_policy",
             "revocation",
         ])
 
@@ -67,6 +66,11 @@ enum KnownKeys {
         unsupported: [])
 
     static let sharedKey = rules(supported: ["secret"], unsupported: [])
+
+    /// Besides these, a number is an attribute's type.
+    static let pool = rules(
+        supported: ["addrs", "dns", "nbns", "dhcp", "netmask", "subnet", "split_include", "split_exclude"],
+        unsupported: ["server", "p_cscf", "address"])
 
     /// The section `charon`: keys of `strongswan.conf`.
     static let settings = rules(
@@ -98,14 +102,14 @@ enum KnownKeys {
         ])
 
     /// Sections that swanctl or charon know and this version refuses by name, by the section that holds them.
-    static let unsupportedTopLevel = ["pools", "authorities"]
+    static let unsupportedTopLevel = ["authorities"]
     static let unsupportedSettingsSections = [
         "plugins", "filelog", "syslog", "crypto_test", "host_resolver", "leak_detective", "processor", "start-scripts",
         "stop-scripts", "tls", "x509", "iptfs", "imcv", "tnc",
     ]
     /// Prefixes of names in `secrets`.
     static let unsupportedSecrets = [
-        "eap", "xauth", "ntlm", "ppk", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token",
+        "ntlm", "ppk", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token",
     ]
 
     /// The values of `auth` that swanctl knows, by how they start.

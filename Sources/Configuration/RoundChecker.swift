@@ -7,11 +7,24 @@ extension ConfigurationChecker {
         connection.remote = rounds("remote", reader)
         for end in ["local", "remote"] {
             let sections = roundSections(end, reader)
-            guard sections.count > 1 else { continue }
+            // The one round that may follow another is Extended Authentication's.
+            let plain = sections.filter { !isExtended($0) }
+            if let second = plain.dropFirst().first ?? sections.filter(isExtended).dropFirst().first {
+                log.report(
+                    "more than one authentication round: '\(second.name.text)' in \(reader.path) is "
+                        + SectionReader.notSupported,
+                    at: second.name.position)
+            }
+            if plain.isEmpty, let first = sections.first {
+                log.report(
+                    "'auth = xauth' in \(reader.path) stands alone: an end also needs a round such as "
+                        + "\(end) { auth = psk }", at: first.name.position)
+            }
+        }
+        if connection.localExtendedRound != nil, connection.remoteExtendedRound != nil {
             log.report(
-                "more than one authentication round: '\(sections[1].name.text)' in \(reader.path) is "
-                    + SectionReader.notSupported,
-                at: sections[1].name.position)
+                "\(reader.path) has 'auth = xauth' at both ends: one of them asks the other",
+                at: reader.section.name.position)
         }
     }
 
@@ -24,7 +37,13 @@ extension ConfigurationChecker {
         let numbered = sections.enumerated().map { index, section in
             (section.setting("round").flatMap { ValueGrammar.unsigned($0.value.text) } ?? 0, index, section)
         }
-        return numbered.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map(\.2)
+        let sorted = numbered.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map(\.2)
+        // Extended Authentication comes after phase 1, wherever its section stands.
+        return sorted.filter { !isExtended($0) } + sorted.filter(isExtended)
+    }
+
+    private func isExtended(_ section: SettingsSection) -> Bool {
+        section.setting("auth")?.value.text.lowercased().hasPrefix("xauth") == true
     }
 
     /// The rounds of an end, at least one.
@@ -51,7 +70,13 @@ extension ConfigurationChecker {
         }
         _ = reader.unsigned("round", 0...UInt64(UInt32.max))
         var round = AuthenticationRound(method(reader) ?? .preSharedKey)
-        round.identity = end == "local" ? localIdentity(reader) : remoteIdentity(reader)
+        let isOwnUser = round.method == .extendedAuthentication && end == "local"
+        if !isOwnUser, let setting = reader.setting("xauth_id") {
+            log.report(
+                "'xauth_id' in \(reader.path) belongs to a local round with auth = xauth", at: setting.key.position)
+        }
+        round.identity =
+            end == "local" ? localIdentity(reader, isOwnUser ? "xauth_id" : "id") : remoteIdentity(reader)
         return round
     }
 
@@ -65,6 +90,7 @@ extension ConfigurationChecker {
         }
         let text = setting.value.text.lowercased()
         if text == "psk" { return .preSharedKey }
+        if text == "xauth" || text == "xauth-generic" { return .extendedAuthentication }
         if KnownKeys.unsupportedAuthentication.contains(where: { text.hasPrefix($0) }) {
             log.report(
                 "'auth = \(setting.value.text.excerpt)' in \(reader.path) is \(SectionReader.notSupported); only 'psk' is",
@@ -75,8 +101,8 @@ extension ConfigurationChecker {
         return nil
     }
 
-    private func localIdentity(_ reader: SectionReader) -> IdentityPattern {
-        guard let setting = reader.setting("id"), setting.value.text != "%any",
+    private func localIdentity(_ reader: SectionReader, _ key: String) -> IdentityPattern {
+        guard let setting = reader.setting(key), setting.value.text != "%any",
             let pattern = identityPattern(setting, reader)
         else { return .any }
         if case .exactly = pattern { return pattern }

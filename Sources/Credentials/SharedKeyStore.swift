@@ -73,6 +73,8 @@ package struct SharedKeyStore: Sendable {
                 let seed = try? PseudorandomFunction.derive(prf, key: key.secret, [.open(octets)])
             else { return .noCredential }
             return .seed(seed)
+        // Users' passwords are no pre-shared keys.
+        case .checkPassword, .password: return .noCredential
         }
     }
 

@@ -33,6 +33,10 @@ enum ConnectionMessages {
         var section = ViciMessage()
         switch round.method {
         case .preSharedKey: section.add("class", "pre-shared key")
+        case .extendedAuthentication:
+            section.add("class", "XAuth")
+            section.add("xauth_id", optional: identity)
+            return section
         }
         section.add("id", optional: identity)
         return section

@@ -19,6 +19,9 @@ final class ControlLoop {
     private(set) var manager: KeyManager
     private(set) var journal: Journal
     private var keys: SharedKeyStore
+    private var users: UserStore
+    /// Pools that a control client loaded, by name; they stay when the files are read again.
+    private var loadedPools: [String: AddressPool] = [:]
     let started: Instant
     let startDate = Machine.date()
     private var lastRequest: UInt64 = 0
@@ -47,6 +50,7 @@ final class ControlLoop {
         names = NameWatch(inbox: inbox)
         let policies = ControlLoop.resolved(configuration.policies)
         keys = SharedKeyStore(configuration.secrets, policies: policies)
+        users = UserStore(configuration.users)
         manager = KeyManager(
             now: started, randomness: .buffered, policies: policies,
             settings: ControlLoop.settings(configuration, plane),
@@ -145,9 +149,11 @@ final class ControlLoop {
         case .install(let association): plane.install(association)
         case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
         case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+        case .addAddress(let address): plane.addAddress(address)
+        case .removeAddress(let address): plane.removeAddress(address)
         case .trap(let connection, let child, let isSet):
             setStanding(connection, child, isSet: isSet)
-        case .ask(let id, let question): return .answer(id, keys.answer(question))
+        case .ask(let id, let question): return .answer(id, answer(question))
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
             let lines = journal.record(event)
@@ -187,6 +193,14 @@ final class ControlLoop {
             ?? plane.sourceAddress(for: remote)
         guard let local else { return isFixed ? (.any(.v4), .any(.v4)) : nil }
         return (local, remote)
+    }
+
+    private func answer(_ question: Question) -> Answer {
+        switch question {
+        case .checkPassword(let password, let user): users.check(password, of: user)
+        case .password(let user, let peer): users.password(of: user, for: peer)
+        case .prove, .verify, .seed: keys.answer(question)
+        }
     }
 
     /// Gives key management a command; `reply` is called when it is done with, maybe at once.
@@ -241,6 +255,7 @@ final class ControlLoop {
         case .success(let configuration):
             let policies = ControlLoop.resolved(configuration.policies)
             keys = SharedKeyStore(configuration.secrets, policies: policies)
+            users = UserStore(configuration.users)
             replacePolicies(policies)
             names.watch(policies.names)
             note(.configuration, "loaded \(policies.connections.count) connections")
@@ -249,8 +264,27 @@ final class ControlLoop {
     }
 
     private func replacePolicies(_ policies: PolicyDatabase) {
-        guard policies.connections != manager.policies.connections else { return }
+        var policies = policies
+        policies.pools = policies.pools.filter { loadedPools[$0.name] == nil }
+        policies.pools += loadedPools.values.sorted { $0.name < $1.name }
+        guard
+            policies.connections != manager.policies.connections || policies.pools != manager.policies.pools
+        else { return }
         command(.load(policies)) { _ in }
+    }
+
+    /// Puts a pool in force, in the place of one of the same name.
+    func load(_ pool: AddressPool) {
+        loadedPools[pool.name] = pool
+        replacePolicies(manager.policies)
+    }
+
+    /// Takes a pool out of force.
+    func unload(pool name: String) {
+        loadedPools[name] = nil
+        var policies = manager.policies
+        policies.pools.removeAll { $0.name == name }
+        replacePolicies(policies)
     }
 
     private func shutDown() {

@@ -19,6 +19,9 @@ enum EventLines {
         case .established:
             [line(.ike, 0, event, "\(name(event)) established \(ends(event))")]
         case .initialContact: [line(.ike, 1, event, "the peer of \(name(event)) began anew")]
+        case .configured(let local, let remote):
+            local.map { line(.ike, 0, event, "\(name(event)) has the virtual address \($0)") }
+                + remote.map { line(.ike, 0, event, "\(name(event)) gave the peer the virtual address \($0)") }
         case .rekeyedIKE: [line(.ike, 0, event, "\(name(event)) rekeyed")]
         case .childEstablished(let child):
             [line(.child, 0, event, "\(childName(child, event)) established\(childDetail(child, event))")]
@@ -55,6 +58,7 @@ enum EventLines {
         }
         return "between \(end(snapshot.localIdentity, "\(snapshot.local)")) and "
             + "\(end(snapshot.remoteIdentity, "\(snapshot.remote)"))"
+            + (snapshot.remoteUser.map { " for user '\($0)'" } ?? "")
     }
 
     private static func childName(_ child: ChildID, _ event: Event) -> String {

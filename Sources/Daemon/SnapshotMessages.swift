@@ -22,6 +22,7 @@ package enum SnapshotMessages {
         body.add("remote-host", session.remote.address)
         body.add("remote-port", session.remote.port)
         body.add("remote-id", session.remoteIdentity?.description ?? "%any")
+        body.add("remote-xauth-id", optional: session.remoteUser?.description)
         if session.isInitiator { body.add("initiator", flag: true) }
         body.add("initiator-spi", hexadecimal(session.initiatorSPI))
         body.add("responder-spi", hexadecimal(session.responderSPI))
@@ -32,6 +33,8 @@ package enum SnapshotMessages {
         if let established = session.established { body.add("established", seconds(now - established)) }
         if let rekey = session.rekeyAt { body.add("rekey-time", seconds(rekey - now)) }
         if let reauthenticate = session.reauthenticateAt { body.add("reauth-time", seconds(reauthenticate - now)) }
+        if !session.localVirtualAddresses.isEmpty { body.add("local-vips", list: session.localVirtualAddresses) }
+        if !session.remoteVirtualAddresses.isEmpty { body.add("remote-vips", list: session.remoteVirtualAddresses) }
         if !session.queuedExchanges.isEmpty { body.add("tasks-queued", list: session.queuedExchanges) }
         if !session.activeExchanges.isEmpty { body.add("tasks-active", list: session.activeExchanges) }
         var children = ViciMessage()

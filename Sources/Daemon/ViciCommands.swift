@@ -25,6 +25,9 @@ enum ViciCommands {
             var answer = ViciMessage()
             answer.add("conns", list: loop.manager.policies.connections.map(\.name))
             reply(answer)
+        case "get-pools": reply(PoolMessages.pools(message, loop))
+        case "load-pool": reply(outcome(PoolMessages.load(message, loop)))
+        case "unload-pool": reply(outcome(PoolMessages.unload(message, loop)))
         case "trace": reply(trace(message, loop))
         case "recent-log": reply(recentLog(loop))
         default: return false

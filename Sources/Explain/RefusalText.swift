@@ -15,6 +15,10 @@ package enum RefusalText {
         case .authentication(let peer):
             "authentication of '\(peer)' failed: the pre-shared keys most likely differ"
         case .noCredential(let local, let remote): "no pre-shared key is configured for '\(local)' and '\(remote)'"
+        case .userAuthentication(let user?): "'\(user)' did not authenticate: nobody has that name and that password"
+        case .userAuthentication(nil): "the peer has no user name and password to give"
+        case .userRefused(let user):
+            "the peer does not accept the name and password of our user" + (user.map { " '\($0)'" } ?? "")
         case .peer(let number, let name): "the peer refused with \(name) (\(number))\(peerHint(number))"
         case .protocolViolation(let rule): "the peer broke the protocol: \(rule)"
         case .timeout: "the peer did not finish in time"
@@ -37,7 +41,14 @@ package enum RefusalText {
             [
                 "add a connection with remote_addrs = \(remote) and local_addrs = \(local) (or %any), in the version it speaks"
             ]
-        case .peer, .protocolViolation, .timeout, .policy: []
+        case .userAuthentication(let user?):
+            ["compare the secret of '\(user)' in secrets.xauth* with what the user types"]
+        case .userRefused(let user):
+            [
+                "see that secrets.xauth* has a section with 'id = \(user.map { "\($0)" } ?? "USER")' and the password, and that "
+                    + "'xauth_id' names the user"
+            ]
+        case .userAuthentication(nil), .peer, .protocolViolation, .timeout, .policy: []
         }
     }
 

@@ -84,8 +84,7 @@ extension IKEv1Session {
         let octets = try chain.seal(answer, header: self.header(.aggressive), keys: keys)
         negotiation.chain = chain
         sendPhaseOne(octets, answer, isProtected: true, &negotiation, &context)
-        establish(negotiation, keys, authenticated, &context)
-        try startWanted(&context)
+        try establish(negotiation, keys, authenticated, &context)
     }
 
     /// Message 2 does not prove what it says: forged, damaged, or made with another pre-shared key. We wait on for the real
@@ -207,9 +206,8 @@ extension IKEv1Session {
         negotiation.chain = chain
         negotiation.exchange.accept(datagram.octets)
         follow(datagram, &context)
-        establish(negotiation, keys, PeerAuthenticated(verified: peer), &context)
-        reportInitialContact(payloads, &context)
-        try startWanted(&context)
+        noteInitialContact(payloads)
+        try establish(negotiation, keys, PeerAuthenticated(verified: peer), &context)
     }
 
     /// Whether we wait for message 3, which the peer may have said long ago.

@@ -40,8 +40,8 @@ extension IKEv1Session {
             securityProtocol: quickMode.securityProtocol, mode: quickMode.policy.mode, inboundSPI: quickMode.inboundSPI,
             outboundSPI: outboundSPI, suite: suite,
             isEncapsulated: nat.isEncapsulating, installed: context.now, rekeyAt: rekey.map { context.now + $0 },
-            expireAt: life > .zero ? context.now + life : nil, localSelectors: [quickMode.localSelector],
-            remoteSelectors: [quickMode.remoteSelector])
+            expireAt: life > .zero ? context.now + life : nil, localSelectors: quickMode.localSelectors,
+            remoteSelectors: quickMode.remoteSelectors)
         setTimers(of: child, &context)
         context.set(.linger(spi: ownCookie), after: IKEv1Session.lingerTime(context.settings))
         let old = retire(twinsOf: child, deleting: quickMode.replaces, &context)

@@ -22,6 +22,9 @@ package enum ExchangeCatalogue {
             description: Exchanges.aggressiveMode, name: "Aggressive Mode", reference: "RFC 2409 §5.4",
             isUsed: { $0.isAggressive }),
         ComposedExchange(
+            description: Exchanges.transaction(sender: .initiator), name: "Transaction",
+            reference: "draft-dukes-ike-mode-cfg-02 §3.1", isUsed: { $0.usesTransactions }),
+        ComposedExchange(
             description: Exchanges.quickMode, name: "Quick Mode", reference: "RFC 2409 §5.5",
             isUsed: { !$0.children.isEmpty }),
         ComposedExchange(

@@ -80,6 +80,20 @@ enum Exchanges {
             MessageRule(.responder, [.hash, .securityAssociation], first: .hash, isEncrypted: true),
         ])
 
+    /// A Transaction exchange under an ISAKMP SA (draft-dukes-ike-mode-cfg-02 §3.1.1): a request and its reply, or a setting
+    /// and its acknowledgement. Either end may begin one.
+    ///
+    ///     HDR*, HASH, ATTR  -->
+    ///                       <--  HDR*, HASH, ATTR
+    static func transaction(sender: Role) -> ExchangeDescription {
+        ExchangeDescription(
+            name: "TRANSACTION", type: .transaction,
+            messages: [
+                MessageRule(sender, [.hash, .attributes], first: .hash, isEncrypted: true),
+                MessageRule(sender.other, [.hash, .attributes], first: .hash, isEncrypted: true),
+            ])
+    }
+
     /// A protected Informational message (RFC 2409 §5.7): notifications and deletions of which nothing is acknowledged.
     static func informational(sender: Role) -> ExchangeDescription {
         ExchangeDescription(

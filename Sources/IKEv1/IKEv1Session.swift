@@ -36,6 +36,11 @@ package struct IKEv1Session: Sendable {
     var remoteIdentity: Identity?
     var children: [Child] = []
     var quickModes: [QuickMode] = []
+    var transactions: [Transaction] = []
+    var extended = ExtendedAuthentication()
+    var configuration = ModeConfiguration()
+    /// The peer said INITIAL-CONTACT in phase 1.
+    var heardInitialContact = false
     /// Children to negotiate once phase 1 is done.
     var wanted: [WantedChild] = []
     var nat = NATState()
@@ -70,6 +75,9 @@ package struct IKEv1Session: Sendable {
         quickModes = []
         for child in children { take(child, away: nil, &context) }
         children = []
+        transactions = []
+        for address in configuration.addresses { context.emit(.removeAddress(address)) }
+        configuration.addresses = []
         if ownCookie != 0 { context.emit(.release(spi: ownCookie)) }
         phase = .closed
         context.emit(.closed(reason))
@@ -79,7 +87,8 @@ package struct IKEv1Session: Sendable {
         switch input {
         case .datagram(let datagram): try receive(datagram, &context)
         case .timer(let timer): try fire(timer, &context)
-        case .answer(let question, let answer): try receive(answer, to: question, &context)
+        case .answer(let question, let answer):
+            if try !receiveExtended(answer, to: question, &context) { try receive(answer, to: question, &context) }
         case .command(let command): try perform(command, &context)
         case .inboundTraffic(let child, let instant):
             if children.contains(where: { $0.id == child }) { lastHeard = max(lastHeard, instant) }
@@ -138,11 +147,22 @@ package struct IKEv1Session: Sendable {
         case .retransmit(_, DeadPeerDetection.timerID): askForLife(&context)
         case .retransmit(_, 0): retransmitPhaseOne(&context)
         case .retransmit(_, let messageID):
-            if try !retransmitNewGroup(messageID, &context) { retransmitQuickMode(messageID, &context) }
+            if transactions.contains(where: { $0.messageID == messageID }) {
+                retransmitTransaction(messageID, &context)
+            } else if try !retransmitNewGroup(messageID, &context) {
+                retransmitQuickMode(messageID, &context)
+            }
         case .halfOpen:
-            if case .negotiating(let negotiation) = phase { close(.refused(negotiation.failure ?? .timeout), &context) }
-            // Fragments of a first message that never became whole.
-            if phase.isFresh, !isInitiator { close(.refused(.timeout), &context) }
+            if case .negotiating(let negotiation) = phase {
+                close(.refused(negotiation.failure ?? .timeout), &context)
+            } else if case .failed(let refusal) = extended.state {
+                failPreparation(refusal, &context)
+            } else if phase.isFresh, !isInitiator {
+                // Fragments of a first message that never became whole.
+                close(.refused(.timeout), &context)
+            } else if !isReadyForPhaseTwo {
+                failPreparation(.timeout, &context)
+            }
         case .liveness: checkLiveness(&context)
         case .keepalive: sendKeepalive(&context)
         case .rekeyIKE: renew(&context)
@@ -150,6 +170,7 @@ package struct IKEv1Session: Sendable {
         case .rekeyChild(let child): try rekey(child, &context)
         case .expireChild(let child): expireChild(child, &context)
         case .linger: forgetFinishedExchanges(&context)
+        case .renewAddress: try renewAddress(&context)
         case .reauthenticate, .retry: break
         }
     }
@@ -172,9 +193,9 @@ package struct IKEv1Session: Sendable {
         switch header.exchange {
         case .identityProtection where header.messageID == 0: try receiveMainMode(datagram, header, &context)
         case .aggressive where header.messageID == 0: try receiveAggressive(datagram, header, &context)
-        case .quickMode where header.messageID != 0 && lacksMessageThree: askForMessageThree(datagram, &context)
-        case .quickMode where header.messageID != 0: try receiveQuickMode(datagram, header, &context)
-        case .newGroupMode where header.messageID != 0: try receiveNewGroup(datagram, header, &context)
+        case .quickMode, .transaction, .newGroupMode:
+            guard header.messageID != 0 else { throw .dropped("a phase 2 exchange has a message ID") }
+            try receivePhaseTwo(datagram, header, &context)
         case .informational: try receiveInformational(datagram, header, &context)
         default:
             let isFirst = phase.isFresh
@@ -183,6 +204,20 @@ package struct IKEv1Session: Sendable {
             let refusal = Refusal.policy("exchange \(header.exchange.rawValue) of IKEv1 is not spoken here")
             context.report(.refused(child: nil, refusal))
             close(.refused(refusal), &context)
+        }
+    }
+
+    private mutating func receivePhaseTwo(
+        _ datagram: Datagram, _ header: Header, _ context: inout Context
+    ) throws(Fault) {
+        if lacksMessageThree {
+            askForMessageThree(datagram, &context)
+            return
+        }
+        switch header.exchange {
+        case .transaction: try receiveTransaction(datagram, header, &context)
+        case .newGroupMode: try receiveNewGroup(datagram, header, &context)
+        default: try receiveQuickMode(datagram, header, &context)
         }
     }
 }

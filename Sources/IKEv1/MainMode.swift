@@ -19,7 +19,7 @@ extension IKEv1Session {
         let proposals = offered(by: connection)
         let agreed = context.environment.agreedGroups.groups(with: remote.address)
         groups.registry = IKEv1Session.registry(connection, agreed)
-        let offer = IKEv1Session.offer(proposals, connection, agreed: agreed)
+        let offer = IKEv1Session.offer(proposals, connection, agreed: agreed, method: method(of: connection))
         guard offer.proposals[0].transforms.isEmpty == false else {
             let refusal = Refusal.policy("none of the connection's proposals can be expressed in IKEv1")
             for child in wanted { context.report(.refused(child: child.name, refusal)) }
@@ -68,7 +68,8 @@ extension IKEv1Session {
     mutating func takeChoice(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
         let choice = try IKEv1Session.securityAssociation(payloads)
         guard let connection, choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
-            let chosen = IKEv1Session.phaseOneProposal(choice.proposals[0].transforms[0], groups.registry),
+            let chosen = IKEv1Session.phaseOneProposal(
+                choice.proposals[0].transforms[0], groups.registry, method: method(of: connection)),
             case .success(let selection) = Proposal.select(
                 configured: offered(by: connection), offered: [chosen])
         else {
@@ -219,9 +220,10 @@ extension IKEv1Session {
         let agreed = context.environment.agreedGroups.groups(with: remote.address)
         var mismatch: Mismatch?
         for candidate in candidates {
+            let method = method(of: candidate)
             let registry = IKEv1Session.registry(candidate, agreed)
             let known = transforms.compactMap { entry in
-                IKEv1Session.phaseOneProposal(entry.1, registry).map {
+                IKEv1Session.phaseOneProposal(entry.1, registry, method: method).map {
                     (proposal: entry.0, transform: entry.1, value: $0)
                 }
             }

@@ -212,7 +212,10 @@ extension IKEv1Session {
     private mutating func receiveNewGroupOffer(
         _ datagram: Datagram, _ header: Header, _ phaseOne: PhaseOne, _ context: inout Context
     ) throws(Fault) {
-        guard !phaseOne.spentMessageIDs.contains(header.messageID) else { throw .dropped("an exchange that is over") }
+        guard isOpenToPeer else { throw .dropped("New Group Mode before Extended Authentication has passed") }
+        guard !phaseOne.spentMessageIDs.contains(header.messageID), !isInUse(messageID: header.messageID) else {
+            throw .dropped("an exchange that is over")
+        }
         guard phaseOne.spentMessageIDs.count < PhaseOne.maximumMessageIDs else {
             throw .dropped("too many exchanges on one ISAKMP SA")
         }

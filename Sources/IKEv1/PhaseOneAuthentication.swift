@@ -54,15 +54,18 @@ extension IKEv1Session {
         ]
     }
 
-    func reportInitialContact(_ payloads: [Payload], _ context: inout Context) {
+    /// Whether the peer begins anew. It is reported when the SA stands: before its user has proved who it is, the peer
+    /// speaks for nobody.
+    mutating func noteInitialContact(_ payloads: [Payload]) {
         for payload in payloads where payload.type == .notification {
             guard let notification = try? NotificationPayload(parsing: payload.body) else { continue }
-            if notification.type == IPsecDOI.initialContact { context.report(.initialContact) }
+            if notification.type == IPsecDOI.initialContact { heardInitialContact = true }
         }
     }
 
     /// The children that were asked for meanwhile.
     mutating func startWanted(_ context: inout Context) throws(Fault) {
+        guard isReadyForPhaseTwo else { return }
         let queued = wanted
         wanted = []
         try offerGroups(&context)
@@ -109,9 +112,8 @@ extension IKEv1Session {
         remoteIdentity = peer
         follow(datagram, &context)
         if !isInitiator { try sendIdentity(&negotiation, &context) }
-        establish(negotiation, keys, authenticated, &context)
-        reportInitialContact(opened.payloads, &context)
-        try startWanted(&context)
+        noteInitialContact(opened.payloads)
+        try establish(negotiation, keys, authenticated, &context)
     }
 
     /// A message 5 or 6 that does not hold: damaged, forged, or made with another pre-shared key. We wait on, so that the
@@ -140,11 +142,13 @@ extension IKEv1Session {
         if isInitiator { return connection?.remoteIdentity.matches(peer.identity) == true }
         let fitting = negotiation.candidates.filter { candidate in
             guard candidate.remoteIdentity.matches(peer.identity) else { return false }
-            let chosen = negotiation.transform.flatMap { IKEv1Session.phaseOneProposal($0, groups.registry) }.map {
-                [$0]
+            let chosen = negotiation.transform.flatMap {
+                IKEv1Session.phaseOneProposal($0, groups.registry, method: method(of: candidate))
             }
             let configured = PhaseOneProposal.expressible(candidate.proposals)
-            if case .success = Proposal.select(configured: configured, offered: chosen ?? []) { return true }
+            if case .success = Proposal.select(configured: configured, offered: chosen.map { [$0] } ?? []) {
+                return true
+            }
             return false
         }
         let best = fitting.map { $0.remoteIdentity.specificity(for: peer.identity) }.max()
@@ -155,10 +159,10 @@ extension IKEv1Session {
         return true
     }
 
-    /// The ISAKMP SA stands.
+    /// Phase 1 is done.
     mutating func establish(
         _ negotiation: Negotiation, _ keys: PhaseOneKeys, _ peer: PeerAuthenticated, _ context: inout Context
-    ) {
+    ) throws(Fault) {
         // Whoever spoke last says it again when asked.
         let repeats = negotiation.exchange.answerToRepetition != nil
         phase = .established(
@@ -166,8 +170,6 @@ extension IKEv1Session {
                 keys: keys, lastBlock: negotiation.chain?.iv ?? [], peer: peer,
                 finished: repeats ? negotiation.exchange : nil,
                 supportsDeadPeerDetection: negotiation.supportsDeadPeerDetection))
-        established = context.now
-        context.cancel(.halfOpen)
         context.cancel(.retransmit(spi: ownCookie, messageID: 0))
         if repeats { context.set(.linger(spi: ownCookie), after: IKEv1Session.lingerTime(context.settings)) }
         guard let connection else { return }
@@ -188,9 +190,7 @@ extension IKEv1Session {
             context.set(.expireIKE, after: life)
         }
         if nat.isLocalBehindNAT { context.set(.keepalive, after: context.settings.keepaliveInterval) }
-        if connection.deadPeerDelay > .zero { context.set(.liveness, after: connection.deadPeerDelay) }
-        lastHeard = context.now
-        context.report(.established)
+        try prepare(&context)
     }
 
     /// How long finished exchanges are kept to answer repetitions: the peer's whole schedule, taken for like ours.

@@ -18,6 +18,8 @@ struct QuickMode: Sendable {
     var localSelector: TrafficSelector
     var remoteSelector: TrafficSelector
     var replaces: ChildID?
+    /// What the SA lets through, where that is less than the selectors that are said.
+    var narrowed: NarrowedSelectors?
     var keyPair: KeyPair?
     var ownNonce: [UInt8] = []
     var peerNonce: [UInt8] = []
@@ -30,6 +32,8 @@ struct QuickMode: Sendable {
     var attempts = 0
 
     var messageID: UInt32 { exchange.messageID }
+    var localSelectors: [TrafficSelector] { narrowed?.local ?? [localSelector] }
+    var remoteSelectors: [TrafficSelector] { narrowed?.remote ?? [remoteSelector] }
     /// Whether no SA is installed for it yet.
     var isPending: Bool { suite == nil }
 }
@@ -71,13 +75,19 @@ extension IKEv1Session {
                 $0.policy.name == wanted.name && $0.exchange.role == .initiator && $0.isPending
             })
         else { return }
+        guard isReadyForPhaseTwo else {
+            if !self.wanted.contains(wanted) { self.wanted.append(wanted) }
+            return
+        }
         guard quickModes.count < IKEv1Session.maximumQuickModes, children.count < IKEv1Session.maximumChildren else {
             context.report(.refused(child: wanted.name, .policy("too many IPsec SAs on one ISAKMP SA")))
             return
         }
-        guard let local = policy.localSelectors.first?.resolved(local.address),
-            let remote = policy.remoteSelectors.first?.resolved(remote.address)
-        else { return }
+        guard let sides = selectors(of: policy) else {
+            context.report(
+                .refused(child: policy.name, .policy("the peer's split tunnel leaves nothing of 'remote_ts'")))
+            return
+        }
         // One KE payload serves all proposals: the group of the first that has one.
         let group = policy.proposals.first?.keyExchange.first { $0 != .none }
         if let group, try !mayUse(group, for: wanted, &context) { return }
@@ -88,7 +98,8 @@ extension IKEv1Session {
             child: context.environment.freshChildID(), requestID: requestID(for: policy, &context),
             inboundSPI: context.takeSPI(),
             chain: CipherChain(iv: try phaseOne.keys.firstIV(lastBlock: phaseOne.lastBlock, messageID: messageID)),
-            localSelector: local, remoteSelector: remote, replaces: wanted.replaces)
+            localSelector: sides.local, remoteSelector: sides.remote, replaces: wanted.replaces,
+            narrowed: sides.narrowed)
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
         let offer = PhaseTwoProposal.payload(
             proposals, spi: quickMode.inboundSPI.value.octets, encapsulation: encapsulation(policy),
@@ -116,9 +127,7 @@ extension IKEv1Session {
     /// A message ID for an exchange of ours: no other that runs has it.
     func freshMessageID(_ context: inout Context) -> UInt32 {
         var messageID: UInt32 = 0
-        while messageID == 0 || messageID == DeadPeerDetection.timerID || messageID == groups.offered?.messageID
-            || quickModes.contains(where: { $0.messageID == messageID })
-        {
+        while messageID == 0 || messageID == DeadPeerDetection.timerID || isInUse(messageID: messageID) {
             messageID = context.environment.randomness.uint32()
         }
         return messageID
@@ -358,7 +367,7 @@ extension IKEv1Session {
                 keys: KeyMaterial(
                     encryption: material[0..<cipherOctets],
                     integrity: suite.integrity == nil ? nil : material[cipherOctets..<material.count]),
-                localSelectors: [quickMode.localSelector], remoteSelectors: [quickMode.remoteSelector],
+                localSelectors: quickMode.localSelectors, remoteSelectors: quickMode.remoteSelectors,
                 replayWindowPackets: quickMode.policy.replayWindowPackets)
             association.limits = limits
             association.treatment = quickMode.policy.treatment
@@ -400,6 +409,7 @@ extension IKEv1Session {
         }
         quickModes.removeAll { $0.exchange.isFinished && $0.outbound == nil }
         groups.answered = nil
+        forgetFinishedTransactions()
     }
 }
 

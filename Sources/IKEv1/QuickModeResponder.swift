@@ -10,6 +10,8 @@ extension IKEv1Session {
     mutating func receiveFirst(
         _ datagram: Datagram, _ header: Header, _ phaseOne: PhaseOne, _ context: inout Context
     ) throws(Fault) {
+        guard isOpenToPeer else { throw .dropped("Quick Mode before Extended Authentication has passed") }
+        guard !isInUse(messageID: header.messageID) else { throw .dropped("the message ID is another exchange's") }
         guard quickModes.count < IKEv1Session.maximumQuickModes, children.count < IKEv1Session.maximumChildren else {
             throw .dropped("too many IPsec SAs on one ISAKMP SA")
         }
@@ -49,7 +51,7 @@ extension IKEv1Session {
         let offer = try IKEv1Session.securityAssociation(payloads)
         let named = try selectors(payloads, role: .responder)
         let local = named.local ?? TrafficSelector(local.address)
-        let remote = named.remote ?? TrafficSelector(remote.address)
+        let remote = named.remote ?? TrafficSelector(remoteDynamicAddresses.first ?? remote.address)
         let policies = policies(local: local, remote: remote)
         guard !policies.isEmpty else {
             throw .refused(selectorRefusal(local, remote), notification: NotificationType.invalidIDInformation)
@@ -63,7 +65,8 @@ extension IKEv1Session {
             exchange: exchange, policy: policy, child: context.environment.freshChildID(),
             requestID: policy.requestID != 0
                 ? policy.requestID : existing?.requestID ?? context.environment.freshRequestID(),
-            inboundSPI: context.takeSPI(), chain: chain, localSelector: local, remoteSelector: remote)
+            inboundSPI: context.takeSPI(), chain: chain, localSelector: local, remoteSelector: remote,
+            narrowed: narrowed(policy, local: local, remote: remote))
         quickMode.peerNonce = nonce
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
         quickMode.securityProtocol = SecurityProtocol(rawValue: chosen.proposal.protocolID)
@@ -120,9 +123,13 @@ extension IKEv1Session {
     /// The children whose selectors cover both sides; IKEv1 cannot narrow.
     private func policies(local: TrafficSelector, remote: TrafficSelector) -> [ChildPolicy] {
         (connection?.children ?? []).filter { policy in
-            policy.action == nil
-                && policy.localSelectors.contains { $0.resolved(self.local.address).contains(local) }
-                && policy.remoteSelectors.contains { $0.resolved(self.remote.address).contains(remote) }
+            let narrowed = narrowed(policy, local: local, remote: remote)
+            let localCovers = localSelectors(of: policy).contains { $0.contains(local) }
+            let remoteCovers = remoteSelectors(of: policy).contains { $0.contains(remote) }
+            // A split tunnel's ends say more than they mean, one of the two sides at a time.
+            return policy.action == nil && (localCovers || narrowed?.remote == [remote])
+                && (remoteCovers || narrowed?.local == [local])
+                && (localCovers || remoteCovers)
         }
     }
 
@@ -130,8 +137,8 @@ extension IKEv1Session {
         let children = connection?.children ?? []
         return .selectors(
             offeredLocal: [local], offeredRemote: [remote],
-            configuredLocal: children.flatMap { $0.localSelectors.map { $0.resolved(self.local.address) } },
-            configuredRemote: children.flatMap { $0.remoteSelectors.map { $0.resolved(self.remote.address) } })
+            configuredLocal: children.flatMap { localSelectors(of: $0) },
+            configuredRemote: children.flatMap { remoteSelectors(of: $0) })
     }
 
     private typealias Chosen = (proposal: ProposalPayload, transform: TransformPayload)

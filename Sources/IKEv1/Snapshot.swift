@@ -7,6 +7,10 @@ extension IKEv1Session {
             local: local, remote: remote)
         snapshot.localIdentity = localIdentity
         snapshot.remoteIdentity = remoteIdentity
+        snapshot.localUser = extended.ownUser
+        snapshot.remoteUser = extended.peerUser
+        snapshot.localVirtualAddresses = configuration.addresses
+        snapshot.remoteVirtualAddresses = configuration.assigned
         snapshot.initiatorSPI = initiatorCookie
         snapshot.responderSPI = responderCookie
         snapshot.suite = suite
@@ -18,6 +22,7 @@ extension IKEv1Session {
         snapshot.children = children.map(snapshot(of:))
         var active: [String] = []
         if case .negotiating(let negotiation) = phase { active.append(negotiation.exchange.description.name) }
+        active += transactions.filter { !$0.exchange.isFinished }.map(\.exchange.description.name)
         active += quickModes.filter { !$0.exchange.isFinished }.map(\.exchange.description.name)
         snapshot.activeExchanges = active
         snapshot.queuedExchanges = wanted.map { _ in Exchanges.quickMode.name }
@@ -28,7 +33,7 @@ extension IKEv1Session {
         switch phase {
         case .awaitingCommand: .created
         case .negotiating: .connecting
-        case .established: .established
+        case .established: established == nil ? .connecting : .established
         case .bereft, .closed: .deleting
         }
     }

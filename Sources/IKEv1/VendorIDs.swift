@@ -39,12 +39,17 @@ extension IKEv1Session {
         var bodies = isInitiator ? NATDialect.allCases.map(\.vendorID) : nat.dialect.map { [$0.vendorID] } ?? []
         bodies.append(DeadPeerDetection.vendorID)
         if connection?.fragmentation != .no { bodies.append(VendorFragmentation.vendorID) }
+        if connection?.localExtendedRound != nil || connection?.remoteExtendedRound != nil {
+            bodies.append(ExtendedAuthentication.vendorID)
+        }
+        if connection?.usesTransactions == true { bodies.append(Unity.vendorID) }
         return bodies.map { Payload(.vendorID, body: $0) }
     }
 
     mutating func noteVendors(_ payloads: [Payload], _ negotiation: inout Negotiation) {
         let vendors = payloads.filter { $0.type == .vendorID }.map(\.body)
         nat.dialect = NATDialect.best(among: vendors)
+        configuration.isPeerUnity = vendors.contains(where: Unity.isVendorID)
         // The last two octets are the version (RFC 3706 §5.1).
         negotiation.supportsDeadPeerDetection = vendors.contains {
             $0.starts(with: DeadPeerDetection.vendorID.dropLast(2))

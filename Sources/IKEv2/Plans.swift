@@ -76,6 +76,7 @@ extension IKESession {
             postponed = []
             for exchange in due { plan(exchange) }
         case .linger(let spi): forget(association: spi, &context)
+        case .renewAddress: break
         }
     }
 

@@ -2,6 +2,9 @@
 package enum AuthenticationMethod: Hashable, Sendable {
     /// RFC 2409 §5.4, RFC 7296 §2.15.
     case preSharedKey
+    /// XAUTH: a user's name and password, once phase 1 has authenticated the other end
+    /// (draft-beaulieu-ike-xauth-02). The round's identity is the user's.
+    case extendedAuthentication
 }
 
 /// One authentication of one end: a `local…` or `remote…` section of a connection. A connection has a list of them for

@@ -166,6 +166,12 @@ package struct Connection: Hashable, Sendable {
     package var acceptsNewGroups = false
     /// Whether long messages of version 1 are sent in fragments, as vendors do it.
     package var fragmentation: Fragmentation = .yes
+    /// Addresses inside the peer's network that we ask for; an unspecified one asks for any of its family.
+    package var virtualAddresses: [IPAddress] = []
+    /// Names of the pools from which the peer gets addresses.
+    package var pools: [String] = []
+    /// Version 1: hosts ask for addresses, rather than be told them (draft-dukes-ike-mode-cfg-02 §2).
+    package var isPulling = true
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
     /// Bare ESP or AH where there is no NAT and the data plane has what it takes.
@@ -222,8 +228,14 @@ package struct Connection: Hashable, Sendable {
 /// All connections, in the order of the configuration, with the question that a responder asks them.
 package struct PolicyDatabase: Sendable {
     package var connections: [Connection]
+    package var pools: [AddressPool]
 
-    package init(connections: [Connection] = []) { self.connections = connections }
+    package init(connections: [Connection] = [], pools: [AddressPool] = []) {
+        self.connections = connections
+        self.pools = pools
+    }
+
+    package func pool(_ name: String) -> AddressPool? { pools.first { $0.name == name } }
 
     package func connection(_ name: String) -> Connection? { connections.first { $0.name == name } }
 

@@ -40,6 +40,8 @@ package enum SessionTimer: Hashable, Sendable {
     case retry
     /// Forget what was kept to answer late retransmissions.
     case linger(spi: UInt64)
+    /// Ask for our virtual address again before it expires.
+    case renewAddress
 }
 
 /// What an operator or the intent behind a connection wants of a session.
@@ -89,6 +91,9 @@ package enum SessionEffect: Sendable {
     indirect case install(SecurityAssociation)
     case remove(SPI, SecurityAssociation.Direction, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
+    /// A virtual address is ours from now on, before any SA that uses it is installed; or is so no more.
+    case addAddress(IPAddress)
+    case removeAddress(IPAddress)
     indirect case report(SessionEvent)
     /// The IKE SA ages: a successor is wanted, which adopts the children (IKEv1).
     case renew
@@ -124,6 +129,10 @@ package enum Refusal: Hashable, Sendable {
     /// A key is known for the peer, and its proof does not hold: most likely the pre-shared keys differ.
     case authentication(peer: Identity)
     case noCredential(local: Identity, remote: Identity)
+    /// The peer's user did not prove who it is by its password; `nil` where it named nobody.
+    case userAuthentication(user: Identity?)
+    /// The peer does not accept our user's name and password.
+    case userRefused(user: Identity?)
     /// The peer refused with this notify number; `name` is its registered name.
     case peer(notification: UInt16, name: String)
     /// The peer broke the protocol; the rule that it broke.
@@ -178,6 +187,8 @@ package enum SessionEvent: Hashable, Sendable {
     /// `established`.
     case initialContact
     case rekeyedIKE
+    /// These virtual addresses are in use now: those that the peer gave us, and those that we gave the peer.
+    case configured(local: [IPAddress], remote: [IPAddress])
     case childEstablished(ChildID)
     case childRekeyed(old: ChildID, new: ChildID)
     case childClosed(ChildID)
@@ -242,6 +253,8 @@ package struct SessionEnvironment: Sendable {
     package var establishedConnections: [String: Int] = [:]
     /// What IKEv1's New Group Mode has agreed on.
     package var agreedGroups = AgreedGroups()
+    /// Virtual addresses of peers. Sessions take; the owner gives back what a session held when that is closed.
+    package var leases = AddressLeases()
     private var lastName: UInt32 = 0
     private var lastQuestion: UInt64 = 0
     private var lastRequestID: UInt32 = 0
@@ -362,6 +375,12 @@ package struct SessionSnapshot: Hashable, Sendable {
     package var remote: Endpoint
     package var localIdentity: Identity?
     package var remoteIdentity: Identity?
+    /// The users that authenticated besides (XAUTH): ours, and the peer's.
+    package var localUser: Identity?
+    package var remoteUser: Identity?
+    /// Virtual addresses that the peer gave us, and that we gave the peer.
+    package var localVirtualAddresses: [IPAddress] = []
+    package var remoteVirtualAddresses: [IPAddress] = []
     package var initiatorSPI: UInt64
     package var responderSPI: UInt64
     package var suite: Suite?

@@ -16,17 +16,23 @@ package enum Question: Sendable {
     /// SKEYID = prf(pre-shared key, octets) (RFC 2409 §5). Main Mode does not know the peer's identity yet, so the ends'
     /// addresses name the key.
     case seed(PRFID, local: Identity, remote: Identity, octets: [UInt8])
+    /// Whether the password is the user's (draft-beaulieu-ike-xauth-02 §5.1).
+    case checkPassword(Secret, of: Identity)
+    /// The password with which our own user authenticates to a peer.
+    case password(of: Identity, for: Identity)
 }
 
 /// The answer to a ``Question``.
 package enum Answer: Sendable {
     /// To `prove`: the octets of the AUTH payload's data.
     case proof([UInt8])
-    /// To `verify`: it holds.
+    /// To `verify` and `checkPassword`: it holds.
     case verified(PeerAuthenticated)
     /// To `seed`.
     case seed(Secret)
-    /// To `verify`: a key was found, and the proof does not hold with it.
+    /// To `password`.
+    case password(Secret)
+    /// To `verify` and `checkPassword`: a key or password was found, and the proof does not hold with it.
     case refuted
     /// To any: no key is known for this pair of identities.
     case noCredential

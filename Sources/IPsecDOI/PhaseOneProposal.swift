@@ -6,8 +6,6 @@ package import ISAKMP
 package enum PhaseOneProposal {
     /// KEY_IKE (RFC 2407 §4.4.2).
     static let keyIKE: UInt8 = 1
-    private static let preSharedKey: UInt64 = 1
-
     private enum Attribute {
         static let encryption: UInt16 = 1
         static let hash: UInt16 = 2
@@ -46,13 +44,17 @@ package enum PhaseOneProposal {
     }
 
     /// One proposal with a transform for every combination, in order of preference.
-    package static func payload(_ proposals: [Proposal], lifeSeconds: UInt32) -> SecurityAssociationPayload {
+    package static func payload(
+        _ proposals: [Proposal], lifeSeconds: UInt32, method: AuthenticationNumber = .preSharedKey
+    ) -> SecurityAssociationPayload {
         var transforms: [TransformPayload] = []
         for proposal in expressible(proposals) {
             for encryption in proposal.encryption {
                 for prf in proposal.prf {
                     for group in proposal.keyExchange where transforms.count < 255 {
-                        guard let attributes = attributes(encryption, prf, group, lifeSeconds) else { continue }
+                        guard let attributes = attributes(encryption, prf, group, lifeSeconds, method) else {
+                            continue
+                        }
                         transforms.append(
                             TransformPayload(
                                 number: UInt8(transforms.count + 1), identifier: keyIKE, attributes: attributes))
@@ -68,7 +70,8 @@ package enum PhaseOneProposal {
     }
 
     private static func attributes(
-        _ encryption: Encryption, _ prf: PRFID, _ group: KeyExchangeID, _ lifeSeconds: UInt32
+        _ encryption: Encryption, _ prf: PRFID, _ group: KeyExchangeID, _ lifeSeconds: UInt32,
+        _ method: AuthenticationNumber
     ) -> [DataAttribute]? {
         guard let cipher = ciphers.first(where: { $0.0 == encryption.id })?.1, let hash = prf.hash else { return nil }
         var attributes = [DataAttribute(Attribute.encryption, cipher)]
@@ -77,17 +80,19 @@ package enum PhaseOneProposal {
         }
         attributes += [
             DataAttribute(Attribute.hash, hash.rawValue), DataAttribute(Attribute.group, group.rawValue),
-            DataAttribute(Attribute.authentication, 1),
+            DataAttribute(Attribute.authentication, method.rawValue),
         ]
         guard lifeSeconds > 0 else { return attributes }
         return attributes
             + IPsecDOI.lifetime(lifeSeconds, type: Attribute.lifeType, duration: Attribute.lifeDuration)
     }
 
-    /// What a transform offers; `nil` where it is unknown or not by pre-shared key.
-    package static func proposal(_ transform: TransformPayload) -> Proposal? {
+    /// What a transform offers; `nil` where it is unknown or authenticates by another method.
+    package static func proposal(
+        _ transform: TransformPayload, method: AuthenticationNumber = .preSharedKey
+    ) -> Proposal? {
         func number(_ type: UInt16) -> UInt64? { transform.attribute(type)?.number }
-        guard transform.identifier == keyIKE, number(Attribute.authentication) == preSharedKey,
+        guard transform.identifier == keyIKE, number(Attribute.authentication) == UInt64(method.rawValue),
             let cipher = ciphers.first(where: { UInt64($0.1) == number(Attribute.encryption) })?.0,
             let (hash, integrity) = hashes.first(where: { UInt64($0.0.rawValue) == number(Attribute.hash) }),
             let prf = hash.prf, let group = number(Attribute.group).flatMap({ UInt16(exactly: $0) })

@@ -169,6 +169,7 @@ extension KeyManager {
     private mutating func load(_ policies: PolicyDatabase, _ effects: inout [Effect]) {
         let before = environment.policies
         environment.policies = policies
+        environment.leases.keep(policies.pools)
         for old in before.connections {
             for child in old.children
             where child.standingAction != nil && policies.connection(old.name)?.child(child.name) != child {

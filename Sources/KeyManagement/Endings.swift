@@ -46,6 +46,7 @@ extension KeyManager {
         if byConnection[entry.connection]?.remove(id) != nil, byConnection[entry.connection]?.isEmpty == true {
             byConnection[entry.connection] = nil
         }
+        environment.leases.release(id)
         // Whatever the session left behind goes with it.
         for child in entry.children {
             if let spi = child.inbound {

@@ -120,6 +120,9 @@ package enum Effect: Sendable {
     case install(SecurityAssociation)
     case remove(SPI, SecurityAssociation.Direction, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
+    /// A virtual address is this node's from now on, or is so no more. Once each, however many SAs use it.
+    case addAddress(IPAddress)
+    case removeAddress(IPAddress)
     /// Put the child's ``ChildPolicy/standingAction`` into force: watch for packets of a child that has no SA yet, let
     /// them pass or discard them; or, with `isSet` false, take it back.
     case trap(connection: String, ChildPolicy, isSet: Bool)

@@ -79,6 +79,8 @@ package struct KeyManager: Sendable {
     var byChild: [ChildID: SessionID] = [:]
     var byConnection: [String: Set<SessionID>] = [:]
     var questions: [QuestionID: SessionID] = [:]
+    /// Virtual addresses that peers gave us, with the sessions that use each.
+    var addressHolders: [IPAddress: Set<SessionID>] = [:]
     var timers = TimerQueue()
     var admission = Admission()
     var connections = Connections()
@@ -285,6 +287,8 @@ package struct KeyManager: Sendable {
             effects.append(.remove(spi, direction, child))
         case .move(let child, let local, let remote):
             effects.append(.move(child, local: local, remote: remote))
+        case .addAddress(let address): addAddress(address, to: id, &effects)
+        case .removeAddress(let address): removeAddress(address, from: id, &effects)
         case .report(let event): digest(event, of: id, &effects)
         case .renew: renew(id, &effects)
         case .peerDeleted(let spi): passOn(deleted: spi, from: id, &effects)
@@ -362,6 +366,10 @@ package struct KeyManager: Sendable {
             let isVersion1 = sessions[id]?.version == 1
             sessions[id]?.hasNewChild = isVersion1
         case .rekeyedIKE: break
+        case .configured:
+            // Children of a session with these addresses can be taken over now.
+            let isVersion1 = sessions[id]?.version == 1
+            sessions[id]?.mayAdopt = isVersion1
         case .childClosed(let child):
             childName = name(of: child, in: id)
             childClosed(child, childName, of: id, connection)
@@ -434,6 +442,8 @@ extension KeyManager {
         left += byConnection.keys.map { "connection \($0)" }
         left += questions.keys.map { "question \($0.value)" }
         left += environment.spisInUse.map { "inbound SPI \($0)" }
+        left += addressHolders.keys.map { "virtual address \($0)" }
+        if !environment.leases.isEmpty { left.append("leases") }
         if admission.halfOpen != 0 { left.append("\(admission.halfOpen) half-open counted") }
         if !pending.isEmpty { left.append("waiting requests") }
         return left.sorted()

@@ -6,10 +6,12 @@ import Primitives
 extension KeyManager {
     /// Opens a successor of an ageing session, between the same endpoints; once at a time.
     mutating func renew(_ id: SessionID, _ effects: inout [Effect]) {
-        guard let entry = sessions[id], let connection = policies.connection(entry.connection),
+        guard let entry = sessions[id], var connection = policies.connection(entry.connection),
             !entries(of: entry.connection).contains(where: { $0.entry.predecessor == id && !$0.entry.isEstablished })
         else { return }
         let snapshot = entry.session.snapshot
+        // The address that we have is the one to ask for, or the children would lose it.
+        if !snapshot.localVirtualAddresses.isEmpty { connection.virtualAddresses = snapshot.localVirtualAddresses }
         let successor = open(
             connection, local: snapshot.local, remote: snapshot.remote, isVersion1: entry.version == 1)
         sessions[successor]?.predecessor = id
@@ -20,7 +22,8 @@ extension KeyManager {
     mutating func adoptChildren(into id: SessionID, _ effects: inout [Effect]) {
         sessions[id]?.mayAdopt = false
         guard let own = sessions[id] else { return }
-        for sibling in twins(of: id, own.connection) where sibling.entry.version == 1 && sibling.id.value < id.value {
+        for sibling in twins(of: id, own.connection)
+        where sibling.entry.version == 1 && sibling.id.value < id.value && mayFollow(sibling, id, &effects) {
             let snapshots = sibling.entry.session.snapshot.children
             // A child whose negotiation is not over has no pair yet: it follows when it has.
             let whole = Set(snapshots.map(\.id))
@@ -29,6 +32,7 @@ extension KeyManager {
                 sessions[sibling.id]?.children.removeAll { whole.contains($0.id) }
                 sessions[id]?.children += children
                 for child in children { byChild[child.id] = id }
+                environment.leases.share(from: sibling.id, with: id)
             }
             // It stays for a while: the peer may still be about to take its children over, and some implementations end
             // those that an ISAKMP SA has when it is deleted.
@@ -37,6 +41,28 @@ extension KeyManager {
             }
             if !children.isEmpty { feed(.adopt(snapshots), to: id, &effects) }
         }
+    }
+
+    /// Whether a session may take over what an older one has: only where both have the same virtual addresses, since these
+    /// tell two hosts of one user apart, and the children's selectors name them.
+    private mutating func mayFollow(
+        _ sibling: (id: SessionID, entry: Entry), _ id: SessionID, _ effects: inout [Effect]
+    ) -> Bool {
+        guard let own = sessions[id] else { return false }
+        let (old, new) = (sibling.entry.session.snapshot, own.session.snapshot)
+        if old.localVirtualAddresses == new.localVirtualAddresses,
+            old.remoteVirtualAddresses == new.remoteVirtualAddresses
+        {
+            return true
+        }
+        // A successor of ours that was given another address begins anew.
+        if own.predecessor == sibling.id, !new.localVirtualAddresses.isEmpty {
+            for name in Set(old.children.map(\.name)).sorted() where !own.requested.contains(name) {
+                requestChild(name, of: id, &effects)
+            }
+            feed(.command(.delete), to: sibling.id, &effects)
+        }
+        return false
     }
 
     /// Whether an IKEv1 session that must be the only one takes the place of a twin, rather than compete with it: between

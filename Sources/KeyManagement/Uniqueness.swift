@@ -8,7 +8,9 @@ extension KeyManager {
         return entries(of: connection).filter { other, entry in
             guard other != id, entry.isEstablished else { return false }
             let snapshot = entry.session.snapshot
+            // Users that share a group's identity are told apart by who they are themselves.
             return snapshot.localIdentity == own.localIdentity && snapshot.remoteIdentity == own.remoteIdentity
+                && snapshot.localUser == own.localUser && snapshot.remoteUser == own.remoteUser
         }
         .sorted { $0.id.value < $1.id.value }
     }

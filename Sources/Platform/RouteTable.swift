@@ -12,6 +12,8 @@ struct RouteTable: ~Copyable {
     private var users: [Prefix: Int] = [:]
     private var ruled: Set<IPAddress.Family> = []
     private var policies: Set<SecurityPolicy> = []
+    /// Virtual addresses of the device.
+    private var addresses: Set<IPAddress> = []
     /// What the kernel refused; the last few.
     private(set) var failures: [PlatformError] = []
 
@@ -25,6 +27,10 @@ struct RouteTable: ~Copyable {
         for prefix in users.keys { _ = Self.change(false, prefix, table, interface, source: nil) }
         for policy in policies where policy.action == .bypass {
             for rule in Self.rules(policy) { _ = Self.change(false, rule, table) }
+        }
+        for address in addresses {
+            var target = parley_address(address)
+            _ = parley_interface_address(0, &target, interface)
         }
         for family in ruled { _ = parley_rule(0, family.rawValue, mark, table, table) }
     }
@@ -120,6 +126,19 @@ struct RouteTable: ~Copyable {
             users[prefix] = count == 1 ? nil : count - 1
             if count == 1 { note(Self.change(false, prefix, table, interface, source: nil), "drop route to \(prefix)") }
         }
+    }
+
+    /// Gives the device an address of its own.
+    mutating func addAddress(_ address: IPAddress) {
+        guard addresses.insert(address).inserted else { return }
+        var target = parley_address(address)
+        note(parley_interface_address(1, &target, interface), "virtual address \(address)")
+    }
+
+    mutating func removeAddress(_ address: IPAddress) {
+        guard addresses.remove(address) != nil else { return }
+        var target = parley_address(address)
+        note(parley_interface_address(0, &target, interface), "drop virtual address \(address)")
     }
 
     private mutating func addRule(_ family: IPAddress.Family) {

@@ -142,6 +142,11 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         outbound.post(.move(child, local: local, remote: remote))
     }
 
+    /// A virtual address is this host's: the tunnel device gets it.
+    package func addAddress(_ address: IPAddress) { state.withLock { $0.routes?.addAddress(address) } }
+
+    package func removeAddress(_ address: IPAddress) { state.withLock { $0.routes?.removeAddress(address) } }
+
     package func counters(of child: ChildID) -> (inbound: TrafficCounters, outbound: TrafficCounters)? {
         guard let installed = state.withLock({ $0.installed[child] }) else { return nil }
         return installed.reduce(into: (inbound: TrafficCounters(), outbound: TrafficCounters())) { sum, entry in

@@ -21,6 +21,10 @@ package enum Invariant: String, Hashable, Sendable, CaseIterable {
     case selectors = "no traffic outside selectors"
     /// An SPI names one inbound SA of a node.
     case uniqueSPI = "an SPI is used once"
+    /// A virtual address belongs to one node.
+    case uniqueAddress = "an address is leased once"
+    /// A node installs nothing for a peer whose user has not authenticated.
+    case authenticatedFirst = "no child before its user has authenticated"
     /// A minute after the network healed, traffic passes both ways.
     case convergence = "both ends converge to working SAs"
     /// No exchange is left running when nothing happens any more.

@@ -14,6 +14,10 @@ struct KeyAnswerer: Sendable {
                     ? .verified(PeerAuthenticated(verified: remote)) : .refuted
             case .seed(let prf, _, _, let octets):
                 return .seed(try PseudorandomFunction.derive(prf, key: key, [.open(octets)]))
+            // Every user's password is its name.
+            case .checkPassword(let password, let user):
+                return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
+            case .password(let user, _): return .password(Secret(user.octets))
             }
         } catch {
             return .noCredential

@@ -8,6 +8,8 @@ package struct Node {
     package let address: IPAddress
     package var manager: KeyManager
     package var engine: SimulatedEngine
+    /// Virtual addresses that a peer gave it.
+    package var addresses: Set<IPAddress> = []
     var answerer: KeyAnswerer
     /// Replies to commands, by request.
     package var replies: [RequestID: Response] = [:]

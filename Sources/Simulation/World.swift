@@ -111,6 +111,8 @@ package struct World {
                     nodes[index].engine.remove(spi, direction, of: child)
                 case .move(let child, let local, let remote):
                     nodes[index].engine.move(child, local: local, remote: remote)
+                case .addAddress(let address): addAddress(address, to: index)
+                case .removeAddress(let address): nodes[index].addresses.remove(address)
                 case .trap: break
                 case .ask(let id, let question): inputs.append(.answer(id, nodes[index].answerer.answer(question)))
                 case .reply(let request, let response): nodes[index].replies[request] = response
@@ -129,6 +131,14 @@ package struct World {
         }
         nodes[index].engine.install(association)
         checkAgreement(of: association, at: index)
+    }
+
+    /// A virtual address is one node's at a time.
+    private mutating func addAddress(_ address: IPAddress, to index: Int) {
+        if let other = nodes.indices.first(where: { $0 != index && nodes[$0].addresses.contains(address) }) {
+            violate(.uniqueAddress, "\(address) of \(nodes[index].name) is \(nodes[other].name)'s")
+        }
+        nodes[index].addresses.insert(address)
     }
 
     // MARK: Traffic
@@ -200,7 +210,8 @@ package struct World {
     /// Everything that a node still holds, in words; empty when it holds nothing.
     package func residue(of index: Int) -> [String] {
         let node = nodes[index]
-        return node.manager.residue.map { "\(node.name): \($0)" }
+        return node.addresses.map { "\(node.name): virtual address \($0)" }
+            + node.manager.residue.map { "\(node.name): \($0)" }
             + node.engine.residue.map { "\(node.name): \($0)" }
     }
 

@@ -23,6 +23,11 @@ enum StatusTable {
             let label = end.padding(to: 6)
             lines.append("  \(label)  \(text("\(end)-host"))[\(text("\(end)-port"))]  \(text("\(end)-id"))\(nat)")
         }
+        if let user = section.text("remote-xauth-id") { lines.append("  user    \(user)") }
+        for (key, label) in [("local-vips", "own"), ("remote-vips", "given")] {
+            let addresses = section.list(key)
+            if !addresses.isEmpty { lines.append("  \(label.padding(to: 6))  \(addresses.joined(separator: " "))") }
+        }
         if let suite = suite(section) { lines.append("  suite   \(suite)") }
         lines.append("  SPIs    \(text("initiator-spi"))_i \(text("responder-spi"))_r")
         for (key, label) in [("tasks-active", "active"), ("tasks-queued", "queued")] {

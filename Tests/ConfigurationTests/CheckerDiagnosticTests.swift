@@ -12,7 +12,8 @@ import Testing
         ("children = 1", "'children' in connections.home is a section: write 'children { … }'"),
         ("version { }", "'version' in connections.home is a key: write 'version = …'"),
         ("childern { }", "unknown section 'childern' in connections.home; did you mean 'children'?"),
-        ("vips = 0.0.0.0", "'vips' in connections.home is \(unsupported)"),
+        ("vips = 0.0.0.0", "'vips' in connections.home needs version = 1"),
+        ("ppk_id = x", "'ppk_id' in connections.home is \(unsupported)"),
         ("mobike = yes", "'mobike = yes' in connections.home is \(unsupported); only 'no' is"),
         ("childless = force", "'childless = force' in connections.home is \(unsupported); only 'allow' is"),
         (
@@ -155,15 +156,30 @@ import Testing
             "secrets { ike { secret = x\nscret = y } }",
             "2:1: unknown key 'scret' in secrets.ike; did you mean 'secret'?"
         ),
-        ("secrets { eap-x { secret = x } }", "1:11: secret 'eap-x' is of a kind that is \(unsupported)"),
+        ("secrets { ntlm-x { secret = x } }", "1:11: secret 'ntlm-x' is of a kind that is \(unsupported)"),
         (
             "secrets { iek { secret = x } }",
-            "1:11: unknown kind of secret 'iek': the name must start with 'ike'; did you mean 'ike'?"
+            "1:11: unknown kind of secret 'iek': the name must start with 'ike', 'xauth' or 'eap'; did you mean 'ike'?"
         ),
         ("secrets { x = 1 }", "1:11: unknown key 'x' in secrets, which holds one section for each secret"),
         ("connections { x = 1 }", "1:15: unknown key 'x' in connections, which holds one section for each connection"),
         ("conections { }", "1:1: unknown section 'conections'; did you mean 'connections'?"),
-        ("pools { a { addrs = 10.0.0.0/8 } }", "1:1: section 'pools' is \(unsupported)"),
+        ("authorities { a { cacert = x } }", "1:1: section 'authorities' is \(unsupported)"),
+        ("pools { a { dns = 10.0.0.1 } }", "1:9: pools.a has no 'addrs': write addrs = 10.3.0.0/24"),
+        (
+            "pools { a { addrs = 10.0.0.0/24\ndsn = 10.0.0.1 } }",
+            "2:1: unknown key 'dsn' in pools.a; did you mean 'dns'?"
+        ),
+        ("pools { addrs = 10.0.0.0/24 }", "1:9: unknown key 'addrs' in pools, which holds one section for each pool"),
+        (
+            "pools { a { addrs = 10.0.0.0/33 } }",
+            "1:21: wrong value '10.0.0.0/33' for 'addrs' in pools.a: expected one block such as 10.3.0.0/24, or one range "
+                + "such as 10.3.0.10-10.3.0.99"
+        ),
+        (
+            "pools { a { addrs = 10.0.0.0/24\nserver = 10.0.0.1 } }",
+            "2:1: 'server' in pools.a is \(unsupported)"
+        ),
         ("charon { prot = 1 }", "1:10: unknown key 'prot' in charon; did you mean 'port'?"),
         ("charon { threads = 1 }", "1:10: 'threads' in charon is \(unsupported)"),
         ("charon { filelog { } }", "1:10: section 'charon.filelog' is \(unsupported)"),
@@ -209,8 +225,9 @@ import Testing
     }
 
     @Test func noMessageHoldsASecret() {
-        let text = "secrets { ike { secret = 0xhunter2\nid = \"@#hunter\" } eap { secret = hunter2 } }"
-        #expect(errors(text).count == 3)
+        let text =
+            "secrets { ike { secret = 0xhunter2\nid = \"@#hunter\" } eap { secrt = hunter2 } xauth { secret = 0xhunter2 } }"
+        #expect(errors(text).count == 5, "\(errors(text))")
         #expect(!errors(text).contains { $0.contains("hunter2") })
     }
 

@@ -16,6 +16,11 @@ struct Pair {
         var session: IKEv1Session
         var environment: SessionEnvironment
         var key: [UInt8]
+        /// Users' passwords: those that it checks, and those that its own users have.
+        var passwords: [Identity: String] = [:]
+        /// What it was asked for a user, in order.
+        var asked: [Identity] = []
+        var addresses: Set<IPAddress> = []
         var timers: [SessionTimer: Instant] = [:]
         var claimed: Set<UInt64> = []
         var inbound: [SPI: SecurityAssociation] = [:]
@@ -124,7 +129,9 @@ struct Pair {
                 sentCount += 1
             case .setTimer(let timer, let instant): end.timers[timer] = instant
             case .cancelTimer(let timer): end.timers[timer] = nil
-            case .ask(let id, let question): answers.append((id, answer(question, end.key)))
+            case .ask(let id, let question): answers.append((id, answer(question, &end)))
+            case .addAddress(let address): end.addresses.insert(address)
+            case .removeAddress(let address): end.addresses.remove(address)
             case .claim(let spi): end.claimed.insert(spi)
             case .release(let spi): end.claimed.remove(spi)
             case .install(let association):
@@ -152,7 +159,9 @@ struct Pair {
                     end.outbound[spi]?.remote = remote
                 }
             case .report(let event): end.events.append(event)
-            case .closed(let reason): end.closed = reason
+            case .closed(let reason):
+                end.closed = reason
+                end.environment.leases.release(end.session.id)
             default: end.order.append("\(effect)")
             }
         }
@@ -160,7 +169,18 @@ struct Pair {
         for (id, answer) in answers { give(.answer(id, answer), to: side) }
     }
 
-    private func answer(_ question: Question, _ key: [UInt8]) -> Answer {
+    private func answer(_ question: Question, _ end: inout End) -> Answer {
+        let key = end.key
+        switch question {
+        case .checkPassword(let password, let user):
+            end.asked.append(user)
+            guard let right = end.passwords[user] else { return .noCredential }
+            return Secret(Array(right.utf8)) == password ? .verified(PeerAuthenticated(verified: user)) : .refuted
+        case .password(let user, _):
+            end.asked.append(user)
+            return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
+        case .prove, .verify, .seed: break
+        }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,
             let seed = try? PseudorandomFunction.derive(prf, key: Secret(key), [.open(octets)])
         else { return .noCredential }

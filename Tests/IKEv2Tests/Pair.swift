@@ -135,6 +135,7 @@ struct Pair {
                     ends[side.rawValue].outbound[spi]?.remote = remote
                 }
             case .report(let event): ends[side.rawValue].events.append(event)
+            case .addAddress, .removeAddress: preconditionFailure("no virtual addresses here")
             case .renew, .peerDeleted: preconditionFailure("IKEv2 replaces its SAs itself")
             case .closed(let reason): ends[side.rawValue].closed = reason
             }
@@ -153,7 +154,7 @@ struct Pair {
         case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-        case .seed: return .noCredential
+        case .seed, .checkPassword, .password: return .noCredential
         }
     }
 

@@ -243,7 +243,7 @@ final class Lab {
 
     /// Carries octets over TCP from the left to the right, or back; returns how many had arrived when the sender
     /// had handed over its last (up to a socket's buffer of them is then still on its way).
-    func transfer(megabytes: Int = 8, reverse: Bool = false) throws -> Int {
+    func transfer(megabytes: Int = 8, reverse: Bool = false, source: String? = nil) throws -> Int {
         let server = try Subprocess(
             network.on(.right, ["iperf3", "-s", "-1", "-B", Side.right.innerAddress]),
             outputPath: directory.appendingPathComponent("iperf3-\(UUID().uuidString)"))
@@ -251,7 +251,9 @@ final class Lab {
         try eventually("iperf3 listens") {
             try Subprocess.run(network.on(.right, ["ss", "-Hltn", "sport = :5201"])).output.contains("5201")
         }
-        var command = ["iperf3", "-J", "--repeating-payload", "-n", "\(megabytes)M", "-B", Side.left.innerAddress]
+        var command = [
+            "iperf3", "-J", "--repeating-payload", "-n", "\(megabytes)M", "-B", source ?? Side.left.innerAddress,
+        ]
         command += ["-c", Side.right.innerAddress] + (reverse ? ["-R"] : [])
         let output = try Subprocess.require(network.on(.left, command), seconds: 40)
         guard let json = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any],

@@ -98,8 +98,8 @@ final class Charon: Peer {
         try write(
             """
             charon-systemd {
-                load = random nonce openssl aes xcbc cmac ctr ccm kdf kernel-libipsec kernel-netlink socket-default vici
-                install_virtual_ip = no
+                load = random nonce openssl aes xcbc cmac ctr ccm kdf kernel-libipsec kernel-netlink socket-default vici xauth-generic unity
+                cisco_unity = yes
                 retransmit_tries = 3
                 retransmit_timeout = 0.5
                 retransmit_base = 1.5

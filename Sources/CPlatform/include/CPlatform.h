@@ -82,6 +82,8 @@ int parley_packet_pair(int ends[2]);
 int parley_route(
     int add, const struct parley_address *prefix, unsigned length, unsigned table, unsigned interface,
     const struct parley_address *source);
+/// Adds or deletes an address of an interface, with a prefix that holds nothing else.
+int parley_interface_address(int add, const struct parley_address *address, unsigned interface);
 /// Adds or deletes the rule by which packets of a family without `mark` look `table` up.
 int parley_rule(int add, uint8_t family, uint32_t mark, unsigned table, unsigned priority);
 

@@ -26,6 +26,7 @@ enum RefusalWords {
             ("identity", .identity(wanted: [.exactly(there)], seen: here)),
             ("authentication", .authentication(peer: there)),
             ("no-credential", .noCredential(local: here, remote: there)),
+            ("user-authentication", .userAuthentication(user: there)), ("user-refused", .userRefused(user: here)),
             ("peer", .peer(notification: 14, name: "NO_PROPOSAL_CHOSEN")),
             ("protocol-violation", .protocolViolation("the rule, with its section")),
             ("timeout", .timeout), ("policy", .policy("a limit of our own, in words")),
@@ -40,6 +41,8 @@ enum RefusalWords {
         case .selectors: "this end, to a child's request; the peer sees TS_UNACCEPTABLE or INVALID-ID-INFORMATION"
         case .identity, .authentication, .noCredential:
             "this end, when the peer authenticates; the peer sees AUTHENTICATION_FAILED"
+        case .userAuthentication: "this end, when the peer's user authenticates (XAUTH); the peer sees STATUS=FAIL"
+        case .userRefused: "the peer, when our user authenticates (XAUTH)"
         case .peer: "the peer; its own log says why"
         case .protocolViolation: "this end, to a message against the rules"
         case .timeout: "nobody: answers did not come"
@@ -49,7 +52,7 @@ enum RefusalWords {
 
     private static func remedy(_ refusal: Refusal) -> String {
         switch refusal {
-        case .noConnection, .identity, .authentication, .noCredential:
+        case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused:
             RefusalText.lines(refusal).joined(separator: "; ")
         case .noProposal: "name the same algorithms on both sides; the log shows both lists and the smallest edit"
         case .selectors: "let local_ts here fit remote_ts on the peer, and the other way round"

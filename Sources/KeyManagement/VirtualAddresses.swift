@@ -1,0 +1,20 @@
+package import IPsec
+import Primitives
+
+/// Virtual addresses: those that peers gave this node, which several sessions may share while one succeeds another, and those
+/// that it gave peers from its pools.
+extension KeyManager {
+    mutating func addAddress(_ address: IPAddress, to id: SessionID, _ effects: inout [Effect]) {
+        if addressHolders[address] == nil { effects.append(.addAddress(address)) }
+        addressHolders[address, default: []].insert(id)
+    }
+
+    mutating func removeAddress(_ address: IPAddress, from id: SessionID, _ effects: inout [Effect]) {
+        guard addressHolders[address]?.remove(id) != nil, addressHolders[address]?.isEmpty == true else { return }
+        addressHolders[address] = nil
+        effects.append(.removeAddress(address))
+    }
+
+    /// The leases of the pools in force, and of those whose addresses are still in use.
+    package var leases: AddressLeases { environment.leases }
+}

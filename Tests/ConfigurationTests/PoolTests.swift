@@ -1,0 +1,150 @@
+import Cryptography
+import IPsec
+import Primitives
+import Testing
+
+@testable import Configuration
+
+/// Pools, users and what else road warriors need.
+@Suite struct PoolTests {
+    private func read(_ text: String) throws -> Configuration {
+        try Configuration.read(SourceFile(name: "x", text: text))
+    }
+
+    private func errors(_ text: String) -> [String] {
+        do {
+            _ = try read(text)
+            return []
+        } catch let error as ConfigurationErrors {
+            return error.diagnostics.map(\.message)
+        } catch {
+            return ["\(error)"]
+        }
+    }
+
+    private static let gateway = """
+        connections {
+            rw {
+                version = 1
+                aggressive = yes
+                pull = no
+                pools = four, six
+                local { auth = psk }
+                remote-xauth { auth = xauth }
+                remote { auth = psk
+                    id = keyid:group }
+                children { net { local_ts = 10.2.0.0/16 } }
+            }
+        }
+        pools {
+            four {
+                addrs = 10.3.0.0/24
+                dns = 10.2.0.53, 10.2.0.54
+                nbns = 10.2.0.137
+                netmask = 255.255.255.0
+                subnet = 10.2.0.0/16
+                split_include = 10.2.1.0/24, 10.2.3.0/24
+                split_exclude = 10.2.9.0/24
+                28672 = "Welcome, # friend"
+                28673 = no
+                28674 = example.org
+                28675 = example.org, example.net
+                28679 = yes
+                28681 = 192.0.2.9
+                17000 = 0x0102ff
+            }
+            six { addrs = fd00:3::10-fd00:3::20 }
+        }
+        secrets {
+            xauth-joe { id = joe
+                secret = "foo bar" }
+            eap-any { secret = 0x00ff }
+        }
+        """
+
+    @Test func everythingThatAGatewaySays() throws {
+        let configuration = try read(PoolTests.gateway)
+        let connection = try #require(configuration.connections.first)
+        #expect(connection.pools == ["four", "six"] && !connection.isPulling)
+        // Extended Authentication comes last wherever it stands.
+        #expect(connection.remote.map(\.method) == [.preSharedKey, .extendedAuthentication])
+        #expect(connection.remoteIdentity == .exactly(try #require(Identity("keyid:group"))))
+        #expect(connection.remoteExtendedRound?.identity == .any && connection.localExtendedRound == nil)
+        let four = try #require(configuration.policies.pool("four"))
+        #expect(four.size == 254 && four.family == .v4)
+        #expect(four.information.nameServers.map(\.description) == ["10.2.0.53", "10.2.0.54"])
+        #expect(four.information.splitInclude.map(\.description) == ["10.2.1.0/24", "10.2.3.0/24"])
+        #expect(four.information.splitExclude.map(\.description) == ["10.2.9.0/24"])
+        #expect(four.information.banner == "Welcome, # friend" && four.information.maySavePassword == false)
+        #expect(four.information.splitDomains == ["example.org", "example.net"])
+        #expect(four.information.wantsForwardSecrecy == true && four.information.defaultDomain == "example.org")
+        #expect(four.information.backupServers.map(\.description) == ["192.0.2.9"])
+        #expect(four.information.others == [.init(type: 17_000, value: [1, 2, 255])])
+        #expect(configuration.policies.pool("six")?.size == 17)
+        #expect(configuration.users.map(\.name) == ["xauth-joe", "eap-any"])
+        #expect(configuration.users.map(\.secret) == [Secret(Array("foo bar".utf8)), Secret([0, 255])])
+        #expect(configuration.secrets.isEmpty)
+    }
+
+    @Test func theCanonicalFormReadsBack() throws {
+        let configuration = try read(PoolTests.gateway)
+        // Secrets are left out of it.
+        let text = configuration.canonicalForm.text.replacing("id-1 = joe", with: "id-1 = joe\nsecret = x")
+            .replacing("eap-any {", with: "eap-any { secret = y\n")
+        let again = try read(text)
+        #expect(again.connections == configuration.connections)
+        #expect(again.pools.map(\.information) == configuration.pools.map(\.information))
+        #expect(again.pools.map(\.first) == configuration.pools.map(\.first))
+        #expect(again.pools.map(\.last) == configuration.pools.map(\.last))
+    }
+
+    private func home(_ text: String) -> [String] {
+        errors("connections { home {\n\(text)\n} }\npools { p { addrs = 10.3.0.0/24 } }")
+    }
+
+    @Test func hostsAndTheirUsers() throws {
+        let configuration = try read(
+            """
+            connections { home { version = 1
+                vips = 0.0.0.0, ::
+                local { auth = psk
+                    id = host }
+                local-xauth { auth = xauth-generic
+                    xauth_id = joe }
+                remote { auth = psk } } }
+            """)
+        let connection = try #require(configuration.connections.first)
+        #expect(connection.virtualAddresses == [.any(.v4), .any(.v6)])
+        #expect(connection.localExtendedRound?.exactIdentity == Identity("joe"))
+        #expect(connection.localIdentity == Identity("host"))
+    }
+
+    @Test func whatDoesNotGoTogether() {
+        let ends = "local { auth = psk }\nremote { auth = psk }\n"
+        #expect(
+            home(ends + "version = 1\npools = q") == [
+                "no pool is named 'q' (pools in connections.home)"
+            ])
+        // A peer that came with version 2 would be let in without its user.
+        for version in [0, 2] {
+            #expect(
+                home(ends + "version = \(version)\nremote-x { auth = xauth }") == [
+                    "'auth = xauth' in connections.home needs version = 1"
+                ])
+        }
+        #expect(home(ends + "version = 1\nremote-x { auth = xauth }\nlocal-x { auth = xauth }").count == 1)
+        #expect(home(ends + "version = 1\nremote-x { auth = xauth }\nremote-y { auth = xauth }").count == 1)
+        #expect(home(ends + "version = 1\nremote-x { auth = xauth\nxauth_id = joe }").count == 1)
+        #expect(home(ends + "version = 1\nremote-x { auth = xauth-pam }").count == 1)
+        #expect(home("local { auth = psk }\nremote { auth = xauth }\nversion = 1").count == 1)
+        #expect(home(ends + "version = 1\nvips = 10.0.0.0/8").count == 1)
+    }
+
+    @Test func poolsThatComeAnotherWay() throws {
+        let pool = try AddressPool.read("p", [("addrs", "10.3.0.9/24"), ("dns", "10.2.0.53, 10.2.0.54")])
+        #expect(pool.first.description == "10.3.0.9" && pool.information.nameServers.count == 2)
+        #expect(throws: ConfigurationErrors.self) { try AddressPool.read("p", [("addrs", "10.3.0.9/99")]) }
+        #expect(throws: ConfigurationErrors.self) { try AddressPool.read("p", [("adrs", "10.3.0.9/24")]) }
+        #expect(throws: ConfigurationErrors.self) { try AddressPool.read("p", []) }
+    }
+}

@@ -1,0 +1,176 @@
+import Foundation
+import Testing
+
+/// A road warrior on the left and a gateway on the right, written as swanctl.conf for either daemon.
+struct RoadWarrior {
+    var isAggressive = false
+    var isPulling = true
+    var password = "foo bar"
+    /// Extended Authentication, besides the pre-shared key.
+    var hasUser = true
+    var splitInclude = ""
+    var ikeProposals = "aes256-sha256-modp2048"
+    var espProposals = "aes256-sha256"
+
+    private func connection(_ lines: [String], child: [String]) -> String {
+        (["connections {", "  rw {", "    version = 1", "    proposals = \(ikeProposals)"]
+            + ["    aggressive = \(isAggressive ? "yes" : "no")", "    pull = \(isPulling ? "yes" : "no")"]
+            + lines.map { "    \($0)" }
+            + ["    children {", "      inner {", "        esp_proposals = \(espProposals)"]
+            + child.map { "        \($0)" } + ["      }", "    }", "  }", "}"]).joined(separator: "\n") + "\n"
+    }
+
+    private func secrets(user: String) -> String {
+        """
+        secrets {
+          ike-group {
+            secret = "group secret"
+          }
+          xauth-joe {
+            id = joe
+            secret = "\(user)"
+          }
+        }
+
+        """
+    }
+
+    var host: String {
+        connection(
+            ["local_addrs = \(Side.left.outerAddress)", "remote_addrs = \(Side.right.outerAddress)", "vips = 0.0.0.0"]
+                + [
+                    "local { ", "auth = psk", "id = keyid:vpngroup", "}", "remote {", "auth = psk",
+                    "id = right.example", "}",
+                ]
+                + (hasUser ? ["local-xauth {", "auth = xauth", "xauth_id = joe", "}"] : []),
+            child: ["remote_ts = \(Side.right.innerPrefix)"]) + secrets(user: password)
+    }
+
+    var gateway: String {
+        connection(
+            ["local_addrs = \(Side.right.outerAddress)", "pools = rw"]
+                + [
+                    "local { ", "auth = psk", "id = right.example", "}", "remote {", "auth = psk",
+                    "id = keyid:vpngroup", "}",
+                ]
+                + (hasUser ? ["remote-xauth {", "auth = xauth", "}"] : []),
+            child: ["local_ts = \(Side.right.innerPrefix)"]) + secrets(user: "foo bar")
+                + """
+                pools {
+                  rw {
+                    addrs = 10.3.0.0/24
+                    dns = 10.2.0.53
+                    28674 = example.org
+                \(splitInclude.isEmpty ? "" : "    split_include = \(splitInclude)")
+                  }
+                }
+
+                """
+    }
+}
+
+extension Interop {
+    @Suite struct RemoteAccess {
+        private static let address = "10.3.0.1"
+        private static let scenarios = Scenario.versions1
+
+        private func load(_ lab: Lab, _ warrior: RoadWarrior) throws {
+            try lab.right.load(warrior.gateway)
+            try lab.left.load(warrior.host)
+        }
+
+        /// What both sides say of the user, the addresses and the selectors.
+        private func expectUp(_ lab: Lab, hasUser: Bool = true) throws {
+            let (hostIKE, hostChild) = try lab.installed(on: .left)
+            let (gatewayIKE, gatewayChild) = try lab.installed(on: .right)
+            #expect(hostIKE.message["local-vips"]?.items == [Self.address])
+            #expect(gatewayIKE.message["remote-vips"]?.items == [Self.address])
+            #expect(gatewayIKE.value("remote-xauth-id") == (hasUser ? "joe" : nil))
+            #expect(hostChild.localSelectors == ["\(Self.address)/32"])
+            #expect(gatewayChild.remoteSelectors == ["\(Self.address)/32"])
+            #expect(gatewayChild.localSelectors == [Side.right.innerPrefix])
+            #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
+            #expect(try lab.ping(from: .right, source: Side.right.innerAddress, target: Self.address).loss == 0)
+        }
+
+        private func pools(_ peer: Peer) throws -> String {
+            let result = try peer.swanctl(["--list-pools", "--leases"])
+            guard result.succeeded else { throw LabFailure(result.description) }
+            return result.output
+        }
+
+        @Test("a user gets an address and traffic, and the same address again", arguments: scenarios, [false, true])
+        func user(_ scenario: Scenario, isAggressive: Bool) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, RoadWarrior(isAggressive: isAggressive))
+                try lab.up()
+                try expectUp(lab)
+                let online = try pools(lab.right)
+                #expect(online.contains("1 / 0 / 254"), "\(online)")
+                #expect(online.contains(Self.address) && online.contains("online") && online.contains("'joe'"))
+                #expect(try lab.left.down(ike: "rw").succeeded)
+                try lab.awaitEmpty()
+                #expect(try pools(lab.right).contains("0 / 1 / 254"))
+                let addresses = try Subprocess.run(lab.network.on(.left, ["ip", "-4", "addr"])).output
+                #expect(!addresses.contains(Self.address), "\(addresses)")
+                try lab.up()
+                try expectUp(lab)
+            }
+        }
+
+        @Test("a wrong password lets nobody in", arguments: scenarios)
+        func wrongPassword(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, RoadWarrior(password: "another"))
+                let result = try lab.left.up("inner", seconds: 10)
+                #expect(!result.succeeded)
+                if lab.left.implementation == .parley { #expect(result.output.contains("'joe'"), "\(result)") }
+                if lab.right.implementation == .parley {
+                    #expect(lab.right.log.contains("did not authenticate"))
+                    #expect(!lab.right.log.contains("another"))
+                }
+                try lab.awaitEmpty()
+                #expect(try pools(lab.right).contains("0 / 0 / 254"))
+            }
+        }
+
+        @Test("addresses are pushed", arguments: scenarios)
+        func push(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, RoadWarrior(isPulling: false, hasUser: false))
+                try lab.up()
+                try expectUp(lab, hasUser: false)
+            }
+        }
+
+        @Test("phase 1 is replaced under traffic, and the address stays", arguments: scenarios)
+        func rekey(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, RoadWarrior())
+                try lab.up()
+                let (old, _) = try lab.installed(on: .left)
+                #expect(try lab.left.rekey(ike: "rw").succeeded)
+                try eventually("a new IKE SA on the left") {
+                    try lab.left.securityAssociations().contains {
+                        $0.state == "ESTABLISHED" && $0.spis != old.spis
+                            && $0.children.contains { $0.state == "INSTALLED" }
+                    }
+                }
+                #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
+                let online = try pools(lab.right)
+                #expect(online.contains("1 / 0 / 254"), "\(online)")
+            }
+        }
+
+        @Test("a split tunnel", arguments: scenarios)
+        func split(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, RoadWarrior(splitInclude: "10.2.0.0/25"))
+                try lab.up()
+                let (_, child) = try lab.installed(on: .left)
+                #expect(child.remoteSelectors == ["10.2.0.0/25"])
+                #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
+            }
+        }
+    }
+}
