@@ -125,7 +125,8 @@ let package = Package(
             name: "OakleyTests", dependencies: ["Oakley", "Cryptography", "Primitives", "VectorSupport"],
             exclude: ["reference"], swiftSettings: edge),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration", "Cryptography", "IPsec", "Primitives"]),
+            name: "ConfigurationTests",
+            dependencies: ["Configuration", "Cryptography", "IPsec", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "DataPlaneTests",
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
@@ -150,7 +151,9 @@ let package = Package(
                 "Certificates", "Cryptography", "IPsec", "Primitives",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
-        .testTarget(name: "CredentialsTests", dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives"]),
+        .testTarget(
+            name: "CredentialsTests",
+            dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "IKEv2Tests",
             dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
@@ -161,8 +164,10 @@ let package = Package(
         .testTarget(
             name: "IKEv1Tests",
             dependencies: [
-                "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
-            ]),
+                "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "SKEME", "Credentials", "Cryptography", "Primitives",
+                "VectorSupport",
+            ],
+            exclude: ["reference"]),
         .testTarget(name: "InteropTests", swiftSettings: edge),
         .testTarget(
             name: "PlatformTests",

@@ -27,7 +27,9 @@ extension Configuration {
                 name: "connections", node: .section(connections.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(
                 name: "secrets",
-                node: .section((secrets + users).map { .init(name: $0.name, node: $0.canonicalForm) })),
+                node: .section(
+                    (secrets + users).map { .init(name: $0.name, node: $0.canonicalForm) }
+                        + passphrases.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "pools", node: .section(pools.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "charon", node: settings.canonicalForm),
         ])
@@ -102,17 +104,8 @@ extension AuthenticationRound {
             return section.entries
         }
         if exactIdentity != nil || !isLocal { section.add("id", identity.typedText) }
+        if !publicKeyFiles.isEmpty { section.add("pubkeys", list: publicKeyFiles) }
         return section.entries
-    }
-}
-
-extension AuthenticationMethod {
-    /// The value of `auth`.
-    fileprivate var keyword: String {
-        switch self {
-        case .preSharedKey: "psk"
-        case .extendedAuthentication: "xauth"
-        }
     }
 }
 
@@ -235,6 +228,14 @@ extension AddressPool {
         if let value = information.wantsForwardSecrecy { section.add("28679", value ? "yes" : "no") }
         add("28681", information.backupServers)
         for attribute in information.others { section.add("\(attribute.type)", "0x\(attribute.value.hex)") }
+        return .section(section.entries)
+    }
+}
+
+extension KeyPassphrase {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        section.add("file", file)
         return .section(section.entries)
     }
 }

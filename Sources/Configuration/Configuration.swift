@@ -1,4 +1,20 @@
+package import Cryptography
 package import IPsec
+
+/// Reads a file of a public key by the name that the configuration gives it: an absolute path, or a name in the directory
+/// `pubkey`.
+package typealias KeyFileLoader = (String) -> Result<[UInt8], IncludeFailure>
+
+/// What opens an encrypted private key: one section `secrets.private…`, `rsa…`, `ecdsa…` or `pkcs8…`.
+package struct KeyPassphrase: Sendable {
+    /// The section's name.
+    package var name: String
+    /// The directory of the file beside `swanctl.conf`.
+    package var directory: String
+    /// An absolute path, or a name in the directory.
+    package var file: String
+    package var secret: Secret
+}
 
 /// A checked configuration: every value is legal by type.
 package struct Configuration: Sendable {
@@ -8,6 +24,7 @@ package struct Configuration: Sendable {
     /// Passwords of users (`secrets.xauth*` and `secrets.eap*`).
     package var users: [SharedKey]
     package var pools: [AddressPool]
+    package var passphrases: [KeyPassphrase] = []
     package var settings: Settings
 
     /// Values of `strongswan.conf` that this version knows; here they stand in a section `charon` of the same tree.
@@ -37,10 +54,11 @@ package struct Configuration: Sendable {
     ///
     /// - Throws: every error there is, of the syntax and of the values, in the order of the files.
     package static func read(
-        _ file: SourceFile, loader: @escaping IncludeLoader = { _, _ in .failure(IncludeFailure("no files here")) }
+        _ file: SourceFile, loader: @escaping IncludeLoader = { _, _ in .failure(IncludeFailure("no files here")) },
+        keyFiles: @escaping KeyFileLoader = { _ in .failure(IncludeFailure("no files here")) }
     ) throws(ConfigurationErrors) -> Configuration {
         var (settings, diagnostics) = SettingsParser.parse(file, loader: loader)
-        let checker = ConfigurationChecker()
+        let checker = ConfigurationChecker(keyFiles: keyFiles)
         let configuration = checker.check(settings)
         diagnostics += checker.log.diagnostics
         if diagnostics.isEmpty { return configuration }

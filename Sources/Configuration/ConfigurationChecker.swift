@@ -5,6 +5,8 @@ import Primitives
 /// Turns a settings tree into a ``Configuration`` and reports every unknown name and wrong value on the way.
 struct ConfigurationChecker {
     let log = DiagnosticLog()
+    /// Reads a file of a public key by the name that the configuration gives it.
+    var keyFiles: KeyFileLoader = { _ in .failure(IncludeFailure("no files here")) }
 
     private static let sections = ["connections", "secrets", "pools", "charon"]
 
@@ -71,6 +73,8 @@ extension ConfigurationChecker {
                 if let key = sharedKey(inner) { configuration.secrets.append(key) }
             } else if name.hasPrefix("xauth") || name.hasPrefix("eap") {
                 if let key = sharedKey(inner) { configuration.users.append(key) }
+            } else if let directory = KnownKeys.keyDirectories.first(where: { name.hasPrefix($0) }) {
+                if let passphrase = passphrase(inner, directory) { configuration.passphrases.append(passphrase) }
             } else if KnownKeys.unsupportedSecrets.contains(where: { name.hasPrefix($0) }) {
                 log.report(
                     "secret '\(name)' is of a kind that is \(SectionReader.notSupported)", at: inner.name.position)
@@ -78,9 +82,27 @@ extension ConfigurationChecker {
                 log.report(
                     "unknown kind of secret '\(name.excerpt)': the name must start with 'ike', 'xauth' or 'eap'",
                     at: inner.name.position,
-                    suggestion: NearestName.find(name, in: ["ike", "xauth", "eap"] + KnownKeys.unsupportedSecrets))
+                    suggestion: NearestName.find(
+                        name, in: ["ike", "xauth", "eap"] + KnownKeys.keyDirectories + KnownKeys.unsupportedSecrets))
             }
         }
+    }
+
+    private func passphrase(_ section: SettingsSection, _ directory: String) -> KeyPassphrase? {
+        let reader = SectionReader(section: section, path: "secrets.\(section.name.text)", log: log)
+        reader.check(keys: KnownKeys.passphrase) { _ in false }
+        guard let file = reader.setting("file"), let secret = reader.setting("secret") else {
+            log.report("\(reader.path) has no 'file' or no 'secret'", at: section.name.position)
+            return nil
+        }
+        guard let octets = ValueGrammar.secretOctets(secret.value.text), !octets.contains(0) else {
+            log.report(
+                "'secret' in \(reader.path) is neither text nor 0x and hexadecimal nor 0s and base64",
+                at: secret.value.position)
+            return nil
+        }
+        return KeyPassphrase(
+            name: section.name.text, directory: directory, file: file.value.text, secret: Secret(octets))
     }
 
     private func sharedKey(_ section: SettingsSection) -> SharedKey? {

@@ -38,9 +38,9 @@ enum KnownKeys {
         unsupported: ["mediated_by", "mediation_peer", "ppk_id"])
 
     static let authentication = rules(
-        supported: ["auth", "id", "round", "xauth_id"],
+        supported: ["auth", "id", "round", "xauth_id", "pubkeys"],
         unsupported: [
-            "eap_id", "aaa_id", "certs", "pubkeys", "cacerts", "ca_id", "groups", "cert_policy",
+            "eap_id", "aaa_id", "certs", "cacerts", "ca_id", "groups", "cert_policy",
             "revocation",
         ])
 
@@ -66,6 +66,7 @@ enum KnownKeys {
         unsupported: [])
 
     static let sharedKey = rules(supported: ["secret"], unsupported: [])
+    static let passphrase = rules(supported: ["file", "secret"], unsupported: [])
 
     /// Besides these, a number is an attribute's type.
     static let pool = rules(
@@ -107,9 +108,11 @@ enum KnownKeys {
         "plugins", "filelog", "syslog", "crypto_test", "host_resolver", "leak_detective", "processor", "start-scripts",
         "stop-scripts", "tls", "x509", "iptfs", "imcv", "tnc",
     ]
+    /// Prefixes of names in `secrets` that tell a directory of key files.
+    static let keyDirectories = ["private", "rsa", "ecdsa", "pkcs8"]
     /// Prefixes of names in `secrets`.
     static let unsupportedSecrets = [
-        "ntlm", "ppk", "private", "rsa", "ecdsa", "pkcs8", "pkcs12", "token",
+        "ntlm", "ppk", "pkcs12", "token",
     ]
 
     /// The values of `auth` that swanctl knows, by how they start.

@@ -1,3 +1,4 @@
+import Cryptography
 import IPsec
 
 // `connections.NAME.local…` and `connections.NAME.remote…`.
@@ -25,6 +26,40 @@ extension ConfigurationChecker {
             log.report(
                 "\(reader.path) has 'auth = xauth' at both ends: one of them asks the other",
                 at: reader.section.name.position)
+        }
+        checkKeys(of: connection, reader)
+    }
+
+    /// How an end proves itself in phase 1.
+    private func plain(_ rounds: [AuthenticationRound]) -> AuthenticationMethod {
+        rounds.first { $0.method != .extendedAuthentication }?.method ?? .preSharedKey
+    }
+
+    /// What key pairs need besides.
+    private func checkKeys(of connection: Connection, _ reader: SectionReader) {
+        let local = zip(connection.local, roundSections("local", reader)).map { ($0, $1, false) }
+        let remote = zip(connection.remote, roundSections("remote", reader)).map { ($0, $1, true) }
+        func position(_ section: SettingsSection) -> SourcePosition {
+            section.setting("auth")?.value.position ?? section.name.position
+        }
+        for (round, section, isRemote) in local + remote where round.method.usesPublicKeys {
+            if connection.version != .v1 {
+                log.report(
+                    "public keys prove an end in IKE version 1 alone so far: write version = 1 in \(reader.path)",
+                    at: position(section))
+                return
+            }
+            guard plain(connection.local).kind == plain(connection.remote).kind else {
+                log.report(
+                    "in IKE version 1 both ends prove themselves in the same way, and local and remote of "
+                        + "\(reader.path) differ", at: position(section))
+                return
+            }
+            if isRemote, round.method.kind > 1, round.publicKeyFiles.isEmpty {
+                log.report(
+                    "\(reader.path).\(section.name.text) has no 'pubkeys', and nonces cannot be encrypted to a key that "
+                        + "is not known", at: section.name.position)
+            }
         }
     }
 
@@ -77,28 +112,51 @@ extension ConfigurationChecker {
         }
         round.identity =
             end == "local" ? localIdentity(reader, isOwnUser ? "xauth_id" : "id") : remoteIdentity(reader)
+        (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         return round
     }
 
+    /// swanctl's default is `pubkey`.
     private func method(_ reader: SectionReader) -> AuthenticationMethod? {
-        guard let setting = reader.setting("auth") else {
-            log.report(
-                "\(reader.path) has no 'auth', and its default 'pubkey' is \(SectionReader.notSupported): "
-                    + "write auth = psk",
-                at: reader.section.name.position)
-            return nil
-        }
+        guard let setting = reader.setting("auth") else { return .publicKey(KeyConstraint()) }
         let text = setting.value.text.lowercased()
-        if text == "psk" { return .preSharedKey }
-        if text == "xauth" || text == "xauth-generic" { return .extendedAuthentication }
+        if let method = AuthenticationMethod(keyword: text) { return method }
+        let known = AuthenticationMethod.keywords
         if KnownKeys.unsupportedAuthentication.contains(where: { text.hasPrefix($0) }) {
             log.report(
-                "'auth = \(setting.value.text.excerpt)' in \(reader.path) is \(SectionReader.notSupported); only 'psk' is",
+                "'auth = \(setting.value.text.excerpt)' in \(reader.path) is \(SectionReader.notSupported); only "
+                    + known.map { "'\($0)'" }.joined(separator: ", ") + " are",
                 at: setting.value.position)
         } else {
-            reader.wrong(setting, expected: "psk", suggestion: NearestName.find(text, in: ["psk", "pubkey"]))
+            reader.wrong(
+                setting, expected: known.dropLast().joined(separator: ", ") + " or " + (known.last ?? ""),
+                suggestion: NearestName.find(text, in: known))
         }
         return nil
+    }
+
+    /// The files that `pubkeys` names, and the keys in those that can be read.
+    private func publicKeys(_ reader: SectionReader) -> (files: [String], keys: [PublicKey]) {
+        guard let setting = reader.setting("pubkeys") else { return ([], []) }
+        let files = ValueGrammar.list(setting.value.text)
+        var keys: [PublicKey] = []
+        for file in files {
+            switch keyFiles(file) {
+            case .failure(let failure):
+                log.report(
+                    "cannot read the key file '\(file.excerpt)' in \(reader.path): \(failure.reason)",
+                    at: reader.position(of: file, in: setting))
+            case .success(let octets):
+                do throws(KeyDefect) {
+                    keys.append(try PublicKey(parsing: octets))
+                } catch {
+                    log.report(
+                        "'\(file.excerpt)' in \(reader.path) holds no public key that can be used: \(error.text)",
+                        at: reader.position(of: file, in: setting))
+                }
+            }
+        }
+        return (files, keys)
     }
 
     private func localIdentity(_ reader: SectionReader, _ key: String) -> IdentityPattern {
@@ -112,5 +170,64 @@ extension ConfigurationChecker {
 
     private func remoteIdentity(_ reader: SectionReader) -> IdentityPattern {
         reader.setting("id").flatMap { identityPattern($0, reader) } ?? .any
+    }
+}
+
+extension AuthenticationMethod {
+    /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
+    fileprivate static let keywords = [
+        "psk", "xauth", "pubkey", "rsa", "ecdsa", "dss", "rsa-encryption", "rsa-encryption-revised",
+    ]
+
+    fileprivate init?(keyword: String) {
+        switch keyword {
+        case "psk": self = .preSharedKey
+        case "xauth", "xauth-generic": self = .extendedAuthentication
+        case "rsa-encryption": self = .publicKeyEncryption
+        case "rsa-encryption-revised": self = .revisedPublicKeyEncryption
+        default:
+            let parts = keyword.split(separator: "-", omittingEmptySubsequences: false)
+            guard let family = parts.first.flatMap({ KeyConstraint.Family(rawValue: String($0)) }) else { return nil }
+            var constraint = KeyConstraint(family)
+            if parts.count == 2, family == .rsa || family == .ecdsa {
+                guard let bits = Int(parts[1]), (1...16_384).contains(bits) else { return nil }
+                constraint.minimumBits = bits
+            } else if parts.count > 1 {
+                return nil
+            }
+            self = .publicKey(constraint)
+        }
+    }
+
+    /// The value of `auth`.
+    var keyword: String {
+        switch self {
+        case .preSharedKey: "psk"
+        case .extendedAuthentication: "xauth"
+        case .publicKey(let constraint):
+            constraint.family.rawValue + (constraint.minimumBits > 0 ? "-\(constraint.minimumBits)" : "")
+        case .publicKeyEncryption: "rsa-encryption"
+        case .revisedPublicKeyEncryption: "rsa-encryption-revised"
+        }
+    }
+
+    /// What both ends must have in common: 0 a shared key, 1 signatures, 2 and 3 encrypted nonces.
+    fileprivate var kind: Int {
+        switch self {
+        case .preSharedKey, .extendedAuthentication: 0
+        case .publicKey: 1
+        case .publicKeyEncryption: 2
+        case .revisedPublicKeyEncryption: 3
+        }
+    }
+}
+
+extension KeyDefect {
+    fileprivate var text: String {
+        switch self {
+        case .unreadable: "it is neither PEM nor DER of one"
+        case .passphrase: "it is encrypted"
+        case .unsupported(let what): what
+        }
     }
 }

@@ -55,7 +55,7 @@ package struct SharedKeyStore: Sendable {
     /// The padding of RFC 7296 §2.15, without a terminating zero.
     private static let keyPad = Array("Key Pad for IKEv2".utf8)
 
-    /// Answers any question. A proof is compared in constant time.
+    /// Answers the questions that a shared key answers. A proof is compared in constant time.
     package func answer(_ question: Question) -> Answer {
         switch question {
         case .prove(let prf, let local, let remote, let octets):
@@ -75,6 +75,7 @@ package struct SharedKeyStore: Sendable {
             return .seed(seed)
         // Users' passwords are no pre-shared keys.
         case .checkPassword, .password: return .noCredential
+        case .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
         }
     }
 

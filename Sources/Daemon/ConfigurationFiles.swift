@@ -10,14 +10,18 @@ package enum ConfigurationFiles {
 
     /// Reads and checks a `swanctl.conf`, or the one in a directory, with all that it includes.
     package static func load(_ path: String) -> Result<Configuration, ConfigurationErrors> {
-        let file = isDirectory(path) ? joined(path, "swanctl.conf") : path
+        let file = file(path)
         switch read(file) {
         case .failure(let failure):
             let position = SourcePosition(file: file, line: 1, column: 1)
             return .failure(ConfigurationErrors([Diagnostic("cannot read the file: \(failure.reason)", at: position)]))
         case .success(let source):
             do {
-                return .success(try Configuration.read(source, loader: include))
+                let directory = directory(of: file)
+                return .success(
+                    try Configuration.read(source, loader: include) { name in
+                        KeyFiles.octets(name.hasPrefix("/") ? name : joined(joined(directory, "pubkey"), name))
+                    })
             } catch {
                 return .failure(error)
             }
@@ -77,12 +81,20 @@ package enum ConfigurationFiles {
         return .success(SourceFile(name: path, text: text))
     }
 
+    /// The directory of a file, in which swanctl's other directories lie.
+    static func directory(of file: String) -> String {
+        file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
+    }
+
+    /// The file that a path means: itself, or the `swanctl.conf` of a directory.
+    static func file(_ path: String) -> String { isDirectory(path) ? joined(path, "swanctl.conf") : path }
+
     private static func isDirectory(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
-    private static func joined(_ directory: String, _ name: String) -> String {
+    static func joined(_ directory: String, _ name: String) -> String {
         directory.hasSuffix("/") ? directory + name : directory + "/" + name
     }
 }

@@ -37,6 +37,8 @@ enum ConnectionMessages {
             section.add("class", "XAuth")
             section.add("xauth_id", optional: identity)
             return section
+        case .publicKey: section.add("class", "public key")
+        case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }
         section.add("id", optional: identity)
         return section

@@ -18,7 +18,7 @@ final class ControlLoop {
     private let server: ViciServer
     private(set) var manager: KeyManager
     private(set) var journal: Journal
-    private var keys: SharedKeyStore
+    private var keys: CredentialStore
     private var users: UserStore
     /// Pools that a control client loaded, by name; they stay when the files are read again.
     private var loadedPools: [String: AddressPool] = [:]
@@ -48,14 +48,19 @@ final class ControlLoop {
         journal = Journal(logger: logger)
         started = Clock.now()
         names = NameWatch(inbox: inbox)
-        let policies = ControlLoop.resolved(configuration.policies)
-        keys = SharedKeyStore(configuration.secrets, policies: policies)
+        let found = KeyFiles.load(beside: files, configuration.passphrases)
+        let resolved = ControlLoop.resolved(configuration.policies)
+        keys = CredentialStore(
+            sharedKeys: configuration.secrets, privateKeys: found.privateKeys, trustedKeys: found.publicKeys,
+            policies: resolved)
+        let policies = keys.completing(resolved)
         users = UserStore(configuration.users)
         manager = KeyManager(
             now: started, randomness: .buffered, policies: policies,
             settings: ControlLoop.settings(configuration, plane),
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
+        for problem in found.problems { note(.configuration, problem) }
     }
 
     private static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
@@ -199,7 +204,7 @@ final class ControlLoop {
         switch question {
         case .checkPassword(let password, let user): users.check(password, of: user)
         case .password(let user, let peer): users.password(of: user, for: peer)
-        case .prove, .verify, .seed: keys.answer(question)
+        case .prove, .verify, .seed, .sign, .verifySignature, .encrypt, .decrypt: keys.answer(question)
         }
     }
 
@@ -253,8 +258,13 @@ final class ControlLoop {
         switch ConfigurationFiles.load(files) {
         case .failure(let errors): return errors.description
         case .success(let configuration):
-            let policies = ControlLoop.resolved(configuration.policies)
-            keys = SharedKeyStore(configuration.secrets, policies: policies)
+            let found = KeyFiles.load(beside: files, configuration.passphrases)
+            let resolved = ControlLoop.resolved(configuration.policies)
+            keys = CredentialStore(
+                sharedKeys: configuration.secrets, privateKeys: found.privateKeys, trustedKeys: found.publicKeys,
+                policies: resolved)
+            for problem in found.problems { note(.configuration, problem) }
+            let policies = keys.completing(resolved)
             users = UserStore(configuration.users)
             replacePolicies(policies)
             names.watch(policies.names)

@@ -10,19 +10,38 @@ import Primitives
 extension IKEv1Session {
     // MARK: Initiator
 
-    /// What message 1 holds besides the SA: KE, Ni, IDii.
-    mutating func aggressivePayloads(
-        _ proposals: [Proposal], _ negotiation: inout Negotiation, _ context: inout Context
-    ) throws(Fault) -> [Payload] {
-        guard let group = proposals.first?.keyExchange.first, let localIdentity else { throw .dropped("no group") }
+    /// Message 1: HDR, SA, KE, Ni, IDii; or what of it can be seen once it is encrypted.
+    mutating func beginAggressive(_ current: Negotiation, _ context: inout Context) throws(Fault) {
+        var negotiation = current
+        guard let connection, let localIdentity else { throw .dropped("no connection") }
+        let offered = offered(by: connection)
+        guard case .success(let selection) = Proposal.select(configured: offered, offered: offered),
+            let group = selection.suite.keyExchange
+        else { throw .dropped("no group") }
+        if negotiation.method.isEncryption {
+            // There is one transform, so it will be the suite.
+            suite = selection.suite
+            try encryptHalf(&negotiation, &context)
+            phase = .negotiating(negotiation)
+            return
+        }
         let pair = try makeKeyPair(group, &context)
         negotiation.keyPair = pair
         negotiation.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
         negotiation.ownIdentityBody = Identification.body(localIdentity)
-        return [
-            Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce),
+        let payloads = [
+            Payload(.securityAssociation, body: negotiation.offer), Payload(.keyExchange, body: pair.publicValue),
+            Payload(.nonce, body: negotiation.ownNonce),
             Payload(.identification, body: negotiation.ownIdentityBody),
         ]
+        sendPhaseOne(payloads + vendorIDs(for: connection), &negotiation, &context)
+        phase = .negotiating(negotiation)
+    }
+
+    /// What stands before the encrypted payloads of message 1. Behind the nonce nothing may stand in the clear
+    /// (RFC 2409 §5.3).
+    func openingPayloads(_ negotiation: Negotiation) -> [Payload] {
+        [Payload(.securityAssociation, body: negotiation.offer)] + vendorIDs(for: connection)
     }
 
     /// Message 2: everything of the responder's at once. Its proof is checked when SKEYID is known.
@@ -33,10 +52,16 @@ extension IKEv1Session {
         guard negotiation.question == nil else { throw .dropped("another message 2 is being looked at") }
         let payloads = try IKEv1Session.clearPayloads(datagram.octets, header)
         try check(payloads, of: negotiation.exchange, isEncrypted: false)
-        let peer = try IKEv1Session.identity(payloads, &negotiation)
         responderCookie = header.responder.value
+        negotiation.early = datagram
+        let peer: Identity
         do throws(Fault) {
             try takeChoice(payloads, &negotiation)
+            if negotiation.method.isEncryption {
+                try decryptHalf(Negotiation.Received(datagram: datagram, payloads: payloads), &negotiation, &context)
+                return
+            }
+            peer = try IKEv1Session.identity(payloads, &negotiation)
             try takeKeyExchange(payloads, &negotiation)
             try detectNAT(payloads, local: local, remote: remote, context)
         } catch {
@@ -50,52 +75,74 @@ extension IKEv1Session {
             failPhaseOne(.identity(wanted: connection.map { [$0.remoteIdentity] } ?? [], seen: peer), &context)
             return
         }
-        negotiation.early = datagram
-        try askForSeed(
-            local: localIdentity ?? Identity(local.address), remote: peer, &negotiation, &context)
-        phase = .negotiating(negotiation)
+        try seek(local: localIdentity ?? Identity(local.address), remote: peer, &negotiation, &context)
     }
 
-    /// SKEYID is there: see whether message 2 proves what it says, and say message 3.
+    /// SKEYID is there: see whether message 2 proves what it says.
     private mutating func judgeAnswer(_ current: Negotiation, _ context: inout Context) throws(Fault) {
         var negotiation = current
-        guard let datagram = negotiation.early, let keys = negotiation.keys else { throw .dropped("no message 2") }
+        guard let datagram = negotiation.early else { throw .dropped("no message 2") }
         negotiation.early = nil
         var reader = ByteReader(datagram.octets)
         let header = try Attempt.parsing { () throws(ParseError) in try Header(from: &reader) }
-        let payloads = try IKEv1Session.clearPayloads(datagram.octets, header)
-        let peer = try IKEv1Session.identity(payloads, &negotiation)
-        let expected = try proof(by: .responder, negotiation, identity: negotiation.peerIdentityBody)
-        guard ConstantTime.equal(IKEv1Session.hash(payloads), expected) else {
-            try suspectAnswer(negotiation, datagram, peer, &context)
+        var received = Negotiation.Received(
+            datagram: datagram, payloads: try IKEv1Session.clearPayloads(datagram.octets, header))
+        do throws(Fault) {
+            try judge(&received, negotiation, &context)
+        } catch {
+            try suspect(received, negotiation, &context)
+        }
+    }
+
+    /// The proof in message 2 or 3 holds.
+    mutating func takeAggressive(
+        _ received: Negotiation.Received, _ peer: PeerAuthenticated, _ current: Negotiation,
+        _ context: inout Context
+    ) throws(Fault) {
+        var negotiation = current
+        if !isInitiator {
+            try detectNAT(
+                received.payloads, local: received.datagram.local, remote: received.datagram.remote, context)
+        }
+        trace(received.datagram, received.payloads, isProtected: received.chain != nil, &context)
+        negotiation.exchange.accept(received.datagram.octets)
+        guard choose(peer, negotiation) else {
+            sendClear(NotificationType.invalidIDInformation, &context)
+            failPhaseOne(.identity(wanted: wantedIdentities(negotiation), seen: peer.identity), &context)
             return
         }
-        trace(datagram, payloads, isProtected: false, &context)
-        let authenticated = PeerAuthenticated(verified: peer)
-        negotiation.exchange.accept(datagram.octets)
-        negotiation.attempts = 0
-        remoteIdentity = peer
-        float(context)
-        var answer = [
-            Payload(.hash, body: try proof(by: .initiator, negotiation, identity: negotiation.ownIdentityBody))
-        ]
-        answer += try natDiscoveryPayloads(keys.hash, context) + initialContact(context)
-        guard var chain = negotiation.chain else { throw .dropped("no keys yet") }
+        remoteIdentity = peer.identity
+        if isInitiator {
+            negotiation.attempts = 0
+            float(context)
+            try prove(&negotiation, &context)
+        } else {
+            if let chain = received.chain { negotiation.chain = chain }
+            follow(received.datagram, &context)
+            try conclude(negotiation, &context)
+        }
+    }
+
+    /// Message 3: HDR*, HASH_I or SIG_I.
+    private mutating func sayLast(
+        _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        guard let keys = negotiation.keys, var chain = negotiation.chain else { throw .dropped("no keys yet") }
+        let answer = [proof] + (try natDiscoveryPayloads(keys.hash, context)) + initialContact(context)
         let octets = try chain.seal(answer, header: self.header(.aggressive), keys: keys)
         negotiation.chain = chain
         sendPhaseOne(octets, answer, isProtected: true, &negotiation, &context)
-        try establish(negotiation, keys, authenticated, &context)
+        try conclude(negotiation, &context)
     }
 
     /// Message 2 does not prove what it says: forged, damaged, or made with another pre-shared key. We wait on for the real
     /// one; the very same octets again are meant.
-    private mutating func suspectAnswer(
-        _ current: Negotiation, _ datagram: Datagram, _ peer: Identity, _ context: inout Context
+    mutating func suspectAnswer(
+        _ received: Negotiation.Received, _ current: Negotiation, _ context: inout Context
     ) throws(Fault) {
         var negotiation = current
-        let digest = try Attempt.cryptography { () throws(CryptographyError) in
-            try Digest.compute(.sha256, [.open(datagram.octets)])
-        }
+        let digest = try IKEv1Session.digest(received.datagram)
+        let peer = received.peer ?? wantedIdentity
         guard negotiation.unreadable != digest else {
             sendClear(NotificationType.authenticationFailed, &context)
             failPhaseOne(.authentication(peer: peer), &context)
@@ -108,6 +155,8 @@ extension IKEv1Session {
         negotiation.seed = nil
         negotiation.keys = nil
         negotiation.chain = nil
+        negotiation.peerIdentityBody = []
+        negotiation.peerHalf = nil
         responderCookie = 0
         phase = .negotiating(negotiation)
     }
@@ -118,11 +167,12 @@ extension IKEv1Session {
     private mutating func receiveFirst(
         _ datagram: Datagram, _ header: Header, _ context: inout Context
     ) throws(Fault) {
-        var negotiation = Negotiation(Exchanges.aggressiveMode, role: .responder)
         let payloads = try IKEv1Session.clearPayloads(datagram.octets, header)
+        let encrypted = try IKEv1Session.encryptionMethod(payloads)
+        var negotiation = Negotiation(Exchanges.aggressiveMode(encrypted ?? .preSharedKey), role: .responder)
         try check(payloads, of: negotiation.exchange, isEncrypted: false)
         negotiation.exchange.accept(datagram.octets)
-        let peer = try IKEv1Session.identity(payloads, &negotiation)
+        let peer = encrypted == nil ? try IKEv1Session.identity(payloads, &negotiation) : nil
         trace(datagram, payloads, isProtected: false, &context)
         initiatorCookie = header.initiator.value
         let all = context.environment.policies.candidates(local: local.address, remote: remote.address, version: .v1)
@@ -134,80 +184,100 @@ extension IKEv1Session {
                         + "not say 'aggressive = yes'"), &context)
             return
         }
-        let fitting = willing.filter { $0.remoteIdentity.matches(peer) }
-        if fitting.isEmpty, !willing.isEmpty {
-            sendClear(NotificationType.authenticationFailed, &context)
-            let refusal = Refusal.identity(wanted: willing.map(\.remoteIdentity), seen: peer)
-            context.report(.refused(child: nil, refusal))
-            close(.refused(refusal), &context)
-            return
+        var candidates = willing
+        if let peer {
+            let fitting = willing.filter { $0.remoteIdentity.matches(peer) }
+            if fitting.isEmpty, !willing.isEmpty {
+                sendClear(NotificationType.authenticationFailed, &context)
+                let refusal = Refusal.identity(wanted: willing.map(\.remoteIdentity), seen: peer)
+                context.report(.refused(child: nil, refusal))
+                close(.refused(refusal), &context)
+                return
+            }
+            let closest = fitting.map { $0.remoteIdentity.specificity(for: peer) }.max()
+            candidates = fitting.filter { $0.remoteIdentity.specificity(for: peer) == closest }
         }
-        let closest = fitting.map { $0.remoteIdentity.specificity(for: peer) }.max()
-        let candidates = fitting.filter { $0.remoteIdentity.specificity(for: peer) == closest }
         guard let choice = try selectSuite(among: candidates, payloads, &negotiation, &context) else { return }
         negotiation.choice = choice
         localIdentity = connection?.localIdentity ?? Identity(local.address)
         remoteIdentity = peer
         context.set(.halfOpen, after: context.settings.halfOpenTimeout)
         do throws(Fault) {
-            try takeKeyExchange(payloads, &negotiation)
             guard let group = suite?.keyExchange else { throw .dropped("no group") }
+            if negotiation.method.isEncryption {
+                try decryptHalf(Negotiation.Received(datagram: datagram, payloads: payloads), &negotiation, &context)
+                return
+            }
+            try takeKeyExchange(payloads, &negotiation)
             negotiation.keyPair = try makeKeyPair(group, &context)
+            negotiation.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
+            try seek(
+                local: localIdentity ?? Identity(local.address), remote: peer ?? Identity(remote.address),
+                &negotiation, &context)
         } catch {
             guard case .refused(let refusal, let notification) = error else { throw error }
             if let notification { sendClear(notification, &context) }
             failPhaseOne(refusal, &context)
             return
         }
-        negotiation.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
-        try askForSeed(
-            local: localIdentity ?? Identity(local.address), remote: peer, &negotiation, &context)
-        phase = .negotiating(negotiation)
     }
 
-    /// SKEYID is there: message 2, HDR, SA, KE, Nr, IDir, HASH_R.
-    private mutating func sayAnswer(_ current: Negotiation, _ context: inout Context) throws(Fault) {
-        var negotiation = current
-        guard let choice = negotiation.choice, let pair = negotiation.keyPair, let localIdentity,
-            let keys = negotiation.keys
-        else { throw .dropped("no message 1") }
+    /// The encryption method that message 1 offers; its identity cannot be read before it is decrypted. Offers do not mix
+    /// such methods with others, whose message 1 looks different (RFC 2409 §5).
+    private static func encryptionMethod(_ payloads: [Payload]) throws(Fault) -> PhaseOneMethod? {
+        let offer = try securityAssociation(payloads)
+        let methods = offer.proposals.filter { $0.protocolID == IPsecDOI.protocolISAKMP }.flatMap(\.transforms)
+            .compactMap { PhaseOneProposal.method($0) }
+        guard let encrypted = methods.first(where: \.isEncryption) else { return nil }
+        guard methods.allSatisfy({ $0 == encrypted }) else {
+            throw .dropped("an offer of Aggressive Mode has one form of message")
+        }
+        return encrypted
+    }
+
+    /// Message 2: HDR, SA, KE, Nr, IDir, HASH_R or SIG_R.
+    private mutating func sayAnswer(
+        _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        guard let choice = negotiation.choice, let pair = negotiation.keyPair, let keys = negotiation.keys else {
+            throw .dropped("no message 1")
+        }
         negotiation.choice = nil
-        negotiation.ownIdentityBody = Identification.body(localIdentity)
-        let proof = try proof(by: .responder, negotiation, identity: negotiation.ownIdentityBody)
-        let payloads =
-            [
-                choice, Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce),
-                Payload(.identification, body: negotiation.ownIdentityBody), Payload(.hash, body: proof),
-            ] + vendorIDs(for: connection) + (try natDiscoveryPayloads(keys.hash, context))
+        var payloads = [choice]
+        if negotiation.method.isEncryption {
+            payloads += vendorIDs(for: connection) + negotiation.halfPayloads + [proof]
+        } else {
+            payloads += [
+                Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce),
+                Payload(.identification, body: negotiation.ownIdentityBody), proof,
+            ]
+            payloads += vendorIDs(for: connection) + (try natDiscoveryPayloads(keys.hash, context))
+        }
         sendPhaseOne(payloads, &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 
-    /// Message 3: HASH_I, encrypted or in clear.
+    /// Message 3: HASH_I or SIG_I, encrypted or in clear.
     private mutating func receiveProof(
-        _ current: Negotiation, _ datagram: Datagram, _ header: Header, _ context: inout Context
+        _ negotiation: Negotiation, _ datagram: Datagram, _ header: Header, _ context: inout Context
     ) throws(Fault) {
-        var negotiation = current
-        guard let keys = negotiation.keys, var chain = negotiation.chain, let peer = remoteIdentity else {
+        guard let keys = negotiation.keys, var chain = negotiation.chain, negotiation.question == nil else {
             throw .dropped("message 3 before message 2")
         }
         let isEncrypted = header.flags.contains(.encryption)
-        let payloads =
-            isEncrypted
-            ? try chain.open(datagram.octets, header: header, keys: keys).payloads
-            : try IKEv1Session.clearPayloads(datagram.octets, header)
-        try check(payloads, of: negotiation.exchange, isEncrypted: isEncrypted)
-        let expected = try proof(by: .initiator, negotiation, identity: negotiation.peerIdentityBody)
-        guard ConstantTime.equal(IKEv1Session.hash(payloads), expected) else {
-            throw .dropped("the proof of \(peer) does not hold")
+        var received = Negotiation.Received(datagram: datagram, payloads: [])
+        if isEncrypted {
+            received.payloads = try chain.open(datagram.octets, header: header, keys: keys).payloads
+            received.chain = chain
+        } else {
+            received.payloads = try IKEv1Session.clearPayloads(datagram.octets, header)
         }
-        try detectNAT(payloads, local: datagram.local, remote: datagram.remote, context)
-        trace(datagram, payloads, isProtected: isEncrypted, &context)
-        negotiation.chain = chain
-        negotiation.exchange.accept(datagram.octets)
-        follow(datagram, &context)
-        noteInitialContact(payloads)
-        try establish(negotiation, keys, PeerAuthenticated(verified: peer), &context)
+        try check(received.payloads, of: negotiation.exchange, isEncrypted: isEncrypted)
+        do throws(Fault) {
+            try judge(&received, negotiation, &context)
+        } catch {
+            try suspect(received, negotiation, &context)
+        }
     }
 
     /// Whether we wait for message 3, which the peer may have said long ago.
@@ -217,9 +287,12 @@ extension IKEv1Session {
     }
 
     /// The peer speaks of phase 2, so it takes phase 1 for done: its message 3 was lost. Message 2 makes it say it again.
-    func askForMessageThree(_ datagram: Datagram, _ context: inout Context) {
+    func askForMessageThree(_ datagram: Datagram, _ header: Header, _ context: inout Context) {
         guard case .negotiating(let negotiation) = phase else { return }
-        repeatAnswer(to: datagram, negotiation, &context)
+        let isProven =
+            header.initiator.value == initiatorCookie && header.responder.value == responderCookie
+            && datagram.remote.address == remote.address
+        repeatAnswer(to: datagram, isProven: isProven, negotiation, &context)
     }
 
     // MARK: Either
@@ -229,7 +302,19 @@ extension IKEv1Session {
         if isInitiator {
             try judgeAnswer(negotiation, &context)
         } else {
-            try sayAnswer(negotiation, &context)
+            var negotiation = negotiation
+            try prove(&negotiation, &context)
+        }
+    }
+
+    /// Our proof is there: the message that it belongs in.
+    mutating func sayAggressive(
+        _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        if isInitiator {
+            try sayLast(proof, &negotiation, &context)
+        } else {
+            try sayAnswer(proof, &negotiation, &context)
         }
     }
 
@@ -265,6 +350,4 @@ extension IKEv1Session {
         negotiation.peerIdentityBody = body
         return try Attempt.parsing { () throws(ParseError) in try Identification.identity(body) }
     }
-
-    private static func hash(_ payloads: [Payload]) -> [UInt8] { payloads.first { $0.type == .hash }?.body ?? [] }
 }

@@ -1,4 +1,5 @@
 package import IPsec
+import IPsecDOI
 package import ISAKMP
 
 /// One of IKE's exchanges, and when a connection needs it.
@@ -14,13 +15,40 @@ package struct ComposedExchange: Sendable {
 /// Every exchange that IKE runs here. What is added to ``Exchanges`` is added to this list, which `parley explain`
 /// prints; a test compares the two.
 package enum ExchangeCatalogue {
+    private static func main(
+        _ description: ExchangeDescription, _ name: String, _ reference: String
+    ) -> ComposedExchange {
+        ComposedExchange(description: description, name: name, reference: reference) { connection in
+            !connection.isAggressive
+                && PhaseOneMethod.methods(of: connection, as: .initiator).contains {
+                    Exchanges.mainMode($0) == description
+                }
+        }
+    }
+
+    private static func aggressive(
+        _ description: ExchangeDescription, _ name: String, _ reference: String
+    ) -> ComposedExchange {
+        ComposedExchange(description: description, name: name, reference: reference) { connection in
+            // Two methods have figures of the same grammar: the reference tells them apart.
+            connection.isAggressive
+                && PhaseOneMethod.methods(of: connection, as: .initiator).contains {
+                    Exchanges.aggressiveMode($0) == description
+                        && ($0 == .revisedRSAEncryption) == (reference == "RFC 2409 §5.3")
+                }
+        }
+    }
+
     package static let all: [ComposedExchange] = [
-        ComposedExchange(
-            description: Exchanges.mainMode, name: "Main Mode", reference: "RFC 2409 §5.4",
-            isUsed: { !$0.isAggressive }),
-        ComposedExchange(
-            description: Exchanges.aggressiveMode, name: "Aggressive Mode", reference: "RFC 2409 §5.4",
-            isUsed: { $0.isAggressive }),
+        main(Exchanges.mainMode, "Main Mode", "RFC 2409 §5.4"),
+        main(Exchanges.mainModeSignatures, "Main Mode with signatures", "RFC 2409 §5.1"),
+        main(Exchanges.mainModeEncryption, "Main Mode with encryption", "RFC 2409 §5.2"),
+        main(Exchanges.mainModeRevisedEncryption, "Main Mode with revised encryption", "RFC 2409 §5.3"),
+        aggressive(Exchanges.aggressiveMode, "Aggressive Mode", "RFC 2409 §5.4"),
+        aggressive(Exchanges.aggressiveModeSignatures, "Aggressive Mode with signatures", "RFC 2409 §5.1"),
+        aggressive(Exchanges.aggressiveModeEncryption, "Aggressive Mode with encryption", "RFC 2409 §5.2"),
+        aggressive(
+            Exchanges.aggressiveModeRevisedEncryption, "Aggressive Mode with revised encryption", "RFC 2409 §5.3"),
         ComposedExchange(
             description: Exchanges.transaction(sender: .initiator), name: "Transaction",
             reference: "draft-dukes-ike-mode-cfg-02 §3.1", isUsed: { $0.usesTransactions }),

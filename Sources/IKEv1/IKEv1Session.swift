@@ -211,7 +211,7 @@ package struct IKEv1Session: Sendable {
         _ datagram: Datagram, _ header: Header, _ context: inout Context
     ) throws(Fault) {
         if lacksMessageThree {
-            askForMessageThree(datagram, &context)
+            askForMessageThree(datagram, header, &context)
             return
         }
         switch header.exchange {

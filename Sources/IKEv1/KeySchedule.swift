@@ -39,26 +39,11 @@ struct PhaseOneKeys: Sendable {
             let derivation = try derive(nil, 0)
             let authentication = try derive(derivation, 1)
             let material = try derive(authentication, 2)
-            return (derivation, authentication, try PhaseOneKeys.cipherKey(prf, material, encryption))
+            return (
+                derivation, authentication,
+                try PseudorandomFunction.stretch(prf, key: material, count: encryption.keyOctets)
+            )
         }
-    }
-
-    /// RFC 2409 Appendix B: where SKEYID_e is shorter than the cipher's key,
-    ///
-    ///     Ka = K1 | K2 | …, K1 = prf(SKEYID_e, 0), Kn = prf(SKEYID_e, Kn-1)
-    private static func cipherKey(
-        _ prf: PRFID, _ material: Secret, _ cipher: Encryption
-    ) throws(CryptographyError) -> Secret {
-        let count = cipher.keyOctets
-        if material.count >= count { return material[0..<count] }
-        var blocks = [try PseudorandomFunction.derive(prf, key: material, [.open([0])])]
-        var length = blocks[0].count
-        while length < count {
-            let block = try PseudorandomFunction.derive(prf, key: material, [.secret(blocks[blocks.count - 1])])
-            blocks.append(block)
-            length += block.count
-        }
-        return Secret(concatenating: blocks)[0..<count]
     }
 
     /// The IV of phase 1's first encrypted message: hash(g^xi | g^xr), cut to the cipher's block (RFC 2409 Appendix B).
@@ -90,5 +75,16 @@ extension FixedWidthInteger where Self: UnsignedInteger {
         var octets: [UInt8] = []
         octets.append(bigEndian: self)
         return octets
+    }
+}
+
+/// SKEYID where the ends sign (RFC 2409 §5.1): it proves nothing, so that anybody may know what it is made of but g^xy.
+enum SignatureKey {
+    /// SKEYID = prf(Ni_b | Nr_b, g^xy)
+    static func seed(
+        _ prf: PRFID, initiatorNonce: [UInt8], responderNonce: [UInt8], sharedSecret: Secret
+    ) throws(CryptographyError) -> Secret {
+        try PseudorandomFunction.derive(
+            prf, key: Secret(initiatorNonce + responderNonce), [.secret(sharedSecret)])
     }
 }

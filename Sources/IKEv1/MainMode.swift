@@ -9,42 +9,64 @@ import SKEME
 extension IKEv1Session {
     // MARK: Initiator
 
-    /// Message 1. Main Mode: HDR, SA; Aggressive Mode: HDR, SA, KE, Ni, IDii.
+    /// Message 1. Main Mode: HDR, SA; Aggressive Mode: HDR, SA, KE, Ni, IDii, or what RFC 2409 §5.2 and §5.3 make of it.
     mutating func begin(_ context: inout Context) throws(Fault) {
         guard case .awaitingCommand = phase, isInitiator, let connection else { return }
-        initiatorCookie = context.environment.freshIKESPI()
-        context.emit(.claim(spi: initiatorCookie))
-        var negotiation = Negotiation(
-            connection.isAggressive ? Exchanges.aggressiveMode : Exchanges.mainMode, role: .initiator)
-        let proposals = offered(by: connection)
+        let methods = self.methods(of: connection)
         let agreed = context.environment.agreedGroups.groups(with: remote.address)
         groups.registry = IKEv1Session.registry(connection, agreed)
-        let offer = IKEv1Session.offer(proposals, connection, agreed: agreed, method: method(of: connection))
-        guard offer.proposals[0].transforms.isEmpty == false else {
-            let refusal = Refusal.policy("none of the connection's proposals can be expressed in IKEv1")
+        let offer = IKEv1Session.offer(offered(by: connection), connection, agreed: agreed, methods: methods)
+        guard let method = methods.first, offer.proposals[0].transforms.isEmpty == false else {
+            let refusal = Refusal.policy(
+                methods.isEmpty
+                    ? "there is no key by which the connection's ends can prove who they are in IKEv1"
+                    : "none of the connection's proposals can be expressed in IKEv1")
             for child in wanted { context.report(.refused(child: child.name, refusal)) }
             close(.refused(refusal), &context)
             return
         }
+        initiatorCookie = context.environment.freshIKESPI()
+        context.emit(.claim(spi: initiatorCookie))
+        var negotiation = Negotiation(
+            connection.isAggressive ? Exchanges.aggressiveMode(method) : Exchanges.mainMode(method), role: .initiator)
         negotiation.offer = offer.body
-        var payloads = [Payload(.securityAssociation, body: offer.body)]
-        if connection.isAggressive { payloads += try aggressivePayloads(proposals, &negotiation, &context) }
-        sendPhaseOne(payloads + vendorIDs(for: connection), &negotiation, &context)
+        negotiation.method = method
         context.set(.halfOpen, after: IKEv1Session.patience(context.settings))
+        if connection.isAggressive {
+            try beginAggressive(negotiation, &context)
+            return
+        }
+        sendPhaseOne(
+            [Payload(.securityAssociation, body: offer.body)] + vendorIDs(for: connection), &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 
     /// What message 1 offers. Aggressive Mode's carries a public value already, so it can offer one group only, the first
-    /// (RFC 2409 §5).
-    private func offered(by connection: Connection) -> [Proposal] {
+    /// (RFC 2409 §5); and where the negotiated hash or cipher has been used in it (§5.2, §5.3), one of these as well.
+    func offered(by connection: Connection) -> [Proposal] {
         let proposals = PhaseOneProposal.expressible(connection.proposals)
         guard connection.isAggressive, let group = proposals.first?.keyExchange.first else { return proposals }
+        if methods(of: connection).first?.isEncryption == true {
+            return IKEv1Session.single(proposals[0]).map { [$0] } ?? []
+        }
         return proposals.compactMap { proposal in
             guard proposal.keyExchange.contains(group) else { return nil }
             var proposal = proposal
             proposal.keyExchange = [group]
             return proposal
         }
+    }
+
+    /// The first choice of each kind that a proposal has.
+    private static func single(_ proposal: Proposal) -> Proposal? {
+        guard let encryption = proposal.encryption.first, let prf = proposal.prf.first,
+            let group = proposal.keyExchange.first
+        else { return nil }
+        var single = proposal
+        single.encryption = [encryption]
+        single.prf = [prf]
+        single.keyExchange = [group]
+        return PhaseOneProposal.expressible([single]).first
     }
 
     /// How long an initiator waits in all: its whole retransmission schedule for each of three messages.
@@ -68,8 +90,7 @@ extension IKEv1Session {
     mutating func takeChoice(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
         let choice = try IKEv1Session.securityAssociation(payloads)
         guard let connection, choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
-            let chosen = IKEv1Session.phaseOneProposal(
-                choice.proposals[0].transforms[0], groups.registry, method: method(of: connection)),
+            let chosen = IKEv1Session.phaseOneProposal(choice.proposals[0].transforms[0], groups.registry),
             case .success(let selection) = Proposal.select(
                 configured: offered(by: connection), offered: [chosen])
         else {
@@ -77,8 +98,18 @@ extension IKEv1Session {
                 .protocolViolation("the responder chose what was not offered"),
                 notification: NotificationType.noProposalChosen)
         }
+        guard let method = PhaseOneProposal.method(choice.proposals[0].transforms[0]),
+            methods(of: connection).contains(method)
+        else {
+            throw .refused(
+                .protocolViolation("the responder chose an authentication method that was not offered"),
+                notification: NotificationType.noProposalChosen)
+        }
         suite = selection.suite
         negotiation.transform = choice.proposals[0].transforms[0]
+        negotiation.method = method
+        negotiation.exchange.proceed(
+            as: negotiation.isAggressive ? Exchanges.aggressiveMode(method) : Exchanges.mainMode(method))
         noteVendors(payloads, &negotiation)
     }
 
@@ -111,77 +142,6 @@ extension IKEv1Session {
         guard Negotiation.nonceRange.contains(nonce.count) else { throw .dropped("a nonce has 8 to 256 octets") }
         negotiation.peerPublicValue = value
         negotiation.peerNonce = nonce
-    }
-
-    /// Asks for SKEYID, which takes the pre-shared key of the two ends.
-    func askForSeed(
-        local: Identity, remote: Identity, _ negotiation: inout Negotiation, _ context: inout Context
-    ) throws(Fault) {
-        guard let prf = suite?.prf else { throw .dropped("no suite yet") }
-        let question = context.environment.freshQuestionID()
-        negotiation.question = question
-        let nonces =
-            isInitiator ? (negotiation.ownNonce, negotiation.peerNonce) : (negotiation.peerNonce, negotiation.ownNonce)
-        context.emit(
-            .ask(
-                question,
-                .seed(
-                    prf, local: local, remote: remote,
-                    octets: PreSharedKey.seed(initiatorNonce: nonces.0, responderNonce: nonces.1))))
-    }
-
-    /// Main Mode does not know the peer's identity when it needs the key: an initiator may name the one that it wants,
-    /// a responder has addresses only (RFC 2409 §5.4).
-    private var seedIdentities: (local: Identity, remote: Identity) {
-        var remoteIdentity = Identity(remote.address)
-        if isInitiator, case .exactly(let wanted)? = connection?.remoteIdentity { remoteIdentity = wanted }
-        return (isInitiator ? localIdentity ?? Identity(local.address) : Identity(local.address), remoteIdentity)
-    }
-
-    /// SKEYID is there: derive the keys, then go on where it was missing.
-    mutating func receive(_ answer: Answer, to question: QuestionID, _ context: inout Context) throws(Fault) {
-        guard case .negotiating(var negotiation) = phase, negotiation.question == question else { return }
-        guard case .seed(let seed) = answer else {
-            if negotiation.isAggressive, !isInitiator { sendClear(NotificationType.authenticationFailed, &context) }
-            let ends = negotiation.isAggressive ? (localIdentity, remoteIdentity) : (nil, nil)
-            failPhaseOne(
-                .noCredential(local: ends.0 ?? seedIdentities.local, remote: ends.1 ?? seedIdentities.remote), &context)
-            return
-        }
-        negotiation.question = nil
-        negotiation.seed = seed
-        do throws(Fault) {
-            try deriveKeys(seed, &negotiation)
-        } catch {
-            guard case .refused(let refusal, _) = error else { throw error }
-            failPhaseOne(refusal, &context)
-            return
-        }
-        if negotiation.isAggressive {
-            try continueAggressive(negotiation, &context)
-            return
-        }
-        let early = negotiation.early
-        negotiation.early = nil
-        if isInitiator { try sendIdentity(&negotiation, &context) }
-        phase = .negotiating(negotiation)
-        if let early { try receive(early, &context) }
-    }
-
-    /// g^xy, the keys of SKEYID, and the first IV.
-    private func deriveKeys(_ seed: Secret, _ negotiation: inout Negotiation) throws(Fault) {
-        guard let pair = negotiation.keyPair, let suite else { throw .dropped("no key exchange yet") }
-        let peerValue = negotiation.peerPublicValue
-        let shared = try Attempt.oakley { () throws(OakleyError) in
-            try KeyDetermination.sharedSecret(pair, peer: peerValue)
-        }
-        let keys = try PhaseOneKeys(
-            suite: suite, seed: seed, sharedSecret: shared, initiator: initiatorCookie.octets,
-            responder: responderCookie.octets)
-        let values = isInitiator ? (pair.publicValue, peerValue) : (peerValue, pair.publicValue)
-        negotiation.keys = keys
-        negotiation.chain = CipherChain(
-            iv: try keys.firstIV(initiatorPublicValue: values.0, responderPublicValue: values.1))
     }
 
     // MARK: Responder
@@ -219,15 +179,15 @@ extension IKEv1Session {
             .flatMap { proposal in proposal.transforms.map { (proposal, $0) } }
         let agreed = context.environment.agreedGroups.groups(with: remote.address)
         var mismatch: Mismatch?
+        var offeredMethods: Set<PhaseOneMethod> = []
         for candidate in candidates {
-            let method = method(of: candidate)
             let registry = IKEv1Session.registry(candidate, agreed)
-            let known = transforms.compactMap { entry in
-                IKEv1Session.phaseOneProposal(entry.1, registry, method: method).map {
-                    (proposal: entry.0, transform: entry.1, value: $0)
-                }
-            }
+            let all = transforms.compactMap { Known($0, $1, registry) }
             let configured = PhaseOneProposal.expressible(candidate.proposals)
+            let methods = self.methods(of: candidate)
+            let known = all.filter { methods.contains($0.method) }
+            offeredMethods.formUnion(all.map(\.method))
+            if known.isEmpty { continue }
             switch Proposal.select(configured: configured, offered: known.map(\.value)) {
             case .failure(let refused): mismatch = mismatch ?? refused.mismatch
             case .success(let selection):
@@ -236,6 +196,10 @@ extension IKEv1Session {
                 suite = selection.suite
                 let chosen = known[selection.offer]
                 negotiation.transform = chosen.transform
+                negotiation.method = chosen.method
+                negotiation.exchange.proceed(
+                    as: negotiation.isAggressive
+                        ? Exchanges.aggressiveMode(chosen.method) : Exchanges.mainMode(chosen.method))
                 negotiation.candidates = candidates
                 responderCookie = context.environment.freshIKESPI()
                 context.emit(.claim(spi: responderCookie))
@@ -247,8 +211,38 @@ extension IKEv1Session {
                 return Payload(.securityAssociation, body: choice.body)
             }
         }
-        refuseOffer(.noProposal(.ike, mismatch ?? Mismatch(configured: [], offered: [], clashes: [])), &context)
+        refuseOffer(mismatch.map { .noProposal(.ike, $0) } ?? methodMismatch(offeredMethods, candidates), &context)
         return nil
+    }
+
+    /// A transform of an offer that is understood.
+    private struct Known {
+        var proposal: ProposalPayload
+        var transform: TransformPayload
+        var value: Proposal
+        var method: PhaseOneMethod
+
+        init?(_ proposal: ProposalPayload, _ transform: TransformPayload, _ registry: GroupRegistry) {
+            guard let value = IKEv1Session.phaseOneProposal(transform, registry),
+                let method = PhaseOneProposal.method(transform)
+            else { return nil }
+            self.proposal = proposal
+            self.transform = transform
+            self.value = value
+            self.method = method
+        }
+    }
+
+    /// No transform names an authentication method that a candidate allows.
+    private func methodMismatch(_ offered: Set<PhaseOneMethod>, _ candidates: [Connection]) -> Refusal {
+        func names(_ methods: Set<PhaseOneMethod>) -> String {
+            let names = methods.sorted { $0.rawValue < $1.rawValue }.map(\.description)
+            return names.isEmpty ? "nothing that is known here" : names.joined(separator: ", ")
+        }
+        if offered.isEmpty { return .noProposal(.ike, Mismatch(configured: [], offered: [], clashes: [])) }
+        return .policy(
+            "the peer offers authentication by \(names(offered)), the connection allows "
+                + names(Set(candidates.flatMap { methods(of: $0) })))
     }
 
     mutating func refuseOffer(_ refusal: Refusal, _ context: inout Context) {
@@ -310,34 +304,38 @@ extension IKEv1Session {
         }
         let payloads = try IKEv1Session.clearPayloads(datagram.octets, header)
         try check(payloads, of: negotiation.exchange, isEncrypted: header.flags.contains(.encryption))
+        guard negotiation.question == nil else { throw .dropped("a message before is still being looked at") }
         let step = negotiation.exchange.passed
         negotiation.exchange.accept(datagram.octets)
         negotiation.attempts = 0
         trace(datagram, payloads, isProtected: false, &context)
+        phase = .negotiating(negotiation)
         do throws(Fault) {
-            switch step {
-            case 1:
+            if step == 1 {
                 responderCookie = header.responder.value
                 try takeChoice(payloads, &negotiation)
-                try sendKeyExchange(&negotiation, &context)
-            case 2:
-                try takeKeyExchange(payloads, &negotiation)
-                try detectNAT(payloads, local: local, remote: remote, context)
-                try sendKeyExchange(&negotiation, &context)
-                try askForSeed(local: seedIdentities.local, remote: seedIdentities.remote, &negotiation, &context)
-            default:
-                context.cancel(.retransmit(spi: ownCookie, messageID: 0))
-                try takeKeyExchange(payloads, &negotiation)
-                try detectNAT(payloads, local: local, remote: remote, context)
-                try askForSeed(local: seedIdentities.local, remote: seedIdentities.remote, &negotiation, &context)
+                if negotiation.method.isEncryption {
+                    try encryptHalf(&negotiation, &context)
+                } else {
+                    try sendKeyExchange(&negotiation, &context)
+                }
+                phase = .negotiating(negotiation)
+                return
             }
+            if isInitiator { context.cancel(.retransmit(spi: ownCookie, messageID: 0)) }
+            if negotiation.method.isEncryption {
+                try decryptHalf(Negotiation.Received(datagram: datagram, payloads: payloads), &negotiation, &context)
+                return
+            }
+            try takeKeyExchange(payloads, &negotiation)
+            try detectNAT(payloads, local: local, remote: remote, context)
+            if !isInitiator { try sendKeyExchange(&negotiation, &context) }
+            try seek(local: seedIdentities.local, remote: seedIdentities.remote, &negotiation, &context)
         } catch {
             guard case .refused(let refusal, let notification) = error else { throw error }
             if let notification { sendClear(notification, &context) }
             failPhaseOne(refusal, &context)
-            return
         }
-        phase = .negotiating(negotiation)
     }
 
     /// Phase 1 comes to nothing.

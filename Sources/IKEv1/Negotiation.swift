@@ -1,5 +1,6 @@
 import Cryptography
 import IPsec
+import IPsecDOI
 import ISAKMP
 import Oakley
 import Primitives
@@ -17,19 +18,31 @@ struct Negotiation: Sendable {
     var ownNonce: [UInt8] = []
     var peerNonce: [UInt8] = []
     var peerPublicValue: [UInt8] = []
-    /// The question for SKEYID.
+    /// How the ends prove who they are.
+    var method = PhaseOneMethod.preSharedKey
+    /// The open question, and what it is for.
     var question: QuestionID?
+    var purpose: Purpose?
+    /// The halves of SKEME's shared key: nonces that travel encrypted (RFC 2409 §5.2, §5.3).
+    var ownHalf: Secret?
+    var peerHalf: Secret?
     /// SKEYID and what is derived from it.
     var seed: Secret?
     var keys: PhaseOneKeys?
     var chain: CipherChain?
     /// A message that waits for SKEYID: message 5 of Main Mode, message 2 of Aggressive Mode.
     var early: Datagram?
-    /// Aggressive Mode's identities, which are said before SKEYID is known: the bodies of both ID payloads.
+    /// The bodies of both ID payloads, where they are said before SKEYID is known.
     var ownIdentityBody: [UInt8] = []
     var peerIdentityBody: [UInt8] = []
+    /// What of Aggressive Mode's message 2 holds the responder's half of the key, until that is sent.
+    var halfPayloads: [Payload] = []
     /// The SA payload of a responder's message 2, until that is sent.
     var choice: Payload?
+    /// A responder's peer that has proved who it is, and the payloads that came with the proof, until the responder has
+    /// proved itself.
+    var authenticated: PeerAuthenticated?
+    var provedWith: [Payload] = []
     /// How often our last message went out again.
     var attempts = 0
     /// The digest of the last message that should have proved the peer's identity and did not hold.
@@ -39,6 +52,29 @@ struct Negotiation: Sendable {
     var supportsDeadPeerDetection = false
 
     init(_ description: ExchangeDescription, role: Role) { exchange = Exchange(description, role: role) }
+
+    /// What an open question is for.
+    enum Purpose: Sendable {
+        case seed
+        /// The signature of our own message.
+        case signing
+        /// Whether a message's signature is the peer's.
+        case verifying(Received)
+        /// Our half of the key, and maybe our identity, encrypted for the peer.
+        case encrypting
+        /// The peer's.
+        case decrypting(Received)
+    }
+
+    /// A message that is looked at.
+    struct Received: Sendable {
+        var datagram: Datagram
+        var payloads: [Payload]
+        /// Who the peer says it is.
+        var peer: Identity?
+        /// The IVs as they stand behind an encrypted message.
+        var chain: CipherChain?
+    }
 
     var isAggressive: Bool { exchange.description.type == .aggressive }
 

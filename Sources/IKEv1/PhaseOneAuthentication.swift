@@ -6,7 +6,7 @@ import Primitives
 import SKEME
 
 extension IKEv1Session {
-    /// HASH_I or HASH_R (RFC 2409 §5).
+    /// HASH_I or HASH_R (RFC 2409 §5), by the hash that the signature is tied to where it is tied to one (§5.1).
     func proof(
         by prover: Role, _ negotiation: Negotiation, identity: [UInt8]
     ) throws(Fault) -> [UInt8] {
@@ -21,26 +21,62 @@ extension IKEv1Session {
         let isOurs = prover == role
         return try Attempt.cryptography { () throws(CryptographyError) in
             try PreSharedKey.proof(
-                keys.prf, seed: seed, own: isOurs ? own : peer, peer: isOurs ? peer : own, offer: negotiation.offer,
-                identity: identity)
+                negotiation.method.proofFunction ?? keys.prf, seed: seed, own: isOurs ? own : peer,
+                peer: isOurs ? peer : own, offer: negotiation.offer, identity: identity)
         }
     }
 
-    /// Messages 5 and 6: HDR*, ID, HASH, and INITIAL-CONTACT where we have no other SA with the peer.
-    mutating func sendIdentity(_ negotiation: inout Negotiation, _ context: inout Context) throws(Fault) {
-        guard let keys = negotiation.keys, var chain = negotiation.chain, let localIdentity else {
-            throw .dropped("no keys yet")
+    /// Our turn to prove who we are: with HASH_I or HASH_R, or a signature over it, for which we ask.
+    mutating func prove(_ negotiation: inout Negotiation, _ context: inout Context) throws(Fault) {
+        guard let localIdentity, let connection else { throw .dropped("nobody to be yet") }
+        if negotiation.ownIdentityBody.isEmpty { negotiation.ownIdentityBody = Identification.body(localIdentity) }
+        let proof = try proof(by: role, negotiation, identity: negotiation.ownIdentityBody)
+        guard let scheme = negotiation.method.signature else {
+            try say(Payload(.hash, body: proof), &negotiation, &context)
+            return
         }
-        let identity = Identification.body(localIdentity)
-        var payloads = [
-            Payload(.identification, body: identity),
-            Payload(.hash, body: try proof(by: role, negotiation, identity: identity)),
-        ]
+        let keys = connection.local.first?.admittedKeys ?? []
+        ask(.sign(scheme, keys: keys, digest: proof), for: .signing, &negotiation, &context)
+        phase = .negotiating(negotiation)
+    }
+
+    /// The message that our proof belongs in.
+    mutating func say(
+        _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        if negotiation.isAggressive {
+            try sayAggressive(proof, &negotiation, &context)
+        } else {
+            try sendIdentity(proof, &negotiation, &context)
+        }
+    }
+
+    /// Messages 5 and 6: HDR*, ID, and HASH or SIG; without the ID where that has been said already. With INITIAL-CONTACT
+    /// where we have no other SA with the peer.
+    private mutating func sendIdentity(
+        _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        guard let keys = negotiation.keys, var chain = negotiation.chain else { throw .dropped("no keys yet") }
+        var payloads = [proof]
+        if !negotiation.method.isEncryption {
+            payloads.insert(Payload(.identification, body: negotiation.ownIdentityBody), at: 0)
+        }
         if isInitiator { payloads += initialContact(context) }
         if isInitiator { float(context) }
         let octets = try chain.seal(payloads, header: header(.identityProtection), keys: keys)
         negotiation.chain = chain
         sendPhaseOne(octets, payloads, isProtected: true, &negotiation, &context)
+        phase = .negotiating(negotiation)
+        if !isInitiator { try conclude(negotiation, &context) }
+    }
+
+    /// Both have proved who they are.
+    mutating func conclude(_ negotiation: Negotiation, _ context: inout Context) throws(Fault) {
+        guard let keys = negotiation.keys, let peer = negotiation.authenticated else {
+            throw .dropped("the peer has proved nothing yet")
+        }
+        noteInitialContact(negotiation.provedWith)
+        try establish(negotiation, keys, peer, &context)
     }
 
     /// INITIAL-CONTACT, where we have no other SA with the peer (RFC 2407 §4.6.3.3).
@@ -77,85 +113,155 @@ extension IKEv1Session {
 
     /// Messages 5 and 6, received: who the peer is, and the proof of it.
     mutating func receiveIdentity(
-        _ current: Negotiation, _ datagram: Datagram, _ header: Header, _ context: inout Context
+        _ negotiation: Negotiation, _ datagram: Datagram, _ header: Header, _ context: inout Context
     ) throws(Fault) {
-        var negotiation = current
         guard let keys = negotiation.keys, var chain = negotiation.chain else { throw .dropped("no keys yet") }
-        let opened: CipherChain.Opened
-        let peer: Identity
+        guard negotiation.question == nil else { throw .dropped("a message before is still being looked at") }
+        var received = Negotiation.Received(datagram: datagram, payloads: [])
         do throws(Fault) {
-            opened = try chain.open(datagram.octets, header: header, keys: keys)
-            try check(opened.payloads, of: negotiation.exchange, isEncrypted: true)
-            let identity = opened.payloads.first { $0.type == .identification }?.body ?? []
-            let hash = opened.payloads.first { $0.type == .hash }?.body ?? []
-            peer = try Attempt.parsing { () throws(ParseError) in try Identification.identity(identity) }
-            guard ConstantTime.equal(hash, try proof(by: role.other, negotiation, identity: identity)) else {
-                throw .dropped("the proof does not hold")
-            }
+            received.payloads = try chain.open(datagram.octets, header: header, keys: keys).payloads
+            try check(received.payloads, of: negotiation.exchange, isEncrypted: true)
+            received.chain = chain
+            try judge(&received, negotiation, &context)
         } catch {
             // With another pre-shared key the other keys differ too: nothing that can be read arrives.
-            try suspect(negotiation, datagram, &context)
-            return
+            try suspect(received, negotiation, &context)
         }
-        trace(datagram, opened.payloads, isProtected: true, &context)
-        let authenticated = PeerAuthenticated(verified: peer)
-        negotiation.chain = chain
-        negotiation.exchange.accept(datagram.octets)
-        guard choose(authenticated, negotiation) else {
-            let wanted = isInitiator ? [connection?.remoteIdentity] : negotiation.candidates.map { $0.remoteIdentity }
-            let refusal = Refusal.identity(wanted: wanted.compactMap { $0 }, seen: peer)
-            sendProtectedNotification(
-                NotificationType.authenticationFailed, keys: keys, lastBlock: chain.iv, &context)
-            failPhaseOne(refusal, &context)
-            return
-        }
-        remoteIdentity = peer
-        follow(datagram, &context)
-        if !isInitiator { try sendIdentity(&negotiation, &context) }
-        noteInitialContact(opened.payloads)
-        try establish(negotiation, keys, authenticated, &context)
     }
 
-    /// A message 5 or 6 that does not hold: damaged, forged, or made with another pre-shared key. We wait on, so that the
-    /// first two cost the real peer nothing. An initiator that comes with the very same octets again means them.
-    private mutating func suspect(
-        _ current: Negotiation, _ datagram: Datagram, _ context: inout Context
+    /// Whether a message proves who its sender is. Throws where it does not; where that takes a question, the answer goes
+    /// on.
+    mutating func judge(
+        _ received: inout Negotiation.Received, _ current: Negotiation, _ context: inout Context
     ) throws(Fault) {
-        let refusal = Refusal.authentication(peer: isInitiator ? wantedIdentity : Identity(remote.address))
-        let digest = try Attempt.cryptography { () throws(CryptographyError) in
-            try Digest.compute(.sha256, [.open(datagram.octets)])
-        }
         var negotiation = current
+        func body(_ type: PayloadType) -> [UInt8] { received.payloads.first { $0.type == type }?.body ?? [] }
+        let identity =
+            negotiation.peerIdentityBody.isEmpty ? body(.identification) : negotiation.peerIdentityBody
+        let peer = try Attempt.parsing { () throws(ParseError) in try Identification.identity(identity) }
+        received.peer = peer
+        let expected = try proof(by: role.other, negotiation, identity: identity)
+        guard let scheme = negotiation.method.signature else {
+            guard ConstantTime.equal(body(.hash), expected) else { throw .dropped("the proof does not hold") }
+            try take(received, provedBy: PeerAuthenticated(verified: peer), negotiation, &context)
+            return
+        }
+        guard let fitting = fittingConnection(for: peer, negotiation) else {
+            throw .dropped("no connection accepts \(peer)")
+        }
+        ask(
+            .verifySignature(
+                scheme, remote: peer, keys: fitting.remote.first?.admittedKeys ?? [], digest: expected,
+                signature: body(.signature)), for: .verifying(received), &negotiation, &context)
+        phase = .negotiating(negotiation)
+    }
+
+    /// The proof in a message holds: it is taken, and whoever has not proved itself yet does so.
+    mutating func take(
+        _ received: Negotiation.Received, provedBy peer: PeerAuthenticated, _ current: Negotiation,
+        _ context: inout Context
+    ) throws(Fault) {
+        var negotiation = current
+        negotiation.authenticated = peer
+        negotiation.provedWith = received.payloads
+        if negotiation.isAggressive {
+            try takeAggressive(received, peer, negotiation, &context)
+            return
+        }
+        guard let keys = negotiation.keys, let chain = received.chain else { throw .dropped("no keys yet") }
+        trace(received.datagram, received.payloads, isProtected: true, &context)
+        negotiation.chain = chain
+        negotiation.exchange.accept(received.datagram.octets)
+        guard choose(peer, negotiation) else {
+            sendProtectedNotification(
+                NotificationType.authenticationFailed, keys: keys, lastBlock: chain.iv, &context)
+            failPhaseOne(.identity(wanted: wantedIdentities(negotiation), seen: peer.identity), &context)
+            return
+        }
+        remoteIdentity = peer.identity
+        follow(received.datagram, &context)
+        if isInitiator {
+            try conclude(negotiation, &context)
+        } else {
+            try prove(&negotiation, &context)
+        }
+    }
+
+    func wantedIdentities(_ negotiation: Negotiation) -> [IdentityPattern] {
+        isInitiator
+            ? (connection.map { [$0.remoteIdentity] } ?? []) : negotiation.candidates.map { $0.remoteIdentity }
+    }
+
+    /// A message that does not prove what it says: damaged, forged, or made with another key than we know. We wait on, so
+    /// that the first two cost the real peer nothing. An initiator that comes with the very same octets again means them.
+    mutating func suspect(
+        _ received: Negotiation.Received, _ current: Negotiation, _ context: inout Context
+    ) throws(Fault) {
+        var negotiation = current
+        if negotiation.isAggressive {
+            if isInitiator {
+                try suspectAnswer(received, negotiation, &context)
+            } else {
+                context.note("dropped: the proof of \(received.peer.map { "\($0)" } ?? "the peer") does not hold")
+                phase = .negotiating(negotiation)
+            }
+            return
+        }
+        let refusal = suspicion(received, negotiation)
+        let digest = try IKEv1Session.digest(received.datagram)
         if negotiation.unreadable == digest, negotiation.failure == nil {
             negotiation.failure = refusal
             context.report(.refused(child: nil, refusal))
             if !isInitiator { sendClear(NotificationType.authenticationFailed, &context) }
         } else if negotiation.unreadable == nil {
-            context.note("the peer's identity cannot be read")
+            context.note(
+                received.peer.map { "the proof of \($0) does not hold" } ?? "the peer's identity cannot be read")
         }
         negotiation.unreadable = digest
         phase = .negotiating(negotiation)
     }
 
-    /// Whether a connection accepts the identity; a responder takes the closest candidate that also has the suite.
-    private mutating func choose(_ peer: PeerAuthenticated, _ negotiation: Negotiation) -> Bool {
-        if isInitiator { return connection?.remoteIdentity.matches(peer.identity) == true }
+    static func digest(_ datagram: Datagram) throws(Fault) -> [UInt8] {
+        try Attempt.cryptography { () throws(CryptographyError) in
+            try Digest.compute(.sha256, [.open(datagram.octets)])
+        }
+    }
+
+    /// What most likely is wrong with a message that proves nothing.
+    func suspicion(_ received: Negotiation.Received, _ negotiation: Negotiation) -> Refusal {
+        guard let peer = received.peer, negotiation.method.signature != nil else {
+            return .authentication(peer: isInitiator ? wantedIdentity : Identity(remote.address))
+        }
+        return fittingConnection(for: peer, negotiation) == nil
+            ? .identity(wanted: wantedIdentities(negotiation), seen: peer) : .authentication(peer: peer)
+    }
+
+    /// The connection that accepts the identity: an initiator's own, or of a responder's candidates the closest that also
+    /// has the suite and the authentication method.
+    func fittingConnection(for peer: Identity, _ negotiation: Negotiation) -> Connection? {
+        if isInitiator { return connection?.remoteIdentity.matches(peer) == true ? connection : nil }
+        let chosen = negotiation.transform.flatMap { IKEv1Session.phaseOneProposal($0, groups.registry) }
         let fitting = negotiation.candidates.filter { candidate in
-            guard candidate.remoteIdentity.matches(peer.identity) else { return false }
-            let chosen = negotiation.transform.flatMap {
-                IKEv1Session.phaseOneProposal($0, groups.registry, method: method(of: candidate))
-            }
+            guard candidate.remoteIdentity.matches(peer),
+                methods(of: candidate).contains(negotiation.method)
+            else { return false }
             let configured = PhaseOneProposal.expressible(candidate.proposals)
             if case .success = Proposal.select(configured: configured, offered: chosen.map { [$0] } ?? []) {
                 return true
             }
             return false
         }
-        let best = fitting.map { $0.remoteIdentity.specificity(for: peer.identity) }.max()
-        guard let connection = fitting.first(where: { $0.remoteIdentity.specificity(for: peer.identity) == best })
-        else { return false }
-        self.connection = connection
-        localIdentity = connection.localIdentity ?? Identity(local.address)
+        let best = fitting.map { $0.remoteIdentity.specificity(for: peer) }.max()
+        return fitting.first { $0.remoteIdentity.specificity(for: peer) == best }
+    }
+
+    /// Whether a connection accepts the identity; a responder takes it.
+    mutating func choose(_ peer: PeerAuthenticated, _ negotiation: Negotiation) -> Bool {
+        guard let fitting = fittingConnection(for: peer.identity, negotiation) else { return false }
+        if !isInitiator {
+            connection = fitting
+            localIdentity = fitting.localIdentity ?? Identity(local.address)
+        }
         return true
     }
 

@@ -71,9 +71,13 @@ extension IKEv1Session {
 
     /// The initiator has not heard our last message, or says something that it can say only after that message's answer:
     /// it goes out again. A responder never repeats itself unasked.
-    func repeatAnswer(to datagram: Datagram, _ negotiation: Negotiation, _ context: inout Context) {
+    ///
+    /// - Parameter isProven: whether the message shows that its sender has heard our cookie where it says it is.
+    func repeatAnswer(
+        to datagram: Datagram, isProven: Bool = false, _ negotiation: Negotiation, _ context: inout Context
+    ) {
         guard let sent = negotiation.exchange.answerToRepetition,
-            mayAnswer(datagram.octets.count, with: sent.count, negotiation)
+            isProven || mayAnswer(datagram.octets.count, with: sent.count, negotiation)
         else { return }
         context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
     }

@@ -6,17 +6,9 @@ import Primitives
 /// What passes between phase 1 and phase 2: Extended Authentication, then the configuration of addresses
 /// (draft-beaulieu-ike-xauth-02 §6, draft-dukes-ike-mode-cfg-02 §5.1). Until it is over there is no Quick Mode.
 extension IKEv1Session {
-    /// The method that phase 1 negotiates: it says whose user authenticates behind it
+    /// The methods that phase 1 may negotiate: they also say whose user authenticates behind it
     /// (draft-beaulieu-ike-xauth-02 §7.2).
-    func method(of connection: Connection) -> AuthenticationNumber {
-        if connection.localExtendedRound != nil {
-            return isInitiator ? .extendedInitiatorPreSharedKey : .extendedResponderPreSharedKey
-        }
-        if connection.remoteExtendedRound != nil {
-            return isInitiator ? .extendedResponderPreSharedKey : .extendedInitiatorPreSharedKey
-        }
-        return .preSharedKey
-    }
+    func methods(of connection: Connection) -> [PhaseOneMethod] { PhaseOneMethod.methods(of: connection, as: role) }
 
     /// Whether the peer may begin Quick Modes.
     var isOpenToPeer: Bool { extended.isPassed }

@@ -46,10 +46,9 @@ extension IKEv1Session {
 
     /// The offer of phase 1. A group that the peer need not know is described in full, in place of its number.
     static func offer(
-        _ proposals: [Proposal], _ connection: Connection, agreed: [PrivateGroup],
-        method: AuthenticationNumber = .preSharedKey
+        _ proposals: [Proposal], _ connection: Connection, agreed: [PrivateGroup], methods: [PhaseOneMethod]
     ) -> SecurityAssociationPayload {
-        var offer = PhaseOneProposal.payload(proposals, lifeSeconds: lifeSeconds(connection), method: method)
+        var offer = PhaseOneProposal.payload(proposals, lifeSeconds: lifeSeconds(connection), methods: methods)
         for (index, proposal) in offer.proposals.enumerated() {
             offer.proposals[index].transforms = proposal.transforms.compactMap { transform in
                 guard let number = PhaseOneProposal.group(transform), number.isPrivate else { return transform }
@@ -64,11 +63,11 @@ extension IKEv1Session {
     /// What a transform of phase 1 offers; `nil` where it is unknown. A group in full is one of the numbered ones, or one
     /// that the registry holds: nobody has proved anything yet, so no other is looked into.
     static func phaseOneProposal(
-        _ transform: TransformPayload, _ registry: GroupRegistry, method: AuthenticationNumber = .preSharedKey
+        _ transform: TransformPayload, _ registry: GroupRegistry
     ) -> Proposal? {
         if let number = PhaseOneProposal.group(transform) {
             guard !number.isPrivate || registry[number] != nil else { return nil }
-            return PhaseOneProposal.proposal(transform, method: method)
+            return PhaseOneProposal.proposal(transform)
         }
         guard let description = try? GroupDescription.read(transform) else { return nil }
         let number =

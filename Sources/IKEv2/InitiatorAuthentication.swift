@@ -124,7 +124,7 @@ extension IKESession {
                 concludeFirstChild(attempt, initiation, content, &context)
             }
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
-        case .noCredential, .proof, .seed, .password:
+        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

@@ -211,7 +211,7 @@ extension IKESession {
                     .prove(prf, local: pending.localIdentity, remote: remoteIdentity, octets: octets)))
             phase = .awaitingResponderProof(acceptance, question, pending, peer)
         case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
-        case .noCredential, .proof, .seed, .password:
+        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password:
             try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
         }
     }

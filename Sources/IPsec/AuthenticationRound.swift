@@ -1,3 +1,5 @@
+package import Cryptography
+
 /// How one end proves who it is: the values of `auth` in a `local` or `remote` section.
 package enum AuthenticationMethod: Hashable, Sendable {
     /// RFC 2409 §5.4, RFC 7296 §2.15.
@@ -5,6 +7,56 @@ package enum AuthenticationMethod: Hashable, Sendable {
     /// XAUTH: a user's name and password, once phase 1 has authenticated the other end
     /// (draft-beaulieu-ike-xauth-02). The round's identity is the user's.
     case extendedAuthentication
+    /// A signature (RFC 2409 §5.1) with a key that the constraint admits.
+    case publicKey(KeyConstraint)
+    /// Nonces encrypted to the peer's public key (RFC 2409 §5.2). Version 1 only.
+    case publicKeyEncryption
+    /// The revised mode of the same (RFC 2409 §5.3). Version 1 only.
+    case revisedPublicKeyEncryption
+
+    /// Whether a key pair proves who the end is.
+    package var usesPublicKeys: Bool {
+        switch self {
+        case .preSharedKey, .extendedAuthentication: false
+        case .publicKey, .publicKeyEncryption, .revisedPublicKeyEncryption: true
+        }
+    }
+
+    /// Whether a key of the kind can prove who the end is.
+    package func admits(_ kind: KeyKind) -> Bool {
+        switch (self, kind) {
+        case (.publicKey(let constraint), _): constraint.admits(kind)
+        case (.publicKeyEncryption, .rsa), (.revisedPublicKeyEncryption, .rsa): true
+        default: false
+        }
+    }
+}
+
+/// Which keys an end may sign with: what `auth = pubkey`, `rsa-3072` or `ecdsa` says.
+package struct KeyConstraint: Hashable, Sendable {
+    package enum Family: String, Hashable, Sendable, CaseIterable {
+        case any = "pubkey"
+        case rsa
+        case ecdsa
+        /// RFC 2409 §5.1's DSS; swanctl has no word for it.
+        case dss
+    }
+    package var family: Family
+    /// Of an RSA modulus, or of a curve's field.
+    package var minimumBits: Int
+
+    package init(_ family: Family = .any, minimumBits: Int = 0) {
+        self.family = family
+        self.minimumBits = minimumBits
+    }
+
+    package func admits(_ kind: KeyKind) -> Bool {
+        switch kind {
+        case .rsa(let octets): (family == .any || family == .rsa) && octets * 8 >= minimumBits
+        case .ecdsa(let curve): (family == .any || family == .ecdsa) && curve.rawValue >= minimumBits
+        case .dsa: (family == .any || family == .dss) && minimumBits == 0
+        }
+    }
 }
 
 /// One authentication of one end: a `local…` or `remote…` section of a connection. A connection has a list of them for
@@ -13,11 +65,19 @@ package struct AuthenticationRound: Hashable, Sendable {
     package var method: AuthenticationMethod
     /// Of our own end one identity, or ``IdentityPattern/any`` for the local address; of the peer's what we accept.
     package var identity: IdentityPattern
+    /// Files that hold public keys, as the configuration names them: of our own end to say with which of our keys it
+    /// signs, of the peer's what proves it.
+    package var publicKeyFiles: [String] = []
+    /// The keys of these files, and for our own end without such, every key that we have the private half of.
+    package var publicKeys: [PublicKey] = []
 
     package init(_ method: AuthenticationMethod = .preSharedKey, identity: IdentityPattern = .any) {
         self.method = method
         self.identity = identity
     }
+
+    /// Those of the keys that the method admits.
+    package var admittedKeys: [PublicKey] { publicKeys.filter { method.admits($0.kind) } }
 
     /// The one identity that the round names, if it does.
     package var exactIdentity: Identity? {

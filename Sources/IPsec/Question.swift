@@ -20,19 +20,46 @@ package enum Question: Sendable {
     case checkPassword(Secret, of: Identity)
     /// The password with which our own user authenticates to a peer.
     case password(of: Identity, for: Identity)
+    /// A signature over `digest` with one of our own keys, the first of `keys` that the scheme fits (RFC 2409 §5.1).
+    case sign(SignatureScheme, keys: [PublicKey], digest: [UInt8])
+    /// Whether `signature` over `digest` is the peer's, who says that it is `remote` and has one of `keys`.
+    case verifySignature(
+        SignatureScheme, remote: Identity, keys: [PublicKey], digest: [UInt8], signature: [UInt8])
+    /// Each of `messages` encrypted to a key of the peer's (RFC 2409 §5.2).
+    case encrypt(PublicKey, messages: [Secret])
+    /// Each of `ciphertexts` decrypted with our own key. Whatever a ciphertext holds, something of a length in its range
+    /// comes back (``Cryptography/PrivateKey/decrypt(_:lengths:)``).
+    case decrypt(PublicKey, ciphertexts: [Ciphertext])
+
+    /// What is to be decrypted, and how many octets its message may have.
+    package struct Ciphertext: Hashable, Sendable {
+        package var octets: [UInt8]
+        package var lengths: ClosedRange<Int>
+
+        package init(_ octets: [UInt8], lengths: ClosedRange<Int>) {
+            self.octets = octets
+            self.lengths = lengths
+        }
+    }
 }
 
 /// The answer to a ``Question``.
 package enum Answer: Sendable {
     /// To `prove`: the octets of the AUTH payload's data.
     case proof([UInt8])
-    /// To `verify` and `checkPassword`: it holds.
+    /// To `verify`, `verifySignature` and `checkPassword`: it holds.
     case verified(PeerAuthenticated)
     /// To `seed`.
     case seed(Secret)
     /// To `password`.
     case password(Secret)
-    /// To `verify` and `checkPassword`: a key or password was found, and the proof does not hold with it.
+    /// To `sign`.
+    case signature([UInt8])
+    /// To `encrypt`.
+    case encrypted([[UInt8]])
+    /// To `decrypt`.
+    case decrypted([Secret])
+    /// To `verify`, `verifySignature` and `checkPassword`: a key or password was found, and the proof does not hold with it.
     case refuted
     /// To any: no key is known for this pair of identities.
     case noCredential

@@ -6,6 +6,7 @@ package import ISAKMP
 package enum PhaseOneProposal {
     /// KEY_IKE (RFC 2407 §4.4.2).
     static let keyIKE: UInt8 = 1
+
     private enum Attribute {
         static let encryption: UInt16 = 1
         static let hash: UInt16 = 2
@@ -45,19 +46,21 @@ package enum PhaseOneProposal {
 
     /// One proposal with a transform for every combination, in order of preference.
     package static func payload(
-        _ proposals: [Proposal], lifeSeconds: UInt32, method: AuthenticationNumber = .preSharedKey
+        _ proposals: [Proposal], lifeSeconds: UInt32, methods: [PhaseOneMethod] = [.preSharedKey]
     ) -> SecurityAssociationPayload {
         var transforms: [TransformPayload] = []
         for proposal in expressible(proposals) {
             for encryption in proposal.encryption {
                 for prf in proposal.prf {
-                    for group in proposal.keyExchange where transforms.count < 255 {
-                        guard let attributes = attributes(encryption, prf, group, lifeSeconds, method) else {
-                            continue
+                    for group in proposal.keyExchange {
+                        for method in methods where transforms.count < 255 {
+                            guard let attributes = attributes(encryption, prf, group, method, lifeSeconds) else {
+                                continue
+                            }
+                            transforms.append(
+                                TransformPayload(
+                                    number: UInt8(transforms.count + 1), identifier: keyIKE, attributes: attributes))
                         }
-                        transforms.append(
-                            TransformPayload(
-                                number: UInt8(transforms.count + 1), identifier: keyIKE, attributes: attributes))
                     }
                 }
             }
@@ -70,8 +73,8 @@ package enum PhaseOneProposal {
     }
 
     private static func attributes(
-        _ encryption: Encryption, _ prf: PRFID, _ group: KeyExchangeID, _ lifeSeconds: UInt32,
-        _ method: AuthenticationNumber
+        _ encryption: Encryption, _ prf: PRFID, _ group: KeyExchangeID, _ method: PhaseOneMethod,
+        _ lifeSeconds: UInt32
     ) -> [DataAttribute]? {
         guard let cipher = ciphers.first(where: { $0.0 == encryption.id })?.1, let hash = prf.hash else { return nil }
         var attributes = [DataAttribute(Attribute.encryption, cipher)]
@@ -87,12 +90,16 @@ package enum PhaseOneProposal {
             + IPsecDOI.lifetime(lifeSeconds, type: Attribute.lifeType, duration: Attribute.lifeDuration)
     }
 
-    /// What a transform offers; `nil` where it is unknown or authenticates by another method.
-    package static func proposal(
-        _ transform: TransformPayload, method: AuthenticationNumber = .preSharedKey
-    ) -> Proposal? {
+    /// The authentication method that a transform names, if it is one that is spoken here.
+    package static func method(_ transform: TransformPayload) -> PhaseOneMethod? {
+        let number = transform.attribute(Attribute.authentication)?.number.flatMap { UInt16(exactly: $0) }
+        return PhaseOneMethod.all.first { $0.rawValue == number }
+    }
+
+    /// What a transform offers; `nil` where that, or its authentication method, is unknown.
+    package static func proposal(_ transform: TransformPayload) -> Proposal? {
         func number(_ type: UInt16) -> UInt64? { transform.attribute(type)?.number }
-        guard transform.identifier == keyIKE, number(Attribute.authentication) == UInt64(method.rawValue),
+        guard transform.identifier == keyIKE, method(transform) != nil,
             let cipher = ciphers.first(where: { UInt64($0.1) == number(Attribute.encryption) })?.0,
             let (hash, integrity) = hashes.first(where: { UInt64($0.0.rawValue) == number(Attribute.hash) }),
             let prf = hash.prf, let group = number(Attribute.group).flatMap({ UInt16(exactly: $0) })

@@ -148,7 +148,7 @@ package enum ExchangeError: Error, Hashable, Sendable {
 
 /// A running exchange: how far it has come, and what is needed to repeat an answer. A value.
 package struct Exchange: Hashable, Sendable {
-    package let description: ExchangeDescription
+    package private(set) var description: ExchangeDescription
     package let role: Role
     package let messageID: UInt32
     /// Index of the message that comes next.
@@ -200,6 +200,13 @@ package struct Exchange: Hashable, Sendable {
             }
         }
         for type in rule.required where !seen.contains(type) { throw .missing(type) }
+    }
+
+    /// Goes on as another description says. Exchanges may begin alike and part once it is known what was agreed: a rule
+    /// belongs to a state, not to a position.
+    package mutating func proceed(as other: ExchangeDescription) {
+        precondition(other.type == description.type && next <= other.messages.count, "the exchanges begin alike")
+        description = other
     }
 
     /// The peer's message has been taken; its octets are kept to know it again.

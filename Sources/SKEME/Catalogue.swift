@@ -34,6 +34,7 @@ package struct Function: Hashable, Sendable {
 extension Function {
     /// Pre-shared key, and the same with XAUTH behind it from either end.
     private static let preSharedKey: Set<UInt16> = [1, 65_001, 65_002]
+    private static let publicKeyEncryption: Set<UInt16> = [4, 5]
 
     /// Every function by its name in the code; a test compares the list with the sources.
     package static let all: [Function] = [
@@ -42,7 +43,19 @@ extension Function {
             methods: preSharedKey),
         Function(
             "PreSharedKey.proof", .authenticate, "HASH_I = prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi | IDii)",
-            reference: "RFC 2409 §5", methods: preSharedKey),
+            reference: "RFC 2409 §5"),
+        Function(
+            "PublicKeyEncryption.seed", .share, "SKEYID = prf(hash(Ni | Nr), CKY-I | CKY-R)",
+            reference: "RFC 2409 §5", methods: publicKeyEncryption),
+        Function(
+            "PublicKeyEncryption.keyName", .share, "HASH(1) = hash(certificate or raw key)",
+            reference: "RFC 2409 §5.2", methods: publicKeyEncryption),
+        Function(
+            "RevisedEncryption.key", .share, "Ne_i = prf(Ni, CKY-I), Ke_i = Ne_i | prf(Ne_i, …)",
+            reference: "RFC 2409 §5.3", methods: [5]),
+        Function(
+            "RevisedEncryption.unpadded", .share, "body = body | zeros | number of zeros",
+            reference: "RFC 2409 §5.3", methods: [5]),
         Function(
             "FastRekey.keyMaterial", .rekey, "KEYMAT = prf(SKEYID_d, [g^xy |] protocol | SPI | Ni | Nr)",
             reference: "RFC 2409 §5.5"),

@@ -18,6 +18,7 @@ struct KeyAnswerer: Sendable {
             case .checkPassword(let password, let user):
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
             case .password(let user, _): return .password(Secret(user.octets))
+            case .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
             }
         } catch {
             return .noCredential

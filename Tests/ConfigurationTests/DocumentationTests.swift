@@ -10,7 +10,8 @@ import Testing
             .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         let text = try String(contentsOf: root.appendingPathComponent("Docs/configuration.md"), encoding: .utf8)
         let tables = [
-            KnownKeys.connection, KnownKeys.authentication, KnownKeys.child, KnownKeys.sharedKey, KnownKeys.settings,
+            KnownKeys.connection, KnownKeys.authentication, KnownKeys.child, KnownKeys.sharedKey,
+            KnownKeys.passphrase, KnownKeys.settings,
         ]
         var count = 0
         for (key, rule) in tables.flatMap({ $0 }) {

@@ -1,5 +1,7 @@
+import Cryptography
 import IPsec
 import Testing
+import VectorSupport
 
 @testable import Configuration
 
@@ -34,5 +36,98 @@ import Testing
     @Test func anEndWithoutRoundsStillHasOne() throws {
         let home = try connection("")
         #expect(home.local == [AuthenticationRound()] && home.remote == [AuthenticationRound()])
+    }
+
+    private static let key = VectorFile("test-keys").records.first { $0[text: "name"] == "rsa-left" }
+
+    private func read(_ auth: String) throws -> Configuration {
+        try Configuration.read(
+            SourceFile(
+                name: "x",
+                text: """
+                    connections { home {
+                    version = 1
+                    local { auth = \(auth) }
+                    remote { auth = \(auth)
+                    pubkeys = peer.pem, /keys/peer.der } } }
+                    secrets {
+                    private-1 { file = own.pem
+                    secret = "open sesame" }
+                    ecdsa { file = /x/y
+                    secret = 0x0102 } }
+                    """),
+            keyFiles: { name in
+                switch name {
+                case "peer.pem": .success(RoundTests.key?["publicPEM"] ?? [])
+                case "/keys/peer.der": .success(RoundTests.key?["public"] ?? [])
+                default: .failure(IncludeFailure("no such file"))
+                }
+            })
+    }
+
+    @Test(arguments: [
+        ("pubkey", AuthenticationMethod.publicKey(KeyConstraint())), ("rsa", .publicKey(KeyConstraint(.rsa))),
+        ("RSA-3072", .publicKey(KeyConstraint(.rsa, minimumBits: 3072))),
+        ("ecdsa-384", .publicKey(KeyConstraint(.ecdsa, minimumBits: 384))), ("dss", .publicKey(KeyConstraint(.dss))),
+        ("rsa-encryption", .publicKeyEncryption), ("rsa-encryption-revised", .revisedPublicKeyEncryption),
+    ])
+    func methodsByTheirNames(_ name: String, _ method: AuthenticationMethod) throws {
+        let configuration = try read(name)
+        let home = try #require(configuration.connections.first)
+        #expect(home.localMethod == method && home.remoteMethod == method)
+        let key = try PublicKey(parsing: try #require(Self.key)["public"])
+        #expect(home.remote.first?.publicKeys == [key, key])
+        #expect(home.remote.first?.publicKeyFiles == ["peer.pem", "/keys/peer.der"])
+        // What is written out reads back as the same.
+        let text = configuration.canonicalForm.text
+        #expect(text.contains("auth = \(name.lowercased())\n") && text.contains("pubkeys = peer.pem, /keys/peer.der"))
+        #expect(!text.contains("sesame"))
+    }
+
+    @Test func passphrasesSayWhichFileTheyOpen() throws {
+        let passphrases = try read("rsa").passphrases
+        #expect(passphrases.map(\.directory) == ["private", "ecdsa"])
+        #expect(passphrases.map(\.file) == ["own.pem", "/x/y"])
+        #expect(passphrases.map(\.secret) == [Secret(Array("open sesame".utf8)), Secret([1, 2])])
+    }
+
+    private func errors(_ auth: String, _ additions: String, version: Int = 1) -> [String] {
+        do throws(ConfigurationErrors) {
+            _ = try read(auth, additions, version: version)
+            return []
+        } catch {
+            return error.diagnostics.map(\.message)
+        }
+    }
+
+    private func read(
+        _ auth: String, _ additions: String, version: Int
+    ) throws(ConfigurationErrors) -> Configuration {
+        try Configuration.read(
+            SourceFile(
+                name: "x",
+                text: "connections { home {\nversion = \(version)\nlocal { auth = \(auth) }\nremote { auth = \(auth)\n"
+                    + "\(additions) } } }"),
+            keyFiles: { $0 == "empty" ? .success([]) : .failure(IncludeFailure("no such file")) })
+    }
+
+    @Test func keysThatCannotBeUsedAreErrors() {
+        #expect(
+            errors("rsa", "pubkeys = none") == [
+                "cannot read the key file 'none' in connections.home.remote: no such file"
+            ])
+        #expect(
+            errors("rsa", "pubkeys = empty") == [
+                "'empty' in connections.home.remote holds no public key that can be used: it is neither PEM nor DER of one"
+            ])
+        #expect(
+            errors("rsa-encryption", "") == [
+                "connections.home.remote has no 'pubkeys', and nonces cannot be encrypted to a key that is not known"
+            ])
+        #expect(
+            errors("ecdsa", "", version: 2) == [
+                "public keys prove an end in IKE version 1 alone so far: write version = 1 in connections.home"
+            ])
+        #expect(errors("rsa", "") == [])
     }
 }

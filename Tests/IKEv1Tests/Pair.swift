@@ -1,3 +1,4 @@
+import Credentials
 import Cryptography
 import IPsec
 import Primitives
@@ -21,6 +22,10 @@ struct Pair {
         /// What it was asked for a user, in order.
         var asked: [Identity] = []
         var addresses: Set<IPAddress> = []
+        /// Answers what the pre-shared key does not.
+        var credentials = CredentialStore()
+        /// Questions, in the order in which they were asked.
+        var questions: [Question] = []
         var timers: [SessionTimer: Instant] = [:]
         var claimed: Set<UInt64> = []
         var inbound: [SPI: SecurityAssociation] = [:]
@@ -129,7 +134,9 @@ struct Pair {
                 sentCount += 1
             case .setTimer(let timer, let instant): end.timers[timer] = instant
             case .cancelTimer(let timer): end.timers[timer] = nil
-            case .ask(let id, let question): answers.append((id, answer(question, &end)))
+            case .ask(let id, let question):
+                end.questions.append(question)
+                answers.append((id, answer(question, &end)))
             case .addAddress(let address): end.addresses.insert(address)
             case .removeAddress(let address): end.addresses.remove(address)
             case .claim(let spi): end.claimed.insert(spi)
@@ -180,6 +187,7 @@ struct Pair {
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .prove, .verify, .seed: break
+        case .sign, .verifySignature, .encrypt, .decrypt: return end.credentials.answer(question)
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,
             let seed = try? PseudorandomFunction.derive(prf, key: Secret(key), [.open(octets)])

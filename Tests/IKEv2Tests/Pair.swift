@@ -154,7 +154,7 @@ struct Pair {
         case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-        case .seed, .checkPassword, .password: return .noCredential
+        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
         }
     }
 

@@ -78,13 +78,62 @@ import VectorSupport
             if let number { transform.attributes.append(DataAttribute(type, number)) }
             return PhaseOneProposal.proposal(transform)
         }
-        // Signatures, an unknown cipher, hash, and what is missing.
-        #expect(changed(3, 3) == nil && changed(1, 200) == nil && changed(2, 99) == nil)
+        // El-Gamal, an unknown cipher, hash, and what is missing.
+        #expect(changed(3, 6) == nil && changed(1, 200) == nil && changed(2, 99) == nil)
         for type: UInt16 in [1, 2, 3, 4] { #expect(changed(type, nil) == nil) }
         var other = good
         other.identifier = 2
         #expect(PhaseOneProposal.proposal(other) == nil)
         #expect(changed(14, 60_000) == nil)
+    }
+
+    /// Every combination is offered by every method, in the order in which the methods are preferred.
+    @Test func offersNameTheirMethods() throws {
+        let methods: [PhaseOneMethod] = [.ecdsa256, .rsaSignature]
+        let transforms = PhaseOneProposal.payload([ike], lifeSeconds: 0, methods: methods).proposals[0].transforms
+        let single = PhaseOneProposal.payload([ike], lifeSeconds: 0).proposals[0].transforms
+        #expect(transforms.map { PhaseOneProposal.method($0) } == single.flatMap { _ in methods })
+        #expect(single.allSatisfy { PhaseOneProposal.method($0) == .preSharedKey })
+        for method in PhaseOneMethod.all {
+            let offered = PhaseOneProposal.payload([ike], lifeSeconds: 0, methods: [method]).proposals[0].transforms
+            #expect(offered.allSatisfy { PhaseOneProposal.method($0) == method })
+        }
+    }
+
+    @Test func connectionsHaveTheMethodsOfTheirKeys() throws {
+        func key(_ name: String) throws -> PublicKey {
+            let record = try #require(VectorFile("test-keys").records.first { $0[text: "name"] == name })
+            return try PublicKey(parsing: record["public"])
+        }
+        let rsa = try key("rsa-left")
+        let curve = try key("ecdsa-384-left")
+        func methods(
+            _ local: AuthenticationMethod, _ own: [PublicKey], _ remote: AuthenticationMethod, _ peers: [PublicKey]
+        ) -> [PhaseOneMethod] {
+            var connection = Connection(name: "x", proposals: [], children: [])
+            connection.local = [AuthenticationRound(local)]
+            connection.local[0].publicKeys = own
+            connection.remote = [AuthenticationRound(remote)]
+            connection.remote[0].publicKeys = peers
+            return PhaseOneMethod.methods(of: connection, as: .initiator)
+        }
+        let any = AuthenticationMethod.publicKey(KeyConstraint())
+        #expect(methods(.preSharedKey, [], .preSharedKey, []) == [.preSharedKey])
+        #expect(methods(any, [rsa, curve], any, [rsa, curve]) == [.ecdsa384, .rsaSignature])
+        #expect(methods(any, [rsa, curve], any, [rsa]) == [.rsaSignature])
+        #expect(methods(any, [rsa], any, [curve]) == [])
+        // A peer of which no key is named may have any that its round admits.
+        #expect(methods(any, [rsa, curve], any, []) == [.ecdsa384, .rsaSignature])
+        #expect(methods(any, [rsa, curve], .publicKey(KeyConstraint(.rsa)), []) == [.rsaSignature])
+        #expect(methods(any, [], any, [rsa]) == [])
+        #expect(methods(.publicKey(KeyConstraint(.rsa, minimumBits: 3072)), [rsa], any, [rsa]) == [])
+        #expect(methods(.publicKeyEncryption, [rsa], .publicKeyEncryption, [rsa]) == [.rsaEncryption])
+        #expect(methods(.publicKeyEncryption, [curve], .publicKeyEncryption, [rsa]) == [])
+        #expect(methods(.publicKeyEncryption, [rsa], .publicKeyEncryption, []) == [])
+        #expect(
+            methods(.revisedPublicKeyEncryption, [rsa], .revisedPublicKeyEncryption, [rsa])
+                == [.revisedRSAEncryption])
+        #expect(methods(any, [rsa], .publicKeyEncryption, [rsa]) == [])
     }
 
     /// Transform identifiers (IANA, "IPSEC ESP Transform Identifiers"), some of which IKEv2 numbers otherwise.
@@ -230,7 +279,7 @@ import VectorSupport
         }
     }
 
-    @Test func recordedOffersBySignatureAreReadAndNotTaken() throws {
+    @Test func recordedOffersBySignatureAreRead() throws {
         let record = try #require(VectorFile("ikev1-recorded").records.first { $0[text: "capture"] == "isakmp4500" })
         var reader = ByteReader(record["octets"])
         let header = try Header(from: &reader)
@@ -239,6 +288,7 @@ import VectorSupport
         let offer = try SecurityAssociationPayload(parsing: body[...], IPsecDOI.self)
         #expect(offer.body == body)
         #expect(offer.proposals.first?.transforms.count == 4)
-        #expect(offer.proposals[0].transforms.allSatisfy { PhaseOneProposal.proposal($0) == nil })
+        #expect(offer.proposals[0].transforms.allSatisfy { PhaseOneProposal.method($0) == .rsaSignature })
+        #expect(offer.proposals[0].transforms.contains { PhaseOneProposal.proposal($0) != nil })
     }
 }

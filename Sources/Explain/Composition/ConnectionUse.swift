@@ -22,7 +22,10 @@ struct ConnectionUse {
         let isVersion1 = connection.version != .v2
         phaseOne =
             isVersion1
-            ? ConnectionUse.pairs(PhaseOneProposal.payload(connection.proposals, lifeSeconds: 0)) : []
+            ? ConnectionUse.pairs(
+                PhaseOneProposal.payload(
+                    connection.proposals, lifeSeconds: 0,
+                    methods: PhaseOneMethod.methods(of: connection, as: .initiator))) : []
         let offers = isVersion1 ? connection.children.flatMap(ConnectionUse.offers) : []
         phaseTwo = offers.reduce(into: []) { $0.formUnion(ConnectionUse.pairs($1)) }
         espTransforms = Set(

@@ -1,0 +1,97 @@
+package import Cryptography
+package import IPsec
+
+/// Holds every key of this node, and answers the questions of key exchanges so that these never see one. A value.
+package struct CredentialStore: Sendable {
+    private let sharedKeys: SharedKeyStore
+    private let privateKeys: [PrivateKey]
+    private let trustedKeys: [PublicKey]
+
+    /// - Parameters:
+    ///   - privateKeys: our own, in order of preference.
+    ///   - trustedKeys: raw keys of peers that no connection names: each proves its own identifier and nothing else.
+    ///   - policies: see ``SharedKeyStore/init(_:policies:)``.
+    package init(
+        sharedKeys: [SharedKey] = [], privateKeys: [PrivateKey] = [], trustedKeys: [PublicKey] = [],
+        policies: PolicyDatabase = PolicyDatabase()
+    ) {
+        self.sharedKeys = SharedKeyStore(sharedKeys, policies: policies)
+        self.privateKeys = privateKeys
+        self.trustedKeys = trustedKeys
+    }
+
+    /// The policies with what only this store knows: the keys that our own rounds can use. A round that names keys keeps
+    /// those of them whose private halves are here; one that names none gets all that its method admits.
+    package func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
+        var policies = policies
+        let own = privateKeys.map(\.publicKey)
+        for index in policies.connections.indices {
+            for round in policies.connections[index].local.indices {
+                let named = policies.connections[index].local[round]
+                guard named.method.usesPublicKeys else { continue }
+                policies.connections[index].local[round].publicKeys =
+                    named.publicKeyFiles.isEmpty
+                    ? own.filter { named.method.admits($0.kind) } : named.publicKeys.filter(own.contains)
+            }
+        }
+        return policies
+    }
+
+    /// Answers any question.
+    package func answer(_ question: Question) -> Answer {
+        switch question {
+        case .prove, .verify, .seed: sharedKeys.answer(question)
+        // Users' passwords are no keys.
+        case .checkPassword, .password: .noCredential
+        case .sign(let scheme, let keys, let digest): sign(scheme, keys, digest)
+        case .verifySignature(let scheme, let remote, let keys, let digest, let signature):
+            verify(scheme, remote, keys, digest, signature)
+        case .encrypt(let key, let messages): encrypt(key, messages)
+        case .decrypt(let key, let ciphertexts): decrypt(key, ciphertexts)
+        }
+    }
+
+    private func sign(_ scheme: SignatureScheme, _ keys: [PublicKey], _ digest: [UInt8]) -> Answer {
+        for key in keys where scheme.fits(key.kind) {
+            guard let own = privateKeys.first(where: { $0.publicKey == key }),
+                let signature = try? own.sign(digest, scheme)
+            else { continue }
+            return .signature(signature)
+        }
+        return .noCredential
+    }
+
+    /// The keys that a connection names vouch for every identity that it accepts; a key that none names vouches for the
+    /// one that is made of it.
+    private func verify(
+        _ scheme: SignatureScheme, _ remote: Identity, _ keys: [PublicKey], _ digest: [UInt8], _ signature: [UInt8]
+    ) -> Answer {
+        let unnamed = remote.kind == .keyID ? trustedKeys.filter { $0.identifier == remote.octets } : []
+        let fitting = (keys + unnamed).filter { scheme.fits($0.kind) }
+        if fitting.isEmpty { return .noCredential }
+        return fitting.contains { $0.verifies(signature, over: digest, scheme) }
+            ? .verified(PeerAuthenticated(verified: remote)) : .refuted
+    }
+
+    private func encrypt(_ key: PublicKey, _ messages: [Secret]) -> Answer {
+        var ciphertexts: [[UInt8]] = []
+        for message in messages {
+            guard let ciphertext = try? key.encrypt(message) else { return .noCredential }
+            ciphertexts.append(ciphertext)
+        }
+        return .encrypted(ciphertexts)
+    }
+
+    /// What comes of it depends on the key alone, never on what a ciphertext holds.
+    private func decrypt(_ key: PublicKey, _ ciphertexts: [Question.Ciphertext]) -> Answer {
+        guard let own = privateKeys.first(where: { $0.publicKey == key }) else { return .noCredential }
+        var messages: [Secret] = []
+        for ciphertext in ciphertexts {
+            guard let message = try? own.decrypt(ciphertext.octets, lengths: ciphertext.lengths) else {
+                return .noCredential
+            }
+            messages.append(message)
+        }
+        return .decrypted(messages)
+    }
+}

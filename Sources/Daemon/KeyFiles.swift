@@ -1,0 +1,117 @@
+import Configuration
+import Cryptography
+import Glibc
+
+/// Reads keys from swanctl's directories beside `swanctl.conf`.
+enum KeyFiles {
+    /// Files larger than this hold no key.
+    private static let maximumOctets = 64 * 1024
+    /// Files of one directory.
+    private static let maximumFiles = 1000
+
+    struct Found: Sendable {
+        var privateKeys: [PrivateKey] = []
+        /// Of `pubkey`.
+        var publicKeys: [PublicKey] = []
+        /// What could not be used, in words.
+        var problems: [String] = []
+    }
+
+    /// Everything that the directories hold; what cannot be used is told and passed over, as swanctl does.
+    static func load(beside path: String, _ passphrases: [KeyPassphrase]) -> Found {
+        let base = ConfigurationFiles.directory(of: ConfigurationFiles.file(path))
+        var found = Found()
+        for name in ["private", "rsa", "ecdsa", "pkcs8"] {
+            let directory = ConfigurationFiles.joined(base, name)
+            for file in files(in: directory) {
+                let path = ConfigurationFiles.joined(directory, file)
+                let passphrase = passphrases.first {
+                    $0.file == path || ($0.directory == name && $0.file == file)
+                }
+                do throws(KeyDefect) {
+                    guard let octets = secret(path) else { throw .unreadable }
+                    let key = try PrivateKey(parsing: octets, passphrase: passphrase?.secret)
+                    if !found.privateKeys.contains(where: { $0.publicKey == key.publicKey }) {
+                        found.privateKeys.append(key)
+                    }
+                } catch {
+                    found.problems.append("private key \(path): \(text(error, passphrase != nil))")
+                }
+            }
+        }
+        let directory = ConfigurationFiles.joined(base, "pubkey")
+        for file in files(in: directory) {
+            let path = ConfigurationFiles.joined(directory, file)
+            do throws(KeyDefect) {
+                guard case .success(let octets) = octets(path) else { throw .unreadable }
+                found.publicKeys.append(try PublicKey(parsing: octets))
+            } catch {
+                found.problems.append("public key \(path): \(text(error, false))")
+            }
+        }
+        return found
+    }
+
+    private static func text(_ defect: KeyDefect, _ hasPassphrase: Bool) -> String {
+        switch defect {
+        case .unreadable: "it cannot be read as a key"
+        case .passphrase:
+            hasPassphrase ? "its passphrase is another" : "it is encrypted, and 'secrets' has no passphrase"
+        case .unsupported(let what): "\(what) is not used here"
+        }
+    }
+
+    /// The names of a directory's files, sorted; none where there is no such directory.
+    private static func files(in directory: String) -> [String] {
+        guard let stream = opendir(directory) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream), names.count < maximumFiles {
+            // SAFETY: the entry and its terminated name are valid until the next readdir of this stream.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            var status = stat()
+            guard !name.hasPrefix("."), stat(ConfigurationFiles.joined(directory, name), &status) == 0,
+                status.st_mode & S_IFMT == S_IFREG
+            else { continue }
+            names.append(name)
+        }
+        return names.sorted()
+    }
+
+    /// A file's octets, straight into memory that is wiped; `nil` where it cannot be read.
+    private static func secret(_ path: String) -> Secret? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var count = 0
+        let whole = Secret(count: maximumOctets + 1) { target in
+            while count < target.count {
+                // SAFETY: the read stays within what is left of the target.
+                let got = Glibc.read(descriptor, target.baseAddress.map { $0 + count }, target.count - count)
+                if got < 0, errno == EINTR { continue }
+                guard got > 0 else { break }
+                count += got
+            }
+        }
+        return (1...maximumOctets).contains(count) ? whole[0..<count] : nil
+    }
+
+    /// A file's octets.
+    static func octets(_ path: String) -> Result<[UInt8], IncludeFailure> {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return .failure(IncludeFailure(String(cString: strerror(errno)))) }
+        defer { close(descriptor) }
+        var octets: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while octets.count <= maximumOctets {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return .failure(IncludeFailure(String(cString: strerror(errno)))) }
+            if count == 0 { return .success(octets) }
+            octets += buffer[..<count]
+        }
+        return .failure(IncludeFailure("it is larger than \(maximumOctets) octets"))
+    }
+}
