@@ -1,9 +1,12 @@
+import Credentials
 import Cryptography
 import IPsec
 
-/// Answers a node's questions with one pre-shared key for every peer, as a credential store would.
+/// Answers a node's questions with one pre-shared key for every peer, as a credential store would, and with the node's key
+/// pairs.
 struct KeyAnswerer: Sendable {
     var key: Secret
+    var pairs = CredentialStore()
 
     func answer(_ question: Question) -> Answer {
         do {
@@ -18,7 +21,7 @@ struct KeyAnswerer: Sendable {
             case .checkPassword(let password, let user):
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
             case .password(let user, _): return .password(Secret(user.octets))
-            case .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
+            case .sign, .verifySignature, .encrypt, .decrypt: return pairs.answer(question)
             }
         } catch {
             return .noCredential

@@ -28,6 +28,7 @@ package struct Scenario {
         let hasNAT = chance.below(2) == 0
         let hasForwardSecrecy = chance.below(2) == 0
         let isAggressive = isVersion1 && chance.below(3) == 0
+        let identification = isVersion1 ? KeyPairs.drawn(&chance) : nil
         for (name, own, other, starts) in [
             ("left", left, right, true), ("right", right, left, bothStart),
         ] {
@@ -38,9 +39,11 @@ package struct Scenario {
                 isVersion1 ? .v1 : .v2, isLeft: name == "left", own: own, other: other, children: children,
                 starts: starts, hasForwardSecrecy: hasForwardSecrecy, &chance)
             connection.isAggressive = isAggressive
+            identification?.apply(to: &connection, isLeft: name == "left")
             world.addNode(
                 name, address: own, policies: PolicyDatabase(connections: [connection]),
-                key: Array("a shared key for the simulation".utf8), settings: settings)
+                key: Array("a shared key for the simulation".utf8),
+                pairs: identification.map { [$0.keys[name == "left" ? 0 : 1]] } ?? [], settings: settings)
         }
     }
 

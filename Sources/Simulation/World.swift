@@ -1,3 +1,5 @@
+import Credentials
+package import Cryptography
 package import IPsec
 package import KeyManagement
 package import Primitives
@@ -28,7 +30,8 @@ package struct World {
     package mutating func partition(for duration: Duration) { network.partitionedUntil = now + duration }
 
     package mutating func addNode(
-        _ name: String, address: IPAddress, policies: PolicyDatabase, key: [UInt8], settings: EngineSettings
+        _ name: String, address: IPAddress, policies: PolicyDatabase, key: [UInt8],
+        pairs: [PrivateKey] = [], settings: EngineSettings
     ) {
         let manager = KeyManager(
             now: now, randomness: .seeded(randomness.uint64()), policies: policies, settings: settings,
@@ -36,7 +39,7 @@ package struct World {
         nodes.append(
             Node(
                 name: name, address: address, manager: manager, engine: SimulatedEngine(),
-                answerer: KeyAnswerer(key: .init(key))))
+                answerer: KeyAnswerer(key: .init(key), pairs: CredentialStore(privateKeys: pairs))))
     }
 
     /// Gives a node a command; its reply turns up in ``Node/replies``.

@@ -78,6 +78,20 @@ enum TestKeys {
         }
     }
 
+    @Test(arguments: [
+        KeyKind.rsa(modulusOctets: 128), .dsa(orderOctets: 20), .ecdsa(.p256), .ecdsa(.p384), .ecdsa(.p521),
+    ])
+    func freshKeysAreOfTheirKindAndDiffer(_ kind: KeyKind) throws {
+        let first = try PrivateKey.generate(kind)
+        #expect(first.kind == kind)
+        #expect(try PrivateKey.generate(kind).publicKey != first.publicKey)
+    }
+
+    @Test func sizesThatAreNotMadeAreRefused() {
+        #expect(throws: CryptographyError.self) { try PrivateKey.generate(.rsa(modulusOctets: 64)) }
+        #expect(throws: CryptographyError.self) { try PrivateKey.generate(.dsa(orderOctets: 21)) }
+    }
+
     @Test func aPrivateKeyShowsNothing() throws {
         let key = try TestKeys.privateKey("ecdsa-256-left")
         var text = ""
