@@ -136,7 +136,7 @@ let package = Package(
             name: "DaemonTests",
             dependencies: [
                 "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyManagement", "Platform",
-                "Primitives",
+                "Primitives", "VectorSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(

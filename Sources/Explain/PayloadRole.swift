@@ -110,12 +110,13 @@ struct PayloadRole {
         case .identification:
             return PayloadRole(
                 name: "ID", part: "DOI",
-                deed: header.messageID == 0
-                    ? "the sender is \(identity(body))" : "a side of the tunnel is \(range(body))")
+                deed: header.messageID != 0
+                    ? "a side of the tunnel is \(range(body))"
+                    : isPlain(body) ? "the sender is \(identity(body))" : "who the sender is, encrypted")
         case .hash:
             return header.messageID == 0
                 ? PayloadRole(
-                    name: "HASH", part: "SKEME", deed: "proves the identity with a key from the pre-shared key")
+                    name: "HASH", part: "SKEME", deed: "proves that the sender knows SKEYID")
                 : PayloadRole(name: "HASH", part: "IKE", deed: "authenticates the message under SKEYID_a")
         case .signature: return PayloadRole(name: "SIG", part: "IKE", deed: "proves the identity with a signature")
         case .certificate: return PayloadRole(name: "CERT", part: "ISAKMP", deed: "a certificate")
@@ -137,6 +138,13 @@ struct PayloadRole {
         case .attributes: return PayloadRole(name: "ATTR", part: "IKE", deed: "configuration attributes")
         default: return PayloadRole(name: "\(payload.type)", part: "?", deed: "\(body.count) octets")
         }
+    }
+
+    /// Whether an ID payload of phase 1 can be read: protocol and port are 0, or UDP's and one of IKE's (RFC 2407 §4.6.2).
+    /// Otherwise the body is a ciphertext (RFC 2409 §5.2, §5.3).
+    private static func isPlain(_ body: [UInt8]) -> Bool {
+        guard body.count > 4 else { return true }
+        return (body[1] == 0 || body[1] == 17) && [0, 500, 4500].contains(number(body, at: 2))
     }
 
     /// A phase 2 identification: an address, a subnet or a range (RFC 2407 §4.6.2).
