@@ -11,6 +11,8 @@ struct Link {
     var version: Version
     var ikeProposals: [Side: String] = [.left: "aes256-sha256-ecp256", .right: "aes256-sha256-ecp256"]
     var secret: [Side: String] = [.left: "a shared secret", .right: "a shared secret"]
+    /// The value of `auth` on both sides. All but `psk` name the files `own.pub` and `peer.pub` of public keys.
+    var authentication = "psk"
     var children = [Child()]
     var dpdDelay: Int?
     var ikeRekeyTime: [Side: Int] = [:]
@@ -54,8 +56,13 @@ struct Link {
         if let seconds = ikeRekeyTime[side] {
             lines += ["    rekey_time = \(seconds)s", "    rand_time = 0s", "    over_time = 60s"]
         }
-        lines.append("    local {\n      auth = psk\n      id = \(side.identity)\n    }")
-        lines.append("    remote {\n      auth = psk\n      id = \(side.other.identity)\n    }")
+        func round(_ name: String, _ identity: String, _ file: String) {
+            lines += ["    \(name) {", "      auth = \(authentication)", "      id = \(identity)"]
+            if authentication != "psk" { lines.append("      pubkeys = \(file)") }
+            lines.append("    }")
+        }
+        round("local", side.identity, "own.pub")
+        round("remote", side.other.identity, "peer.pub")
         lines.append("    children {")
         for child in children {
             lines.append("      \(child.name) {")

@@ -3,7 +3,7 @@ import Foundation
 /// A recording by tcpdump of what passes between the router and the right host.
 final class Wire {
     private let tcpdump: Subprocess
-    private let path: URL
+    let path: URL
     private let network: Network
 
     /// Starts recording and returns once tcpdump listens. `snapLength`: octets kept of each frame.
