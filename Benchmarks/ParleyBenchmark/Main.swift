@@ -46,6 +46,7 @@ struct Main {
                     ]
                 }
             ),
+            ("rejection", { [try RejectionScenario(quick: quick).run()] }),
             ("packets", { [try PacketScenario(repetitions: repetitions, only: only).run()] }),
         ]
         let names = scenarios.map(\.0)
