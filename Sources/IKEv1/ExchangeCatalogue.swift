@@ -17,13 +17,16 @@ package enum ExchangeCatalogue {
     package static let all: [ComposedExchange] = [
         ComposedExchange(
             description: Exchanges.mainMode, name: "Main Mode", reference: "RFC 2409 §5.4",
-            isUsed: { !$0.isAggressive }),
+            isUsed: { !$0.isAggressive && !$0.isBase }),
         ComposedExchange(
             description: Exchanges.aggressiveMode, name: "Aggressive Mode", reference: "RFC 2409 §5.4",
             isUsed: { $0.isAggressive }),
         ComposedExchange(
             description: Exchanges.transaction(sender: .initiator), name: "Transaction",
             reference: "draft-dukes-ike-mode-cfg-02 §3.1", isUsed: { $0.usesTransactions }),
+        ComposedExchange(
+            description: Exchanges.baseMode, name: "Base Mode", reference: "draft-ietf-ipsec-ike-base-mode-02",
+            isUsed: { $0.isBase }),
         ComposedExchange(
             description: Exchanges.quickMode, name: "Quick Mode", reference: "RFC 2409 §5.5",
             isUsed: { !$0.children.isEmpty }),

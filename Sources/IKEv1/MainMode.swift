@@ -15,7 +15,9 @@ extension IKEv1Session {
         initiatorCookie = context.environment.freshIKESPI()
         context.emit(.claim(spi: initiatorCookie))
         var negotiation = Negotiation(
-            connection.isAggressive ? Exchanges.aggressiveMode : Exchanges.mainMode, role: .initiator)
+            connection.isAggressive
+                ? Exchanges.aggressiveMode : connection.isBase ? Exchanges.baseMode : Exchanges.mainMode,
+            role: .initiator)
         let proposals = offered(by: connection)
         let agreed = context.environment.agreedGroups.groups(with: remote.address)
         groups.registry = IKEv1Session.registry(connection, agreed)
@@ -29,6 +31,7 @@ extension IKEv1Session {
         negotiation.offer = offer.body
         var payloads = [Payload(.securityAssociation, body: offer.body)]
         if connection.isAggressive { payloads += try aggressivePayloads(proposals, &negotiation, &context) }
+        if negotiation.isBase { payloads += basePayloads(&negotiation, &context) }
         sendPhaseOne(payloads + vendorIDs(for: connection), &negotiation, &context)
         context.set(.halfOpen, after: IKEv1Session.patience(context.settings))
         phase = .negotiating(negotiation)
@@ -66,7 +69,7 @@ extension IKEv1Session {
 
     /// The responder's SA payload: its one transform must be one that we offered.
     mutating func takeChoice(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
-        let choice = try IKEv1Session.securityAssociation(payloads)
+        let choice = try IKEv1Session.securityAssociation(payloads, situation: situation)
         guard let connection, choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
             let chosen = IKEv1Session.phaseOneProposal(
                 choice.proposals[0].transforms[0], groups.registry, method: method(of: connection)),
@@ -143,13 +146,15 @@ extension IKEv1Session {
         guard case .negotiating(var negotiation) = phase, negotiation.question == question else { return }
         guard case .seed(let seed) = answer else {
             if negotiation.isAggressive, !isInitiator { sendClear(NotificationType.authenticationFailed, &context) }
-            let ends = negotiation.isAggressive ? (localIdentity, remoteIdentity) : (nil, nil)
+            let isNamed = negotiation.isAggressive || negotiation.isBase
+            let ends = isNamed ? (localIdentity, remoteIdentity) : (nil, nil)
             failPhaseOne(
                 .noCredential(local: ends.0 ?? seedIdentities.local, remote: ends.1 ?? seedIdentities.remote), &context)
             return
         }
         negotiation.question = nil
         negotiation.seed = seed
+        if negotiation.isBase { return try continueBase(negotiation, &context) }
         do throws(Fault) {
             try deriveKeys(seed, &negotiation)
         } catch {
@@ -169,7 +174,7 @@ extension IKEv1Session {
     }
 
     /// g^xy, the keys of SKEYID, and the first IV.
-    private func deriveKeys(_ seed: Secret, _ negotiation: inout Negotiation) throws(Fault) {
+    func deriveKeys(_ seed: Secret, _ negotiation: inout Negotiation) throws(Fault) {
         guard let pair = negotiation.keyPair, let suite else { throw .dropped("no key exchange yet") }
         let peerValue = negotiation.peerPublicValue
         let shared = try Attempt.oakley { () throws(OakleyError) in
@@ -214,6 +219,13 @@ extension IKEv1Session {
             return nil
         }
         let offer = try IKEv1Session.securityAssociation(payloads)
+        let seen = try Attempt.parsing { () throws(ParseError) in try offer.situation(IPsecDOI.self) }
+        let configured = candidates.map(\.situation)
+        let candidates = candidates.filter { $0.situation == seen }
+        guard !candidates.isEmpty else {
+            refuseSituation(seen, wanted: configured, &context)
+            return nil
+        }
         negotiation.offer = payloads.first { $0.type == .securityAssociation }?.body ?? []
         let transforms = offer.proposals.filter { $0.protocolID == IPsecDOI.protocolISAKMP }
             .flatMap { proposal in proposal.transforms.map { (proposal, $0) } }
@@ -243,12 +255,23 @@ extension IKEv1Session {
                 var answer = chosen.proposal
                 answer.transforms = [chosen.transform]
                 let choice = SecurityAssociationPayload(
-                    IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: [answer])
+                    IPsecDOI.self, situation: offer.situation, proposals: [answer])
                 return Payload(.securityAssociation, body: choice.body)
             }
         }
         refuseOffer(.noProposal(.ike, mismatch ?? Mismatch(configured: [], offered: [], clashes: [])), &context)
         return nil
+    }
+
+    /// No connection is for SAs with these labels, or without any.
+    private mutating func refuseSituation(
+        _ seen: SecuritySituation, wanted: [SecuritySituation], _ context: inout Context
+    ) {
+        let ours = Set(wanted.map(\.description)).sorted().joined(separator: "' or '")
+        let refusal = Refusal.policy("the peer's situation is '\(seen)', ours is '\(ours)' (RFC 2407 §4.2)")
+        sendClear(NotificationType.situationNotSupported, &context)
+        context.report(.refused(child: nil, refusal))
+        close(.refused(refusal), &context)
     }
 
     mutating func refuseOffer(_ refusal: Refusal, _ context: inout Context) {
@@ -267,7 +290,9 @@ extension IKEv1Session {
             guard !isInitiator else { throw .dropped("nothing was asked yet") }
             try receiveOffer(datagram, header, try IKEv1Session.clearPayloads(datagram.octets, header), &context)
         case .negotiating(let negotiation):
-            guard !negotiation.isAggressive else { throw .dropped("Main Mode within Aggressive Mode") }
+            guard !negotiation.isAggressive, !negotiation.isBase else {
+                throw .dropped("Main Mode within another mode")
+            }
             try advance(negotiation, datagram, header, &context)
         case .established(let phaseOne):
             try repeatLast(phaseOne, to: datagram, &context)

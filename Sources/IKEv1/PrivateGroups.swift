@@ -50,6 +50,7 @@ extension IKEv1Session {
         method: AuthenticationNumber = .preSharedKey
     ) -> SecurityAssociationPayload {
         var offer = PhaseOneProposal.payload(proposals, lifeSeconds: lifeSeconds(connection), method: method)
+        offer.situation = IPsecDOI.octets(connection.situation)
         for (index, proposal) in offer.proposals.enumerated() {
             offer.proposals[index].transforms = proposal.transforms.compactMap { transform in
                 guard let number = PhaseOneProposal.group(transform), number.isPrivate else { return transform }

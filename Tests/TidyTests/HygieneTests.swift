@@ -49,6 +49,7 @@ import Testing
     private static let verifiers: Set<String> = [
         "Sources/Credentials/SharedKeyStore.swift", "Sources/Credentials/UserStore.swift",
         "Sources/IKEv1/AggressiveMode.swift",
+        "Sources/IKEv1/BaseMode.swift",
         "Sources/IKEv1/PhaseOneAuthentication.swift", "Sources/Simulation/KeyAnswerer.swift",
     ]
 
