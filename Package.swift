@@ -39,6 +39,10 @@ let package = Package(
         .target(name: "ISAKMP", dependencies: ["Primitives"], swiftSettings: pure),
         .target(name: "Oakley", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         .target(name: "SKEME", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
+        // The modes of Oakley and SKEME as exchanges on the framework
+        .target(
+            name: "KeyDeterminationModes", dependencies: ["Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME"],
+            swiftSettings: pure),
         // The domain of interpretation
         .target(
             name: "IPsecDOI", dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec"], swiftSettings: pure),
@@ -66,7 +70,8 @@ let package = Package(
         .target(
             name: "Explain",
             dependencies: [
-                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "IPsec", "IPsecDOI", "IKEv1",
+                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "KeyDeterminationModes", "IPsec", "IPsecDOI",
+                "IKEv1",
             ],
             swiftSettings: pure),
         .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
@@ -85,13 +90,17 @@ let package = Package(
         .target(name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(
             name: "Simulation",
-            dependencies: ["Primitives", "Cryptography", "IPsec", "KeyManagement", "DataPlane", "Credentials"],
+            dependencies: [
+                "Primitives", "Cryptography", "ISAKMP", "Oakley", "KeyDeterminationModes", "IPsec", "KeyManagement",
+                "DataPlane", "Credentials",
+            ],
             swiftSettings: pure),
         // Wiring
         .target(
             name: "Daemon",
             dependencies: [
-                "Primitives", "Cryptography", "ISAKMP", "IPsec", "KeyManagement", "DataPlane", "Configuration",
+                "Primitives", "Cryptography", "ISAKMP", "KeyDeterminationModes", "IPsec", "KeyManagement", "DataPlane",
+                "Configuration",
                 "Control", "Credentials", "Explain", "Platform", "Simulation",
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -99,7 +108,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Primitives", "Cryptography", "IPsec", "KeyManagement", "Configuration", "Control", "Explain",
+                "Primitives", "Cryptography", "KeyDeterminationModes", "IPsec", "KeyManagement", "Configuration",
+                "Control", "Explain",
                 "Capture", "Simulation", "Platform", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -135,8 +145,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyManagement", "Platform",
-                "Primitives", "VectorSupport",
+                "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyDeterminationModes", "KeyManagement",
+                "Platform", "Primitives", "VectorSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(
@@ -158,6 +168,10 @@ let package = Package(
             name: "IKEv2Tests",
             dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
+        .testTarget(
+            name: "KeyDeterminationModesTests",
+            dependencies: ["KeyDeterminationModes", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"],
+            exclude: ["reference"]),
         .testTarget(
             name: "IPsecDOITests",
             dependencies: ["IPsecDOI", "IPsec", "ISAKMP", "Cryptography", "Primitives", "VectorSupport"]),
@@ -187,7 +201,9 @@ let package = Package(
             dependencies: ["Capture", "Explain", "KeyManagement", "IPsec", "ISAKMP", "Cryptography", "Primitives"]),
         .testTarget(
             name: "SimulationTests",
-            dependencies: ["Simulation", "KeyManagement", "IPsec", "Cryptography", "Primitives"]),
+            dependencies: [
+                "Simulation", "ISAKMP", "KeyDeterminationModes", "KeyManagement", "IPsec", "Cryptography", "Primitives",
+            ]),
         .testTarget(name: "TidyTests"),
     ]
 )

@@ -64,11 +64,17 @@ extension Connection {
         section.add("remote_port", remotePort)
         section.add("proposals", list: proposals)
         section.add("aggressive", isAggressive ? "yes" : "no")
+        if isBase { section.add("exchange", "base") }
         section.add("fragmentation", fragmentation.rawValue)
         if !privateGroups.isEmpty {
             section.add(
                 "groups",
                 section: privateGroups.map { .init(name: "group\($0.number.rawValue)", node: $0.canonicalForm) })
+        }
+        if situation.isLabelled {
+            section.add("label_domain", "\(situation.labelledDomain)")
+            if let secrecy = situation.secrecy { section.add("label_secrecy", secrecy.description) }
+            if let integrity = situation.integrity { section.add("label_integrity", integrity.description) }
         }
         section.add("accept_groups", acceptsNewGroups ? "yes" : "no")
         if !virtualAddresses.isEmpty { section.add("vips", list: virtualAddresses) }

@@ -22,8 +22,9 @@ extension ConfigurationChecker {
             reader.list("remote_addrs", expected: patterns, ValueGrammar.addressPattern) ?? [.any(nil)]
         connection.localPort = reader.unsigned("local_port", 1...65_535).map { UInt16($0) } ?? settings.engine.port
         connection.remotePort = reader.unsigned("remote_port", 1...65_535).map { UInt16($0) } ?? 500
-        connection.isAggressive = reader.boolean("aggressive") ?? false
+        phaseOne(of: &connection, reader)
         connection.fragmentation = fragmentation(reader, connection.version)
+        connection.situation = situation(reader)
         connection.privateGroups = privateGroups(reader)
         connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
         checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
@@ -89,6 +90,48 @@ extension ConfigurationChecker {
         if connection.localExtendedRound != nil || connection.remoteExtendedRound != nil {
             log.report("'auth = xauth' in \(reader.path) needs version = 1", at: reader.section.name.position)
         }
+    }
+
+    /// Version 1's first exchange: `exchange`, or swanctl's `aggressive`.
+    private func phaseOne(of connection: inout Connection, _ reader: SectionReader) {
+        let isAggressive = reader.boolean("aggressive")
+        enum Mode { case main, aggressive, base }
+        let words: [(String, Mode)] = [("main", .main), ("aggressive", .aggressive), ("base", .base)]
+        let mode = reader.word("exchange", words)
+        connection.isAggressive = mode.map { $0 == .aggressive } ?? isAggressive ?? false
+        connection.isBase = mode == .base
+        guard let setting = reader.setting("exchange"), let mode else { return }
+        if let isAggressive, isAggressive != (mode == .aggressive) {
+            log.report(
+                "'exchange' and 'aggressive' in \(reader.path) say two things; one of them is enough",
+                at: setting.value.position)
+        }
+        if connection.version == .v2 {
+            log.report("'exchange' in \(reader.path) is for version 1 alone", at: setting.value.position)
+        }
+    }
+
+    /// The labels of a connection's SAs (RFC 2407 §4.2).
+    private func situation(_ reader: SectionReader) -> SecuritySituation {
+        let form = "a level in hexadecimal digits, and ':' with numbers of categories behind it where there are any"
+        let domain = reader.unsigned("label_domain", 0...UInt64(UInt32.max)).map { UInt32($0) }
+        let situation = SecuritySituation(
+            labelledDomain: domain ?? 0,
+            secrecy: reader.value("label_secrecy", expected: form) { SecurityLabel($0) },
+            integrity: reader.value("label_integrity", expected: form) { SecurityLabel($0) })
+        if situation.isLabelled, reader.setting("version")?.value.text != "1",
+            let setting = reader.setting("label_secrecy") ?? reader.setting("label_integrity")
+        {
+            log.report(
+                "labels in \(reader.path) need 'version = 1': version 2 of IKE has no situation to say them in",
+                at: setting.value.position)
+        }
+        if domain != nil, !situation.isLabelled, let setting = reader.setting("label_domain") {
+            log.report(
+                "'label_domain' in \(reader.path) says nothing without 'label_secrecy' or 'label_integrity'",
+                at: setting.value.position)
+        }
+        return situation
     }
 
     /// charon's defaults: rekeying after four hours unless reauthentication is asked for; the hard limit lies a tenth

@@ -28,7 +28,8 @@ enum KnownKeys {
         supported: [
             "version", "local_addrs", "remote_addrs", "local_port", "remote_port", "proposals", "encap", "dpd_delay",
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
-            "aggressive", "accept_groups", "fragmentation", "vips", "pools", "pull",
+            "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
+            "label_secrecy", "label_integrity",
         ],
         fixed: [
             "mobike": no, "mediation": no, "ppk_required": no, "childless": .fixed(["allow", "never"]),

@@ -6,7 +6,7 @@ import Primitives
 /// parts it belongs to.
 package enum Ladder {
     /// Columns between the two rails.
-    private static let span = 62
+    static let span = 62
 
     /// Lines of text. We stand on the left; `traces` are in the order of the wire.
     package static func lines(_ traces: [MessageTrace]) -> [String] {
@@ -41,16 +41,16 @@ package enum Ladder {
         return header.messageID == 0 ? exchange : "\(exchange) \(String(header.messageID, radix: 16))"
     }
 
-    private static func arrow(_ title: String, isOutgoing: Bool) -> String {
+    static func arrow(_ title: String, isOutgoing: Bool) -> String {
         let dashes = max(4, span - title.count - 3)
         let (head, tail) = (String(repeating: "-", count: 3), String(repeating: "-", count: dashes - 3))
         return isOutgoing ? "|\(head) \(title) \(tail)>|" : "|<\(head) \(title) \(tail)|"
     }
 
-    private static func row(_ text: String) -> String { "|" + text + spaces(max(0, span - text.count)) + "|" }
+    static func row(_ text: String) -> String { "|" + text + spaces(max(0, span - text.count)) + "|" }
 
     /// A row, and further ones for what does not fit, indented below the text.
-    private static func wrapped(_ text: String, label: String) -> [String] {
+    static func wrapped(_ text: String, label: String) -> [String] {
         var rows: [String] = []
         var line = label
         for word in text.split(separator: " ") {
@@ -63,7 +63,7 @@ package enum Ladder {
         return rows + [row(line)]
     }
 
-    private static func spaces(_ count: Int) -> String { String(repeating: " ", count: count) }
+    static func spaces(_ count: Int) -> String { String(repeating: " ", count: count) }
 }
 
 /// Names of exchanges, as the RFCs write them.

@@ -19,7 +19,7 @@ package enum ExchangeCatalogue {
         _ description: ExchangeDescription, _ name: String, _ reference: String
     ) -> ComposedExchange {
         ComposedExchange(description: description, name: name, reference: reference) { connection in
-            !connection.isAggressive
+            !connection.isAggressive && !connection.isBase
                 && PhaseOneMethod.methods(of: connection, as: .initiator).contains {
                     Exchanges.mainMode($0) == description
                 }
@@ -52,6 +52,9 @@ package enum ExchangeCatalogue {
         ComposedExchange(
             description: Exchanges.transaction(sender: .initiator), name: "Transaction",
             reference: "draft-dukes-ike-mode-cfg-02 §3.1", isUsed: { $0.usesTransactions }),
+        ComposedExchange(
+            description: Exchanges.baseMode, name: "Base Mode", reference: "draft-ietf-ipsec-ike-base-mode-02",
+            isUsed: { $0.isBase }),
         ComposedExchange(
             description: Exchanges.quickMode, name: "Quick Mode", reference: "RFC 2409 §5.5",
             isUsed: { !$0.children.isEmpty }),

@@ -48,6 +48,24 @@ enum Exchanges {
                 .initiator, [.hash], optional: natDiscovery, repeatable: natDiscovery, isEncryptionOptional: true),
         ])
 
+    /// Base Mode with a pre-shared key (draft-ietf-ipsec-ike-base-mode-02): ISAKMP's Base exchange, with the identities in
+    /// front, since they name the key.
+    ///
+    ///     HDR, SA, IDii, Ni   -->
+    ///                         <--  HDR, SA, IDir, Nr
+    ///     HDR, KE, HASH_I     -->
+    ///                         <--  HDR, KE, HASH_R
+    static let baseMode = ExchangeDescription(
+        name: "BASE_MODE", type: .base,
+        messages: [
+            MessageRule(
+                .initiator, [.securityAssociation, .identification, .nonce], first: .securityAssociation),
+            MessageRule(
+                .responder, [.securityAssociation, .identification, .nonce], first: .securityAssociation),
+            MessageRule(.initiator, [.keyExchange, .hash], optional: natDiscovery, repeatable: natDiscovery),
+            MessageRule(.responder, [.keyExchange, .hash], optional: natDiscovery, repeatable: natDiscovery),
+        ])
+
     /// Quick Mode (RFC 2409 §5.5). The first two messages may carry a KE for perfect forward secrecy, and the identities
     /// for which the SA is.
     ///

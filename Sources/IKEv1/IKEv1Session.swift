@@ -192,6 +192,7 @@ package struct IKEv1Session: Sendable {
         }
         switch header.exchange {
         case .identityProtection where header.messageID == 0: try receiveMainMode(datagram, header, &context)
+        case .base where header.messageID == 0: try receiveBase(datagram, header, &context)
         case .aggressive where header.messageID == 0: try receiveAggressive(datagram, header, &context)
         case .quickMode, .transaction, .newGroupMode:
             guard header.messageID != 0 else { throw .dropped("a phase 2 exchange has a message ID") }

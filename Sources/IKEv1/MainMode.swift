@@ -28,7 +28,9 @@ extension IKEv1Session {
         initiatorCookie = context.environment.freshIKESPI()
         context.emit(.claim(spi: initiatorCookie))
         var negotiation = Negotiation(
-            connection.isAggressive ? Exchanges.aggressiveMode(method) : Exchanges.mainMode(method), role: .initiator)
+            connection.isAggressive
+                ? Exchanges.aggressiveMode(method) : connection.isBase ? Exchanges.baseMode : Exchanges.mainMode(method),
+            role: .initiator)
         negotiation.offer = offer.body
         negotiation.method = method
         context.set(.halfOpen, after: IKEv1Session.patience(context.settings))
@@ -36,8 +38,9 @@ extension IKEv1Session {
             try beginAggressive(negotiation, &context)
             return
         }
-        sendPhaseOne(
-            [Payload(.securityAssociation, body: offer.body)] + vendorIDs(for: connection), &negotiation, &context)
+        var payloads = [Payload(.securityAssociation, body: offer.body)]
+        if negotiation.isBase { payloads += basePayloads(&negotiation, &context) }
+        sendPhaseOne(payloads + vendorIDs(for: connection), &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 
@@ -88,7 +91,7 @@ extension IKEv1Session {
 
     /// The responder's SA payload: its one transform must be one that we offered.
     mutating func takeChoice(_ payloads: [Payload], _ negotiation: inout Negotiation) throws(Fault) {
-        let choice = try IKEv1Session.securityAssociation(payloads)
+        let choice = try IKEv1Session.securityAssociation(payloads, situation: situation)
         guard let connection, choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
             let chosen = IKEv1Session.phaseOneProposal(choice.proposals[0].transforms[0], groups.registry),
             case .success(let selection) = Proposal.select(
@@ -174,6 +177,13 @@ extension IKEv1Session {
             return nil
         }
         let offer = try IKEv1Session.securityAssociation(payloads)
+        let seen = try Attempt.parsing { () throws(ParseError) in try offer.situation(IPsecDOI.self) }
+        let configured = candidates.map(\.situation)
+        let candidates = candidates.filter { $0.situation == seen }
+        guard !candidates.isEmpty else {
+            refuseSituation(seen, wanted: configured, &context)
+            return nil
+        }
         negotiation.offer = payloads.first { $0.type == .securityAssociation }?.body ?? []
         let transforms = offer.proposals.filter { $0.protocolID == IPsecDOI.protocolISAKMP }
             .flatMap { proposal in proposal.transforms.map { (proposal, $0) } }
@@ -207,7 +217,7 @@ extension IKEv1Session {
                 var answer = chosen.proposal
                 answer.transforms = [chosen.transform]
                 let choice = SecurityAssociationPayload(
-                    IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: [answer])
+                    IPsecDOI.self, situation: offer.situation, proposals: [answer])
                 return Payload(.securityAssociation, body: choice.body)
             }
         }
@@ -245,6 +255,17 @@ extension IKEv1Session {
                 + names(Set(candidates.flatMap { methods(of: $0) })))
     }
 
+    /// No connection is for SAs with these labels, or without any.
+    private mutating func refuseSituation(
+        _ seen: SecuritySituation, wanted: [SecuritySituation], _ context: inout Context
+    ) {
+        let ours = Set(wanted.map(\.description)).sorted().joined(separator: "' or '")
+        let refusal = Refusal.policy("the peer's situation is '\(seen)', ours is '\(ours)' (RFC 2407 §4.2)")
+        sendClear(NotificationType.situationNotSupported, &context)
+        context.report(.refused(child: nil, refusal))
+        close(.refused(refusal), &context)
+    }
+
     mutating func refuseOffer(_ refusal: Refusal, _ context: inout Context) {
         sendClear(NotificationType.noProposalChosen, &context)
         context.report(.refused(child: nil, refusal))
@@ -261,7 +282,9 @@ extension IKEv1Session {
             guard !isInitiator else { throw .dropped("nothing was asked yet") }
             try receiveOffer(datagram, header, try IKEv1Session.clearPayloads(datagram.octets, header), &context)
         case .negotiating(let negotiation):
-            guard !negotiation.isAggressive else { throw .dropped("Main Mode within Aggressive Mode") }
+            guard !negotiation.isAggressive, !negotiation.isBase else {
+                throw .dropped("Main Mode within another mode")
+            }
             try advance(negotiation, datagram, header, &context)
         case .established(let phaseOne):
             try repeatLast(phaseOne, to: datagram, &context)

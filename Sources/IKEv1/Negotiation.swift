@@ -77,6 +77,7 @@ struct Negotiation: Sendable {
     }
 
     var isAggressive: Bool { exchange.description.type == .aggressive }
+    var isBase: Bool { exchange.description.type == .base }
 
     /// Octets of a nonce (RFC 2409 §5: 8 to 256).
     static let nonceOctets = 32

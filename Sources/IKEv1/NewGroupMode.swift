@@ -199,7 +199,7 @@ extension IKEv1Session {
         let payloads = try opened(datagram, header, mode.exchange, &mode.chain, phaseOne.keys)
         follow(datagram, &context)
         trace(datagram, payloads, isProtected: true, &context)
-        let answer = try IKEv1Session.securityAssociation(payloads)
+        let answer = try IKEv1Session.securityAssociation(payloads, situation: .identityOnly)
         let transforms = answer.proposals.flatMap(\.transforms)
         let isSame =
             transforms.count == 1 && NewGroupProposal.group(transforms[0]) == mode.group.number
@@ -230,7 +230,7 @@ extension IKEv1Session {
         spent.spentMessageIDs.append(header.messageID)
         phase = .established(spent)
         do throws(Fault) {
-            let offer = try IKEv1Session.securityAssociation(payloads)
+            let offer = try IKEv1Session.securityAssociation(payloads, situation: .identityOnly)
             let (proposal, transform) = try takeGroup(offer, &context)
             var answer = proposal
             answer.transforms = [transform]

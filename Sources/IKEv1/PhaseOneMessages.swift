@@ -5,6 +5,25 @@ import Primitives
 
 /// How phase 1's messages are read, checked, sent and sent again, whoever says them in whichever mode.
 extension IKEv1Session {
+    /// The SA payload, whose situation must be the one that is wanted: "if a responder does not support SIT_SECRECY, a
+    /// SITUATION-NOT-SUPPORTED notification should be returned and the setup must be aborted" (RFC 2407 §4.2.2).
+    static func securityAssociation(
+        _ payloads: [Payload], situation: SecuritySituation
+    ) throws(Fault) -> SecurityAssociationPayload {
+        let association = try securityAssociation(payloads)
+        let seen = try Attempt.parsing { () throws(ParseError) in try association.situation(IPsecDOI.self) }
+        guard seen == situation else {
+            throw .refused(
+                .policy("the peer's situation is '\(seen)', ours is '\(situation)' (RFC 2407 §4.2)"),
+                notification: NotificationType.situationNotSupported)
+        }
+        return association
+    }
+
+    /// The situation of this session's SAs.
+    var situation: SecuritySituation { connection?.situation ?? .identityOnly }
+
+    /// The SA payload with any situation.
     static func securityAssociation(_ payloads: [Payload]) throws(Fault) -> SecurityAssociationPayload {
         guard let body = payloads.first(where: { $0.type == .securityAssociation })?.body else {
             throw .dropped("an SA payload")

@@ -88,7 +88,8 @@ extension IKEv1Session {
 
     private mutating func lackCredential(_ negotiation: Negotiation, _ context: inout Context) {
         if negotiation.isAggressive, !isInitiator { sendClear(NotificationType.authenticationFailed, &context) }
-        let ends = negotiation.isAggressive ? (localIdentity, remoteIdentity) : (nil, nil)
+        let isNamed = negotiation.isAggressive || negotiation.isBase
+        let ends = isNamed ? (localIdentity, remoteIdentity) : (nil, nil)
         failPhaseOne(
             .noCredential(local: ends.0 ?? seedIdentities.local, remote: ends.1 ?? seedIdentities.remote), &context)
     }
@@ -98,6 +99,11 @@ extension IKEv1Session {
         seed: Secret, _ current: Negotiation, _ context: inout Context
     ) throws(Fault) {
         var negotiation = current
+        if negotiation.isBase {
+            negotiation.seed = seed
+            try continueBase(negotiation, &context)
+            return
+        }
         try deriveKeys(seed, &negotiation, &context)
         let early = negotiation.isAggressive ? nil : negotiation.early
         if !negotiation.isAggressive { negotiation.early = nil }

@@ -8,7 +8,11 @@ import Primitives
 extension IKEv1Session {
     /// The methods that phase 1 may negotiate: they also say whose user authenticates behind it
     /// (draft-beaulieu-ike-xauth-02 §7.2).
-    func methods(of connection: Connection) -> [PhaseOneMethod] { PhaseOneMethod.methods(of: connection, as: role) }
+    func methods(of connection: Connection) -> [PhaseOneMethod] {
+        let methods = PhaseOneMethod.methods(of: connection, as: role)
+        // Base Mode is spoken with pre-shared keys.
+        return connection.isBase ? methods.filter { $0.base == .preSharedKey } : methods
+    }
 
     /// Whether the peer may begin Quick Modes.
     var isOpenToPeer: Bool { extended.isPassed }

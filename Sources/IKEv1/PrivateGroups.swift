@@ -49,6 +49,7 @@ extension IKEv1Session {
         _ proposals: [Proposal], _ connection: Connection, agreed: [PrivateGroup], methods: [PhaseOneMethod]
     ) -> SecurityAssociationPayload {
         var offer = PhaseOneProposal.payload(proposals, lifeSeconds: lifeSeconds(connection), methods: methods)
+        offer.situation = IPsecDOI.octets(connection.situation)
         for (index, proposal) in offer.proposals.enumerated() {
             offer.proposals[index].transforms = proposal.transforms.compactMap { transform in
                 guard let number = PhaseOneProposal.group(transform), number.isPrivate else { return transform }

@@ -101,9 +101,10 @@ extension IKEv1Session {
             localSelector: sides.local, remoteSelector: sides.remote, replaces: wanted.replaces,
             narrowed: sides.narrowed)
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
-        let offer = PhaseTwoProposal.payload(
+        var offer = PhaseTwoProposal.payload(
             proposals, spi: quickMode.inboundSPI.value.octets, encapsulation: encapsulation(policy),
             lifeSeconds: UInt32(clamping: policy.lifeTime.wholeSeconds))
+        offer.situation = IPsecDOI.octets(situation)
         guard !offer.proposals.isEmpty else {
             context.giveBack(quickMode.inboundSPI)
             context.report(
@@ -243,7 +244,7 @@ extension IKEv1Session {
     private mutating func conclude(
         _ quickMode: inout QuickMode, _ payloads: [Payload], _ phaseOne: PhaseOne, _ context: inout Context
     ) throws(Fault) {
-        let choice = try IKEv1Session.securityAssociation(payloads)
+        let choice = try IKEv1Session.securityAssociation(payloads, situation: situation)
         guard choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
             let securityProtocol = SecurityProtocol(phaseTwo: choice.proposals[0].protocolID),
             let spi = SPI(octets: choice.proposals[0].spi),

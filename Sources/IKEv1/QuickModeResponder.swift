@@ -48,7 +48,7 @@ extension IKEv1Session {
         _ payloads: [Payload], _ exchange: Exchange, _ chain: CipherChain, _ phaseOne: PhaseOne,
         _ context: inout Context
     ) throws(Fault) {
-        let offer = try IKEv1Session.securityAssociation(payloads)
+        let offer = try IKEv1Session.securityAssociation(payloads, situation: situation)
         let named = try selectors(payloads, role: .responder)
         let local = named.local ?? TrafficSelector(local.address)
         let remote = named.remote ?? TrafficSelector(remoteDynamicAddresses.first ?? remote.address)
@@ -75,7 +75,7 @@ extension IKEv1Session {
         proposal.spi = quickMode.inboundSPI.value.octets
         proposal.transforms = [chosen.transform]
         let choice = SecurityAssociationPayload(
-            IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: [proposal])
+            IPsecDOI.self, situation: offer.situation, proposals: [proposal])
         var reply = [
             Payload(.securityAssociation, body: choice.body), Payload(.nonce, body: quickMode.ownNonce),
         ]

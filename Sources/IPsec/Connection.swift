@@ -159,6 +159,10 @@ package struct Connection: Hashable, Sendable {
     /// Version 1: Aggressive Mode instead of Main Mode. It shows both identities to whoever watches, and a pre-shared key
     /// to whoever can guess it from that (RFC 2409 §5.4), so it is only done where it is asked for.
     package var isAggressive = false
+    /// Version 1: Base Mode instead of Main Mode (draft-ietf-ipsec-ike-base-mode-02). It shows both identities as well, and a
+    /// responder that is not the real one gets something to guess the key by; but it computes nothing before the initiator has
+    /// returned its cookie.
+    package var isBase = false
     /// Version 1: groups of our own under private numbers, which New Group Mode offers to the peer and accepts from it
     /// (RFC 2409 §5.6).
     package var privateGroups: [PrivateGroup] = []
@@ -172,6 +176,8 @@ package struct Connection: Hashable, Sendable {
     package var pools: [String] = []
     /// Version 1: hosts ask for addresses, rather than be told them (draft-dukes-ike-mode-cfg-02 §2).
     package var isPulling = true
+    /// Version 1: the labels that SAs must have, both ISAKMP's and IPsec's (RFC 2407 §4.2).
+    package var situation = SecuritySituation.identityOnly
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
     /// Bare ESP or AH where there is no NAT and the data plane has what it takes.

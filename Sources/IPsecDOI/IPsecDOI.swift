@@ -1,21 +1,18 @@
+package import IPsec
 import ISAKMP
 package import Primitives
 
-/// The IPsec domain of interpretation (RFC 2407): DOI 1, with the situation that only identities matter.
+/// The IPsec domain of interpretation (RFC 2407): DOI 1.
 package enum IPsecDOI: DomainOfInterpretation {
     package static let identifier: UInt32 = 1
     /// SIT_IDENTITY_ONLY (RFC 2407 §4.2.1).
     package static let identityOnly: [UInt8] = [0, 0, 0, 1]
 
-    /// - Throws: for labelled situations, which need what this DOI calls secrecy and integrity levels.
-    package static func readSituation(_ reader: inout ByteReader) throws(ParseError) -> [UInt8] {
-        let offset = reader.offset
-        let situation = Array(try reader.read(4))
-        guard situation == identityOnly else {
-            throw .invalid(offset: offset, rule: "the situation is SIT_IDENTITY_ONLY (RFC 2407 §4.2)")
-        }
-        return situation
+    package static func readSituation(_ reader: inout ByteReader) throws(ParseError) -> SecuritySituation {
+        try SituationForm.read(&reader)
     }
+
+    package static func octets(_ situation: SecuritySituation) -> [UInt8] { SituationForm.write(situation) }
 
     /// Protocol identifiers (RFC 2407 §4.4.1).
     package static let protocolISAKMP: UInt8 = 1

@@ -14,8 +14,14 @@ package enum Identification {
         _ = try reader.read(3)
         let octets = Array(reader.readRest())
         guard !octets.isEmpty else { throw .invalid(offset: 4, rule: "an identity is not empty") }
+        guard octets.count == lengths[kind, default: octets.count] else {
+            throw .invalid(offset: 4, rule: "addresses, subnets and ranges have their own length (RFC 2407 §4.6.2)")
+        }
         return Identity(Identity.Kind(rawValue: kind), octets: octets)
     }
+
+    /// Octets of data, by type, where that is fixed (RFC 2407 §4.6.2.2 to §4.6.2.9).
+    private static let lengths: [UInt8: Int] = [1: 4, 4: 8, 5: 16, 6: 32, 7: 8, 8: 32]
 
     /// A side of an IPsec SA: an address, a subnet or a range.
     package static func body(_ selector: TrafficSelector) -> [UInt8] {

@@ -71,6 +71,7 @@ extension PayloadType {
             .natOriginalAddressDraft, "dNAT-OA", "Draft NAT Address",
             "nat-t-ike-03 §5.2"),
         entry(.fragment, "FRAG", "Fragment", "vendors' practice"),
+        entry(.echo, "ECHO", "Echo of Message 1", "private use: RFC 2408 §3.1, §2.5.3"),
     ]
 
     private static func entry(

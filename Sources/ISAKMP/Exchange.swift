@@ -74,6 +74,11 @@ package struct ExchangeDescription: Hashable, Sendable {
     package var result: Expression?
     /// The name of that key.
     package var resultName: Expression?
+    /// Whether its messages protect themselves, so that in the second phase the SA need not encrypt them.
+    package var protectsItself = false
+    /// Whether the first two messages only bring a cookie to an initiator that has none itself yet: they have no payloads,
+    /// and zero in the initiator's cookie (RFC 2412 §2.4.3). The responder keeps nothing for them.
+    package var beginsWithCookies = false
     /// How public values and nonces are written.
     package var integers = IntegerEncoding.octets
     /// Whether ``messages`` and the rest say everything, so that the engine can run it.
@@ -108,10 +113,23 @@ package struct ExchangeDescription: Hashable, Sendable {
         self.integers = integers
     }
 
+    package func beginningWithCookies() -> ExchangeDescription {
+        var description = self
+        description.beginsWithCookies = true
+        return description
+    }
+
+    package func protectingItself() -> ExchangeDescription {
+        var description = self
+        description.protectsItself = true
+        return description
+    }
+
     /// Whether a responder can say message 2 without keeping anything or computing much: it holds nothing but a choice
     /// and a nonce (see ``AntiCloggingCookie``).
     package var allowsStatelessAnswer: Bool {
-        guard messages.count > 2, messages[0].sender == .initiator, messages[1].sender == .responder,
+        guard !beginsWithCookies, messages.count > 2, messages[0].sender == .initiator,
+            messages[1].sender == .responder,
             !messages[1].isEncrypted, !messages[1].elements.isEmpty
         else { return false }
         return messages[1].elements.allSatisfy { element in
@@ -124,7 +142,7 @@ package struct ExchangeDescription: Hashable, Sendable {
 
     /// Whether message 1 is made for one group or one way to authenticate, before the responder has chosen.
     package var isEager: Bool {
-        guard let first = messages.first else { return false }
+        guard let first = messages.first(where: { !$0.elements.isEmpty }) else { return false }
         return first.elements.contains { element in
             switch element.content {
             case .own(let symbol): symbol.kind == .publicValue
@@ -214,6 +232,12 @@ package struct Exchange: Hashable, Sendable {
         precondition(awaited != nil, "only an awaited message is taken")
         received = message
         next += 1
+    }
+
+    /// The first two messages passed without leaving anything to repeat (``ExchangeDescription/beginsWithCookies``).
+    package mutating func passCookies() {
+        precondition(next == 0 && description.beginsWithCookies, "cookies come first")
+        next = 2
     }
 
     /// Our message goes out.

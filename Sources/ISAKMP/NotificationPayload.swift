@@ -76,6 +76,7 @@ package struct DeletePayload: Hashable, Sendable {
 
 /// Notification numbers that the framework itself knows (RFC 2408 §3.14.1).
 package enum NotificationType {
+    package static let situationNotSupported: UInt16 = 3
     package static let invalidExchangeType: UInt16 = 7
     package static let attributesNotSupported: UInt16 = 13
     package static let payloadMalformed: UInt16 = 16
@@ -84,4 +85,6 @@ package enum NotificationType {
     package static let invalidIDInformation: UInt16 = 18
     package static let authenticationFailed: UInt16 = 24
     package static let unsupportedExchangeType: UInt16 = 29
+    /// CONNECTED: what the Commit bit made the peer wait for (RFC 2408 §3.1).
+    package static let connected: UInt16 = 16_384
 }

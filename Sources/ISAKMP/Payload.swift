@@ -21,6 +21,9 @@ package struct PayloadType: Hashable, Sendable, RawRepresentable {
     package static let delete = PayloadType(rawValue: 12)
     package static let vendorID = PayloadType(rawValue: 13)
     package static let attributes = PayloadType(rawValue: 14)
+    /// Message 1, which message 3 brings along where the responder has no memory of it (``StatelessAnswer``). Of the range
+    /// for private use (RFC 2408 §3.1).
+    package static let echo = PayloadType(rawValue: 180)
     /// NAT-D (RFC 3947 §3.2).
     package static let natDiscovery = PayloadType(rawValue: 20)
     /// NAT-OA (RFC 3947 §5.2).

@@ -37,7 +37,7 @@ package struct DataAttribute: Hashable, Sendable {
         return digits.count > 8 ? nil : digits.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    init(from reader: inout ByteReader) throws(ParseError) {
+    package init(from reader: inout ByteReader) throws(ParseError) {
         let head = try reader.readUInt16()
         let second = try reader.readUInt16()
         type = head & 0x7FFF
@@ -48,7 +48,7 @@ package struct DataAttribute: Hashable, Sendable {
             : Array(try reader.read(Int(second)))
     }
 
-    func write(to octets: inout [UInt8]) {
+    package func write(to octets: inout [UInt8]) {
         octets.append(bigEndian: type | (isBasic ? 0x8000 : 0))
         if !isBasic { octets.append(bigEndian: UInt16(truncatingIfNeeded: value.count)) }
         octets += value
@@ -116,7 +116,9 @@ package struct SecurityAssociationPayload: Hashable, Sendable {
         guard doi == DOI.identifier else {
             throw .invalid(offset: offset, rule: "the DOI is \(DOI.identifier) (RFC 2408 §3.4)")
         }
-        situation = try DOI.readSituation(&reader)
+        let start = reader.offset
+        _ = try DOI.readSituation(&reader)
+        situation = Array(body[start..<reader.offset])
         proposals = []
         var isLast = false
         while !isLast {
@@ -130,6 +132,12 @@ package struct SecurityAssociationPayload: Hashable, Sendable {
         guard reader.isAtEnd else {
             throw .invalid(offset: reader.offset, rule: "nothing follows the last proposal (RFC 2408 §3.5)")
         }
+    }
+
+    /// What the situation says; it was read so before.
+    package func situation<DOI: DomainOfInterpretation>(_: DOI.Type) throws(ParseError) -> DOI.Situation {
+        var reader = ByteReader(situation)
+        return try DOI.readSituation(&reader)
     }
 
     package var body: [UInt8] {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import KeyDeterminationModes
 import Simulation
 
 /// `parley simulate`: whole hosts in virtual time over an evil network, from a seed.
@@ -18,7 +19,39 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Print the messages and events of every run, not only of broken ones.")
     var verbose = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Run one exchange of ISAKMP, Oakley or SKEME instead of hosts, or 'all' of them.", valueName: "exchange"),
+        completion: .list(ModeCatalogue.all.map(\.keyword)))
+    var exchange: String?
+
+    func validate() throws {
+        if let exchange, exchange != "all", ModeCatalogue.find(exchange) == nil {
+            let names = ModeCatalogue.all.map(\.keyword).joined(separator: ", ")
+            throw ValidationError("there is no exchange '\(exchange)'; there are \(names)")
+        }
+    }
+
+    /// Every seed for each exchange that is meant.
+    private func runExchanges(_ keyword: String) throws {
+        var broken = 0
+        for entry in ModeCatalogue.all where keyword == "all" || entry.keyword == keyword {
+            var done = 0
+            for number in seed..<(seed + count) {
+                var scenario = ExchangeScenario(seed: number, entry)
+                if let violation = scenario.run() {
+                    broken += 1
+                    print("seed \(number) (\(entry.keyword)): \(violation)")
+                }
+                if scenario.pair.isDone { done += 1 }
+            }
+            print("\(entry.keyword): \(done) of \(count) came about")
+        }
+        if broken > 0 { throw ExitCode.failure }
+    }
+
     func run() throws {
+        if let exchange { return try runExchanges(exchange) }
         var broken = 0
         for number in seed..<(seed + count) {
             var scenario = Scenario(seed: number, keepsLog: verbose)

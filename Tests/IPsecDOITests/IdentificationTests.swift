@@ -19,6 +19,29 @@ import Testing
         }
     }
 
+    /// RFC 2407 §4.6.2.1: every type, with data of its form.
+    @Test func everyTypeIsReadAndWritten() throws {
+        let four: [UInt8] = [192, 0, 2, 1]
+        let sixteen = [UInt8](1...16)
+        let data: [(UInt8, [UInt8])] = [
+            (1, four), (2, Array("gw.example".utf8)), (3, Array("me@example".utf8)), (4, four + [255, 255, 255, 0]),
+            (5, sixteen), (6, sixteen + sixteen), (7, four + [192, 0, 2, 9]), (8, sixteen + sixteen),
+            (9, [0x30, 0]), (10, [0x82, 1, 0x61]), (11, [1, 2, 3]),
+        ]
+        #expect(data.map(\.0) == Array(1...11))
+        for (kind, octets) in data {
+            let identity = try Identification.identity([kind, 0, 0, 0] + octets)
+            #expect(identity.kind.rawValue == kind && identity.octets == octets)
+            #expect(Identification.body(identity) == [kind, 0, 0, 0] + octets)
+            guard [1, 4, 5, 6, 7, 8].contains(kind) else { continue }
+            for broken in [Array(octets.dropLast()), octets + [0]] {
+                #expect(throws: ParseError.self, "type \(kind)") {
+                    try Identification.identity([kind, 0, 0, 0] + broken)
+                }
+            }
+        }
+    }
+
     static let sides: [(TrafficSelector, [UInt8])] = {
         func selector(_ text: String, ipProtocol: UInt8 = 0, port: UInt16? = nil) -> TrafficSelector {
             TrafficSelector(Prefix(text)!, ipProtocol: ipProtocol, firstPort: port ?? 0, lastPort: port ?? .max)
@@ -68,14 +91,10 @@ import Testing
         #expect(selector.description == "10.1.0.0/16")
     }
 
-    @Test func onlyIdentitiesMatterInTheSituation() throws {
+    @Test func theSituationEndsWhereItSays() throws {
         var plain = ByteReader([0, 0, 0, 1, 9])
-        #expect(try IPsecDOI.readSituation(&plain) == [0, 0, 0, 1])
+        #expect(try IPsecDOI.readSituation(&plain) == .identityOnly)
         #expect(plain.remaining == 1)
-        for octets: [UInt8] in [[0, 0, 0, 2], [0, 0, 0, 5], [0, 0, 0], []] {
-            var reader = ByteReader(octets)
-            #expect(throws: ParseError.self) { try IPsecDOI.readSituation(&reader) }
-        }
         #expect(IPsecDOI.identifier == 1 && GenericDOI.identifier == 0)
     }
 }

@@ -9,6 +9,12 @@ enum TestDOI: DomainOfInterpretation {
     static func readSituation(_ reader: inout ByteReader) throws(ParseError) -> [UInt8] {
         [try reader.readUInt8()]
     }
+    static func octets(_ situation: [UInt8]) -> [UInt8] { situation }
+    static func protocolName(_ protocolID: UInt8) -> String? { nil }
+    static func transformName(_ identifier: UInt8, protocolID: UInt8) -> String? { nil }
+    static func attributeName(_ type: UInt16, protocolID: UInt8) -> String? { nil }
+    static func identificationName(_ type: UInt8) -> String? { nil }
+    static func notificationName(_ type: UInt16) -> String? { nil }
 }
 
 @Suite struct PayloadTests {

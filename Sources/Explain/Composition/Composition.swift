@@ -3,6 +3,7 @@ import IKEv1
 package import IPsec
 import IPsecDOI
 import ISAKMP
+import KeyDeterminationModes
 import Oakley
 import SKEME
 
@@ -34,7 +35,11 @@ package enum Composition {
                     "ISAKMP (RFC 2408) is the framework: the message's form, the exchanges, and how SAs come and go.",
                     "It is no key exchange; IKE is one. A datagram on port 500 has ISAKMP's form and IKE's content.",
                 ],
-                note: use?.note, tables: [frameworkExchanges(use), payloads(use, areFramework: true)])
+                note: use?.note,
+                tables: [
+                    frameworkExchanges(use), payloads(use, areFramework: true), ModeTables.modes(.isakmp),
+                    ModeTables.messages(.isakmp),
+                ])
         case .oakley:
             Explanation(
                 part: "Oakley", standard: "RFC 2412",
@@ -42,7 +47,7 @@ package enum Composition {
                     "Oakley (RFC 2412) determines keys: two ends agree on a group, exchange values, and share a secret.",
                     "It is neither IKE nor ISAKMP: ISAKMP's KE and NONCE payloads carry it, IKE chooses the group.",
                 ],
-                note: use?.note, tables: [groups(use)])
+                note: use?.note, tables: [groups(use), ModeTables.modes(.oakley), ModeTables.messages(.oakley)])
         case .skeme:
             Explanation(
                 part: "SKEME", standard: "Krawczyk 1996",
@@ -50,7 +55,7 @@ package enum Composition {
                     "SKEME (Krawczyk 1996) proves identities from what both ends share, and makes new keys from old.",
                     "It is neither IKE nor ISAKMP: IKE takes from it how to authenticate, and Quick Mode's re-keying.",
                 ],
-                note: use?.note, tables: [functions(use)])
+                note: use?.note, tables: [functions(use), ModeTables.modes(.skeme), ModeTables.messages(.skeme)])
         case .ike:
             Explanation(
                 part: "IKE", standard: "RFC 2409",
@@ -82,7 +87,8 @@ package enum Composition {
             [("number", "#"), ("name", "name"), ("reference", "section"), ("runsAs", "runs here as")],
             ExchangeType.all.filter(\.isFramework).map { entry in
                 let running = ExchangeCatalogue.all.filter { $0.description.type == entry.type }
-                let names = running.isEmpty ? "-" : running.map { "IKE's \($0.name)" }.joined(separator: ", ")
+                let own = ModeCatalogue.all.filter { $0.description.type == entry.type }
+                let names = (own.map { _ in "DOI 0's" } + running.map { "IKE's \($0.name)" }).joined(separator: ", ")
                 return Explanation.Row(
                     cells: ["\(entry.type.rawValue)", entry.name, entry.reference, names],
                     isUsed: use.map { use in running.contains { use.uses($0) } })

@@ -22,9 +22,9 @@ package struct ExchangeSuite: Hashable, Sendable {
     package var hash: UInt16
     package var authentication: Authentication
     /// 0 for none.
-    package var group: UInt16
+    package var group: UInt32
 
-    package init(cipher: UInt16, keyBits: Int, hash: UInt16, authentication: Authentication, group: UInt16) {
+    package init(cipher: UInt16, keyBits: Int, hash: UInt16, authentication: Authentication, group: UInt32) {
         self.cipher = cipher
         self.keyBits = keyBits
         self.hash = hash
@@ -95,7 +95,8 @@ package enum ExchangeQuestion<Key: Sendable>: Sendable {
     case encrypt(identity: [UInt8], plaintext: Key)
     /// The plaintext, by our private key. Answered with a key.
     case decrypt(identity: [UInt8], ciphertext: [UInt8])
-    /// The key that both hold. Answered with a key.
+    /// The key that both hold. Answered with a key. `peer` is empty where the exchange wants a proof before the peer has
+    /// named itself, as a responder's of Authentication Only (RFC 2408 §4.6): then the addresses name the key.
     case sharedKey(own: [UInt8], peer: [UInt8])
 }
 

@@ -62,7 +62,8 @@ extension ExchangeRun {
     ) throws(Fault) -> Value<Key> {
         if let known = values[symbol] { return known }
         let value: Value<Key>
-        if let given = policy.given[symbol] {
+        let isEnds = symbol == .initiatorIdentity || symbol == .responderIdentity
+        if let given = policy.given[symbol], !isEnds || policy.identities.isEmpty {
             value = given
         } else {
             switch symbol.kind {

@@ -105,6 +105,11 @@ package struct ExchangeRun<Functions: ExchangeFunctions>: Sendable {
         }
     }
 
+    /// Our message has gone out, as these octets.
+    package mutating func sent(_ octets: [UInt8]) { exchange.send(octets) }
+    /// The peer's message has been judged, and came as these octets.
+    package mutating func accepted(_ octets: [UInt8]) { exchange.accept(octets) }
+
     /// An answered step is over: its answers mean nothing to the next one.
     mutating func finishStep() {
         answers = []
@@ -175,7 +180,9 @@ extension ExchangeRun {
         case .sharedKey: return .secret(try sharedKey())
         case .group:
             guard let suite else { throw .refused(.unprepared("no suite")) }
-            return .open([0, 0, UInt8(truncatingIfNeeded: suite.group >> 8), UInt8(truncatingIfNeeded: suite.group)])
+            var name: [UInt8] = []
+            name.append(bigEndian: suite.group)
+            return .open(name)
         default: throw .refused(.unprepared(symbol.name))
         }
     }
@@ -193,9 +200,8 @@ extension ExchangeRun {
     }
 
     private mutating func sharedKey() throws(Fault) -> Key {
-        guard let own = ownIdentity ?? policy.identities.first, let peer = peerIdentity ?? policy.peerIdentity else {
-            throw .refused(.unprepared("the identities are not known yet"))
-        }
+        guard let own = ownIdentity ?? policy.identities.first else { throw .refused(.unprepared("own identity")) }
+        let peer = peerIdentity ?? policy.peerIdentity ?? []
         guard case .key(let key) = try ask(.sharedKey(own: own, peer: peer)) else { throw .refused(.authentication) }
         values[.sharedKey] = .secret(key)
         return key
@@ -212,7 +218,12 @@ extension ExchangeRun {
     /// The key that the finished exchange leaves, and its name; `nil` where it only authenticates.
     package mutating func result() throws(Fault) -> (key: Key, name: [UInt8])? {
         guard let result = description.result else { return nil }
-        let name = try description.resultName.map { (expression) throws(Fault) in try exposed(expression) } ?? []
-        return (try key(result), name)
+        return (try key(result), try resultName())
+    }
+
+    /// The name of what the exchange leaves: a key, or a group (RFC 2412 §2.8.1).
+    package mutating func resultName() throws(Fault) -> [UInt8] {
+        guard let name = description.resultName else { return [] }
+        return try exposed(name)
     }
 }
