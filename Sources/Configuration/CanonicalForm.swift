@@ -68,6 +68,8 @@ extension Connection {
                 "groups",
                 section: privateGroups.map { .init(name: "group\($0.number.rawValue)", node: $0.canonicalForm) })
         }
+        section.add("commit_bit", asksCommit ? "yes" : "no")
+        section.add("identity_pfs", hasIdentityForwardSecrecy ? "yes" : "no")
         section.add("accept_groups", acceptsNewGroups ? "yes" : "no")
         if !virtualAddresses.isEmpty { section.add("vips", list: virtualAddresses) }
         if !pools.isEmpty { section.add("pools", list: pools) }
@@ -181,6 +183,7 @@ extension ChildPolicy {
         section.add("dpd_action", deadPeerAction.rawValue)
         section.add("close_action", closeAction.rawValue)
         section.add("replay_window", replayWindowPackets)
+        section.add("sa_pairs", parallelPairs)
         section.add("reqid", requestID)
         return .section(section.entries)
     }

@@ -24,6 +24,8 @@ extension ConfigurationChecker {
         connection.remotePort = reader.unsigned("remote_port", 1...65_535).map { UInt16($0) } ?? 500
         connection.isAggressive = reader.boolean("aggressive") ?? false
         connection.fragmentation = fragmentation(reader, connection.version)
+        connection.asksCommit = reader.boolean("commit_bit") ?? false
+        connection.hasIdentityForwardSecrecy = reader.boolean("identity_pfs") ?? false
         connection.privateGroups = privateGroups(reader)
         connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
         checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
@@ -169,6 +171,7 @@ extension ConfigurationChecker {
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
+        child.parallelPairs = reader.unsigned("sa_pairs", 1...8).map { Int($0) } ?? 1
         child.requestID = reader.unsigned("reqid", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         return child
     }

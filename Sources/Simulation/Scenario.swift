@@ -38,6 +38,7 @@ package struct Scenario {
                 isVersion1 ? .v1 : .v2, isLeft: name == "left", own: own, other: other, children: children,
                 starts: starts, hasForwardSecrecy: hasForwardSecrecy, &chance)
             connection.isAggressive = isAggressive
+            VersionOneOptions(seed: seed).apply(to: &connection, isLeft: name == "left")
             world.addNode(
                 name, address: own, policies: PolicyDatabase(connections: [connection]),
                 key: Array("a shared key for the simulation".utf8), settings: settings)
