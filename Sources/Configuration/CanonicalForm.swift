@@ -76,6 +76,8 @@ extension Connection {
             if let secrecy = situation.secrecy { section.add("label_secrecy", secrecy.description) }
             if let integrity = situation.integrity { section.add("label_integrity", integrity.description) }
         }
+        section.add("commit_bit", asksCommit ? "yes" : "no")
+        section.add("identity_pfs", hasIdentityForwardSecrecy ? "yes" : "no")
         section.add("accept_groups", acceptsNewGroups ? "yes" : "no")
         if !virtualAddresses.isEmpty { section.add("vips", list: virtualAddresses) }
         if !pools.isEmpty { section.add("pools", list: pools) }
@@ -180,6 +182,7 @@ extension ChildPolicy {
         section.add("dpd_action", deadPeerAction.rawValue)
         section.add("close_action", closeAction.rawValue)
         section.add("replay_window", replayWindowPackets)
+        section.add("sa_pairs", parallelPairs)
         section.add("reqid", requestID)
         return .section(section.entries)
     }

@@ -25,6 +25,8 @@ extension ConfigurationChecker {
         phaseOne(of: &connection, reader)
         connection.fragmentation = fragmentation(reader, connection.version)
         connection.situation = situation(reader)
+        connection.asksCommit = reader.boolean("commit_bit") ?? false
+        connection.hasIdentityForwardSecrecy = reader.boolean("identity_pfs") ?? false
         connection.privateGroups = privateGroups(reader)
         connection.acceptsNewGroups = reader.boolean("accept_groups") ?? false
         checkPrivateNumbers(connection.proposals, "proposals", reader, of: connection)
@@ -212,6 +214,7 @@ extension ConfigurationChecker {
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
+        child.parallelPairs = reader.unsigned("sa_pairs", 1...8).map { Int($0) } ?? 1
         child.requestID = reader.unsigned("reqid", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         return child
     }

@@ -29,7 +29,7 @@ enum KnownKeys {
             "version", "local_addrs", "remote_addrs", "local_port", "remote_port", "proposals", "encap", "dpd_delay",
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
-            "label_secrecy", "label_integrity",
+            "label_secrecy", "label_integrity", "commit_bit", "identity_pfs",
         ],
         fixed: [
             "mobike": no, "mediation": no, "ppk_required": no, "childless": .fixed(["allow", "never"]),
@@ -48,7 +48,8 @@ enum KnownKeys {
     static let child = rules(
         supported: [
             "esp_proposals", "local_ts", "remote_ts", "mode", "rekey_time", "life_time", "rand_time", "start_action",
-            "dpd_action", "close_action", "replay_window", "reqid", "ah_proposals", "rekey_bytes", "life_bytes",
+            "dpd_action", "close_action", "replay_window", "reqid", "sa_pairs", "ah_proposals", "rekey_bytes",
+            "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
             "priority",
         ],

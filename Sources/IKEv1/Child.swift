@@ -17,6 +17,8 @@ struct Child: Hashable, Sendable {
     var expireAt: Instant?
     let localSelectors: [TrafficSelector]
     let remoteSelectors: [TrafficSelector]
+    /// Which of a policy's parallel pairs it is, from 0.
+    var lane = 0
     /// A newer SA carries the traffic.
     var isReplaced = false
 }
@@ -25,26 +27,31 @@ extension IKEv1Session {
     /// How long a replaced SA stays for what is under way.
     static let overlap = Duration.seconds(5)
 
-    /// Both SAs of a Quick Mode are installed.
+    /// All SAs of a Quick Mode are installed, or about to be.
     mutating func finish(_ quickMode: QuickMode, _ context: inout Context) {
-        guard let suite = quickMode.suite, let outboundSPI = quickMode.outboundSPI else { return }
-        var life = quickMode.policy.lifeTime
+        for lane in quickMode.pairs.indices { finish(quickMode, lane, &context) }
+        context.set(.linger(spi: ownCookie), after: IKEv1Session.lingerTime(context.settings))
+    }
+
+    private mutating func finish(_ quickMode: QuickMode, _ lane: Int, _ context: inout Context) {
+        let pair = quickMode.pairs[lane]
+        guard let suite = pair.suite, let outboundSPI = pair.outboundSPI else { return }
         // The peer's own limit counts where it is shorter.
-        if let seconds = quickMode.lifeSeconds, seconds > 0, life == .zero || .seconds(Int(seconds)) < life {
-            life = .seconds(Int(seconds))
-        }
+        let seconds = Duration.seconds(Int(pair.life.seconds))
+        let life =
+            quickMode.policy.lifeTime == .zero || pair.life.seconds > 0 && seconds < quickMode.policy.lifeTime
+            ? seconds : quickMode.policy.lifeTime
         var rekey = context.jittered(quickMode.policy.rekeyTime, by: quickMode.policy.randomTime)
         if let wanted = rekey, life > .zero, wanted >= life { rekey = life * 0.9 }
         let child = Child(
-            id: quickMode.child, name: quickMode.policy.name, requestID: quickMode.requestID,
-            securityProtocol: quickMode.securityProtocol, mode: quickMode.policy.mode, inboundSPI: quickMode.inboundSPI,
+            id: pair.child, name: quickMode.policy.name, requestID: quickMode.requestID,
+            securityProtocol: pair.securityProtocol, mode: quickMode.policy.mode, inboundSPI: pair.inboundSPI,
             outboundSPI: outboundSPI, suite: suite,
             isEncapsulated: nat.isEncapsulating, installed: context.now, rekeyAt: rekey.map { context.now + $0 },
             expireAt: life > .zero ? context.now + life : nil, localSelectors: quickMode.localSelectors,
-            remoteSelectors: quickMode.remoteSelectors)
+            remoteSelectors: quickMode.remoteSelectors, lane: lane)
         setTimers(of: child, &context)
-        context.set(.linger(spi: ownCookie), after: IKEv1Session.lingerTime(context.settings))
-        let old = retire(twinsOf: child, deleting: quickMode.replaces, &context)
+        let old = retire(twinsOf: child, deleting: pair.replaces, &context)
         children.append(child)
         if let old {
             context.report(.childRekeyed(old: old, new: child.id))
@@ -66,7 +73,7 @@ extension IKEv1Session {
         var newest: ChildID?
         for index in children.indices
         where children[index].name == new.name && children[index].localSelectors == new.localSelectors
-            && children[index].remoteSelectors == new.remoteSelectors
+            && children[index].remoteSelectors == new.remoteSelectors && children[index].lane == new.lane
         {
             if !children[index].isReplaced { newest = children[index].id }
             children[index].isReplaced = true
@@ -80,7 +87,16 @@ extension IKEv1Session {
         return replaced ?? newest
     }
 
-    /// Replaces a child by a new Quick Mode.
+    /// The child in use that stands beside another in a lane of the same policy; `nil` where there is none.
+    func child(inLaneOf id: ChildID, _ lane: Int) -> ChildID? {
+        guard let own = children.first(where: { $0.id == id }) else { return nil }
+        return children.last { child in
+            child.name == own.name && child.lane == lane && !child.isReplaced
+                && child.localSelectors == own.localSelectors && child.remoteSelectors == own.remoteSelectors
+        }?.id
+    }
+
+    /// Replaces a child by a new Quick Mode, with those that stand beside it.
     mutating func rekey(_ id: ChildID, _ context: inout Context) throws(Fault) {
         guard let index = children.firstIndex(where: { $0.id == id }), !children[index].isReplaced else { return }
         children[index].rekeyAt = nil
@@ -130,7 +146,8 @@ extension IKEv1Session {
     private mutating func reinstate(twinOf gone: Child, _ context: inout Context) {
         let soon = context.now + IKEv1Session.overlap
         let index = children.lastIndex { twin in
-            twin.isReplaced && twin.name == gone.name && twin.localSelectors == gone.localSelectors
+            twin.isReplaced && twin.name == gone.name && twin.lane == gone.lane
+                && twin.localSelectors == gone.localSelectors
                 && twin.remoteSelectors == gone.remoteSelectors && twin.expireAt.map { $0 > soon } ?? true
         }
         guard let index else { return }
@@ -181,7 +198,8 @@ extension IKEv1Session {
                 inboundSPI: snapshot.inboundSPI, outboundSPI: snapshot.outboundSPI, suite: snapshot.suite,
                 isEncapsulated: snapshot.udpEncapsulation, installed: snapshot.installed,
                 rekeyAt: snapshot.rekeyAt, expireAt: snapshot.expireAt, localSelectors: snapshot.localSelectors,
-                remoteSelectors: snapshot.remoteSelectors, isReplaced: snapshot.state == .rekeyed)
+                remoteSelectors: snapshot.remoteSelectors, lane: snapshot.lane,
+                isReplaced: snapshot.state == .rekeyed)
             children.append(child)
             setTimers(of: child, &context)
             // The successor may stand between other ports.

@@ -72,6 +72,8 @@ enum Exchanges {
     ///     HDR*, HASH(1), SA, Ni [, KE] [, IDci, IDcr]  -->
     ///                                                  <--  HDR*, HASH(2), SA, Nr [, KE] [, IDci, IDcr]
     ///     HDR*, HASH(3)                                -->
+    ///
+    /// Several SA payloads negotiate several SAs at once.
     static let quickMode = ExchangeDescription(
         name: "QUICK_MODE", type: .quickMode,
         messages: [
@@ -85,7 +87,9 @@ enum Exchanges {
         ])
 
     private static let quickOptional: Set<PayloadType> = [.keyExchange, .identification, .natOriginalAddress]
-    private static let quickRepeatable: Set<PayloadType> = [.identification, .natOriginalAddress]
+    private static let quickRepeatable: Set<PayloadType> = [
+        .securityAssociation, .identification, .natOriginalAddress,
+    ]
 
     /// New Group Mode (RFC 2409 §5.6): the responder repeats the group that it takes.
     ///

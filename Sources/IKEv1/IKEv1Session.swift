@@ -93,7 +93,7 @@ package struct IKEv1Session: Sendable {
         case .inboundTraffic(let child, let instant):
             if children.contains(where: { $0.id == child }) { lastHeard = max(lastHeard, instant) }
             // The peer uses the new SA, so it has heard of it.
-            releaseOutbound(where: { $0.child == child }, &context)
+            releaseOutbound(where: { $0.pairs.contains { $0.child == child } }, &context)
         case .childExhausted(let child): try rekey(child, &context)
         case .childExpired(let child): expireChild(child, &context)
         case .adopt(let snapshots): adopt(snapshots, &context)

@@ -20,10 +20,15 @@ extension IKEv1Session {
     }
 
     /// HDR*, HASH(1), N or D (RFC 2409 §5.7).
-    private func sendProtected(
-        _ payloads: [Payload], keys: PhaseOneKeys, lastBlock: [UInt8], _ context: inout Context
-    ) throws(Fault) {
-        let messageID = context.environment.randomness.uint32() | 1
+    ///
+    /// - Parameter messageID: that of the Quick Mode that CONNECTED belongs to; else a fresh one is drawn.
+    /// - Returns: the message.
+    @discardableResult
+    func sendProtected(
+        _ payloads: [Payload], messageID: UInt32? = nil, keys: PhaseOneKeys, lastBlock: [UInt8],
+        _ context: inout Context
+    ) throws(Fault) -> [UInt8] {
+        let messageID = messageID ?? context.environment.randomness.uint32() | 1
         var rest: [UInt8] = []
         PayloadChain.write(payloads, to: &rest)
         let all = [Payload(.hash, body: try keys.authenticator([messageID.octets, rest]))] + payloads
@@ -32,6 +37,7 @@ extension IKEv1Session {
         let datagram = Datagram(local: local, remote: remote, octets: octets)
         trace(datagram, all, isProtected: true, isOutgoing: true, &context)
         context.emit(.send(datagram))
+        return octets
     }
 
     func sendProtectedNotification(
@@ -40,7 +46,7 @@ extension IKEv1Session {
         let notification = NotificationPayload(
             doi: IPsecDOI.identifier, protocolID: IPsecDOI.protocolISAKMP, spi: cookies, type: type, data: data)
         // What cannot be sent is not missed: nothing answers a notification.
-        try? sendProtected([notification.payload], keys: keys, lastBlock: lastBlock, &context)
+        _ = try? sendProtected([notification.payload], keys: keys, lastBlock: lastBlock, &context)
     }
 
     /// Deletes name the SAs that their sender receives on.
@@ -50,14 +56,14 @@ extension IKEv1Session {
         guard !spis.isEmpty else { return }
         let deletion = DeletePayload(
             doi: IPsecDOI.identifier, protocolID: securityProtocol.rawValue, spis: spis.map(\.value.octets))
-        try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
+        _ = try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
     }
 
     /// Tells the peer that the children and the ISAKMP SA are gone.
     func sayFarewell(_ context: inout Context) {
         guard let phaseOne else { return }
         // The peer has installed what awaits its last message here.
-        let unconfirmed = quickModes.filter { $0.outbound != nil && !$0.exchange.isFinished }
+        let unconfirmed = quickModes.filter { !$0.exchange.isFinished }.flatMap(\.pairs).filter { $0.outbound != nil }
         let gone =
             children.map { ($0.securityProtocol, $0.inboundSPI) }
             + unconfirmed.map { ($0.securityProtocol, $0.inboundSPI) }
@@ -67,7 +73,7 @@ extension IKEv1Session {
         }
         let deletion = DeletePayload(
             doi: IPsecDOI.identifier, protocolID: IPsecDOI.protocolISAKMP, spis: [cookies])
-        try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
+        _ = try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
     }
 
     // MARK: Receiving
@@ -89,7 +95,7 @@ extension IKEv1Session {
             for payload in payloads {
                 switch payload.type {
                 case .delete: try receiveDeletion(payload, &context)
-                case .notification: try receiveNotification(payload, &context)
+                case .notification: try receiveNotification(payload, header.messageID, &context)
                 default: break
                 }
                 if phase.isClosed { return }
@@ -179,23 +185,45 @@ extension IKEv1Session {
         }
     }
 
+    /// Deletes the ISAKMP SA alone: its IPsec SAs live on.
+    mutating func abandonISAKMP(_ context: inout Context) {
+        guard let phaseOne else { return }
+        let deletion = DeletePayload(
+            doi: IPsecDOI.identifier, protocolID: IPsecDOI.protocolISAKMP, spis: [cookies])
+        _ = try? sendProtected([deletion.payload], keys: phaseOne.keys, lastBlock: phaseOne.lastBlock, &context)
+        context.note("the ISAKMP SA is deleted when its Quick Modes are done; its IPsec SAs stay")
+        bereave(&context)
+    }
+
     /// The peer deleted the ISAKMP SA. Its IPsec SAs live on: a successor adopts them, or they end in their own time.
     private mutating func loseISAKMP(_ context: inout Context) {
         if children.isEmpty {
             close(.deletedByPeer, &context)
             return
         }
+        context.note("the peer deleted the ISAKMP SA; its IPsec SAs stay")
+        bereave(&context)
+    }
+
+    /// The IPsec SAs stay without their ISAKMP SA.
+    private mutating func bereave(_ context: inout Context) {
         releaseOutbound(where: { _ in true }, &context)
         for quickMode in quickModes { abandon(quickMode, &context) }
         quickModes = []
         phase = .bereft
         context.emit(.release(spi: ownCookie))
         for timer in [SessionTimer.rekeyIKE, .expireIKE, .keepalive] { context.cancel(timer) }
-        context.set(.liveness, after: DeadPeerDetection.bereftTime)
-        context.note("the peer deleted the ISAKMP SA; its IPsec SAs stay")
+        // Where that is how it should be, nothing is to be inferred from it.
+        if connection?.hasIdentityForwardSecrecy == true {
+            context.cancel(.liveness)
+        } else {
+            context.set(.liveness, after: DeadPeerDetection.bereftTime)
+        }
     }
 
-    private mutating func receiveNotification(_ payload: Payload, _ context: inout Context) throws(Fault) {
+    private mutating func receiveNotification(
+        _ payload: Payload, _ messageID: UInt32, _ context: inout Context
+    ) throws(Fault) {
         let notification = try Attempt.parsing { () throws(ParseError) in
             try NotificationPayload(parsing: payload.body)
         }
@@ -203,7 +231,9 @@ extension IKEv1Session {
         case IPsecDOI.areYouThere: answerLife(notification, &context)
         case IPsecDOI.areYouThereAcknowledged: noteLife(notification, &context)
         case IPsecDOI.initialContact: context.report(.initialContact)
-        case IPsecDOI.responderLifetime, IPsecDOI.replayStatus: break
+        case IPsecDOI.responderLifetime: shortenLife(notification, &context)
+        case IPsecDOI.replayStatus: break
+        case NotificationType.connected: noteConnected(messageID, &context)
         default:
             guard notification.isError, let phaseOne else {
                 context.note("notification \(notification.type)")

@@ -60,7 +60,10 @@ extension IKEv1Session {
                 context.report(.refused(child: wanted.name, refusal))
                 return false
             }
-            guard let own = connection?.privateGroups.first(where: { $0.number == group }) else {
+            // One that the peer brought to an earlier ISAKMP SA is offered back to it.
+            let known =
+                (connection?.privateGroups ?? []) + context.environment.agreedGroups.groups(with: remote.address)
+            guard let own = known.first(where: { $0.number == group }) else {
                 context.report(
                     .refused(child: wanted.name, .policy("no private group has the number \(group.rawValue)")))
                 return false

@@ -4,38 +4,52 @@ import IPsecDOI
 import ISAKMP
 import Oakley
 import Primitives
-import SKEME
 
-/// Phase 2 under way: the negotiation of one pair of IPsec SAs.
+/// Phase 2 under way: the negotiation of IPsec SAs, one pair for each SA payload.
 struct QuickMode: Sendable {
     var exchange: Exchange
     let policy: ChildPolicy
-    let child: ChildID
     let requestID: UInt32
-    let inboundSPI: SPI
-    var outboundSPI: SPI?
+    /// In the order of the SA payloads; at least one.
+    var pairs: [Pair]
     var chain: CipherChain
     var localSelector: TrafficSelector
     var remoteSelector: TrafficSelector
-    var replaces: ChildID?
     /// What the SA lets through, where that is less than the selectors that are said.
     var narrowed: NarrowedSelectors?
     var keyPair: KeyPair?
     var ownNonce: [UInt8] = []
     var peerNonce: [UInt8] = []
-    /// The outbound SA that the peer may not know yet: a responder's waits for message 3, an initiator's that replaces
-    /// another for the peer to have heard message 3.
-    var outbound: SecurityAssociation?
-    var suite: Suite?
-    var securityProtocol = SecurityProtocol.esp
-    var lifeSeconds: UInt32?
+    /// The peer set the Commit bit: it says when its SAs are in place (RFC 2408 §3.1).
+    var awaitsConnected = false
+    /// Our own CONNECTED, to say it again when message 3 is repeated.
+    var connected: [UInt8]?
     var attempts = 0
+
+    /// What one SA payload negotiates.
+    struct Pair: Sendable {
+        let child: ChildID
+        let inboundSPI: SPI
+        var outboundSPI: SPI?
+        var replaces: ChildID?
+        /// The outbound SA that the peer may not know yet: a responder's waits for message 3, an initiator's that
+        /// replaces another for the peer to have heard message 3.
+        var outbound: SecurityAssociation?
+        var suite: Suite?
+        var securityProtocol = SecurityProtocol.esp
+        /// What the two ends agreed on.
+        var life = PhaseTwoLife()
+    }
+
+    /// SA payloads in one exchange.
+    static let maximumPairs = 8
 
     var messageID: UInt32 { exchange.messageID }
     var localSelectors: [TrafficSelector] { narrowed?.local ?? [localSelector] }
     var remoteSelectors: [TrafficSelector] { narrowed?.remote ?? [remoteSelector] }
     /// Whether no SA is installed for it yet.
-    var isPending: Bool { suite == nil }
+    var isPending: Bool { pairs.allSatisfy { $0.suite == nil } }
+    var holdsOutbound: Bool { pairs.contains { $0.outbound != nil } }
 }
 
 extension IKEv1Session {
@@ -49,7 +63,8 @@ extension IKEv1Session {
     }
 
     private func encapsulation(_ policy: ChildPolicy) -> PhaseTwoProposal.Encapsulation {
-        PhaseTwoProposal.Encapsulation(policy.mode, inUDP: nat.isEncapsulating)
+        PhaseTwoProposal.Encapsulation(
+            policy.mode, inUDP: nat.isEncapsulating, isDraft: nat.dialect?.isDraft == true)
     }
 
     /// What a child can offer or accept here: AH does not pass a NAT (RFC 3715 §2.1), nor does it go inside UDP.
@@ -79,7 +94,9 @@ extension IKEv1Session {
             if !self.wanted.contains(wanted) { self.wanted.append(wanted) }
             return
         }
-        guard quickModes.count < IKEv1Session.maximumQuickModes, children.count < IKEv1Session.maximumChildren else {
+        guard quickModes.count < IKEv1Session.maximumQuickModes,
+            children.count + policy.parallelPairs <= IKEv1Session.maximumChildren
+        else {
             context.report(.refused(child: wanted.name, .policy("too many IPsec SAs on one ISAKMP SA")))
             return
         }
@@ -93,34 +110,40 @@ extension IKEv1Session {
         if let group, try !mayUse(group, for: wanted, &context) { return }
         let proposals = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
         let messageID = freshMessageID(&context)
+        let pairs = (0..<policy.parallelPairs).map { lane in
+            QuickMode.Pair(
+                child: context.environment.freshChildID(), inboundSPI: context.takeSPI(),
+                replaces: wanted.replaces.flatMap { child(inLaneOf: $0, lane) })
+        }
         var quickMode = QuickMode(
             exchange: Exchange(Exchanges.quickMode, role: .initiator, messageID: messageID), policy: policy,
-            child: context.environment.freshChildID(), requestID: requestID(for: policy, &context),
-            inboundSPI: context.takeSPI(),
+            requestID: requestID(for: policy, &context), pairs: pairs,
             chain: CipherChain(iv: try phaseOne.keys.firstIV(lastBlock: phaseOne.lastBlock, messageID: messageID)),
-            localSelector: sides.local, remoteSelector: sides.remote, replaces: wanted.replaces,
-            narrowed: sides.narrowed)
+            localSelector: sides.local, remoteSelector: sides.remote, narrowed: sides.narrowed)
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
-        var offer = PhaseTwoProposal.payload(
-            proposals, spi: quickMode.inboundSPI.value.octets, encapsulation: encapsulation(policy),
-            lifeSeconds: UInt32(clamping: policy.lifeTime.wholeSeconds))
-        offer.situation = IPsecDOI.octets(situation)
-        guard !offer.proposals.isEmpty else {
-            context.giveBack(quickMode.inboundSPI)
+        let situation = IPsecDOI.octets(situation)
+        let offers = pairs.map { pair in
+            var offer = PhaseTwoProposal.payload(
+                proposals, spi: pair.inboundSPI.value.octets, encapsulation: encapsulation(policy),
+                life: PhaseTwoLife(policy))
+            offer.situation = situation
+            return offer
+        }
+        guard offers[0].proposals.isEmpty == false else {
+            for pair in pairs { context.giveBack(pair.inboundSPI) }
             context.report(
                 .refused(
                     child: policy.name, .policy("none of the child's proposals can be expressed in IKEv1")))
             return
         }
-        var payloads = [
-            Payload(.securityAssociation, body: offer.body), Payload(.nonce, body: quickMode.ownNonce),
-        ]
+        var payloads = offers.map { Payload(.securityAssociation, body: $0.body) }
+        payloads.append(Payload(.nonce, body: quickMode.ownNonce))
         if let group {
             let pair = try makeKeyPair(group, &context)
             quickMode.keyPair = pair
             payloads.append(Payload(.keyExchange, body: pair.publicValue))
         }
-        payloads += identifications(quickMode)
+        payloads += identifications(quickMode) + originalAddresses(policy)
         try sendQuickMode(payloads, prefix: [messageID.octets], &quickMode, phaseOne.keys, &context)
         quickModes.append(quickMode)
     }
@@ -161,10 +184,13 @@ extension IKEv1Session {
     }
 
     mutating func retransmitQuickMode(_ messageID: UInt32, _ context: inout Context) {
+        guard let index = quickModes.firstIndex(where: { $0.messageID == messageID }) else { return }
+        if quickModes[index].exchange.isFinished, quickModes[index].awaitsConnected {
+            awaitConnected(index, &context)
+            return
+        }
         releaseOutbound(where: { $0.messageID == messageID }, &context)
-        guard let index = quickModes.firstIndex(where: { $0.messageID == messageID }),
-            !quickModes[index].exchange.isFinished, let sent = quickModes[index].exchange.sent
-        else { return }
+        guard !quickModes[index].exchange.isFinished, let sent = quickModes[index].exchange.sent else { return }
         quickModes[index].attempts += 1
         let attempts = quickModes[index].attempts
         guard attempts <= context.settings.retransmitTries else {
@@ -172,7 +198,11 @@ extension IKEv1Session {
                 // Nothing was agreed. Whether the peer lives is for dead peer detection to say. One that lives may have
                 // installed its half.
                 let quickMode = quickModes.remove(at: index)
-                if let phaseOne { sayDeleted([quickMode.inboundSPI], quickMode.securityProtocol, phaseOne, &context) }
+                if let phaseOne {
+                    for pair in quickMode.pairs {
+                        sayDeleted([pair.inboundSPI], pair.securityProtocol, phaseOne, &context)
+                    }
+                }
                 abandon(quickMode, &context)
                 context.note("a Quick Mode of the peer's was never confirmed")
             } else {
@@ -202,7 +232,7 @@ extension IKEv1Session {
         }
         var quickMode = quickModes[index]
         if quickMode.exchange.isRepetition(datagram.octets) {
-            guard let answer = quickMode.exchange.answerToRepetition else { return }
+            guard let answer = quickMode.exchange.answerToRepetition ?? quickMode.connected else { return }
             context.emit(.send(Datagram(local: local, remote: remote, octets: answer)))
             return
         }
@@ -222,6 +252,7 @@ extension IKEv1Session {
         follow(datagram, &context)
         trace(datagram, opened.payloads, isProtected: true, &context)
         quickMode.exchange.accept(datagram.octets)
+        if header.flags.contains(.commit) { quickMode.awaitsConnected = true }
         if quickMode.exchange.role == .initiator {
             do throws(Fault) {
                 try conclude(&quickMode, opened.payloads, phaseOne, &context)
@@ -232,19 +263,85 @@ extension IKEv1Session {
                 refuse(quickMode, refusal, notification, phaseOne, &context)
             }
         } else {
-            if let outbound = quickMode.outbound { context.emit(.install(outbound)) }
-            quickMode.outbound = nil
-            context.cancel(.retransmit(spi: ownCookie, messageID: quickMode.messageID))
+            quickMode.attempts = 0
+            let timer = SessionTimer.retransmit(spi: ownCookie, messageID: quickMode.messageID)
+            if quickMode.awaitsConnected {
+                context.set(timer, after: context.settings.retransmitDelay(attempt: 0))
+            } else {
+                for pair in quickMode.pairs.indices {
+                    if let outbound = quickMode.pairs[pair].outbound { context.emit(.install(outbound)) }
+                    quickMode.pairs[pair].outbound = nil
+                }
+                context.cancel(timer)
+            }
+            if connection?.asksCommit == true { try sayConnected(&quickMode, phaseOne, &context) }
             quickModes[index] = quickMode
             finish(quickMode, &context)
         }
     }
 
-    /// Message 2 at the initiator: install both SAs, then message 3.
+    /// Message 2 at the initiator: install all SAs, then message 3.
     private mutating func conclude(
         _ quickMode: inout QuickMode, _ payloads: [Payload], _ phaseOne: PhaseOne, _ context: inout Context
     ) throws(Fault) {
-        let choice = try IKEv1Session.securityAssociation(payloads, situation: situation)
+        let choices = payloads.filter { $0.type == .securityAssociation }
+        guard choices.count == quickMode.pairs.count else {
+            throw .refused(
+                .protocolViolation("the responder answers \(quickMode.pairs.count) SAs with \(choices.count)"),
+                notification: NotificationType.noProposalChosen)
+        }
+        let sides = try selectors(payloads, role: .initiator)
+        guard sides.local.map({ $0 == quickMode.localSelector }) ?? true,
+            sides.remote.map({ $0 == quickMode.remoteSelector }) ?? true
+        else {
+            throw .refused(
+                .protocolViolation("the responder changed the identities of the SA"),
+                notification: NotificationType.invalidIDInformation)
+        }
+        try takeNonceAndKey(payloads, &quickMode)
+        let shared = try sharedSecret(quickMode, payloads)
+        var suites: [Suite] = []
+        for (index, choice) in choices.enumerated() {
+            suites.append(try takeChoice(choice, of: index, &quickMode))
+        }
+        guard Set(quickMode.pairs.compactMap(\.outboundSPI)).count == quickMode.pairs.count else {
+            throw .refused(
+                .protocolViolation("the responder gives two SAs one SPI"),
+                notification: NotificationType.noProposalChosen)
+        }
+        noteNotifications(payloads, &quickMode, &context)
+        let isHeld = quickMode.awaitsConnected || children.contains { $0.name == quickMode.policy.name }
+        for (index, suite) in suites.enumerated() {
+            let pair = try associations(&quickMode, index, suite, shared, phaseOne, &context)
+            context.emit(.install(pair.inbound))
+            if isHeld { quickMode.pairs[index].outbound = pair.outbound } else { context.emit(.install(pair.outbound)) }
+        }
+        let hash = try phaseOne.keys.authenticator(
+            [[0], quickMode.messageID.octets, quickMode.ownNonce, quickMode.peerNonce])
+        let payload = Payload(.hash, body: hash)
+        let octets = try quickMode.chain.seal(
+            [payload], header: header(.quickMode, messageID: quickMode.messageID), keys: phaseOne.keys)
+        quickMode.exchange.send(octets)
+        quickMode.attempts = 0
+        let datagram = Datagram(local: local, remote: remote, octets: octets)
+        trace(datagram, [payload], isProtected: true, isOutgoing: true, &context)
+        context.emit(.send(datagram))
+        let timer = SessionTimer.retransmit(spi: ownCookie, messageID: quickMode.messageID)
+        if quickMode.awaitsConnected {
+            context.set(timer, after: context.settings.retransmitDelay(attempt: 0))
+        } else if isHeld {
+            context.set(timer, after: IKEv1Session.outboundHold)
+        } else {
+            context.cancel(timer)
+        }
+        finish(quickMode, &context)
+    }
+
+    /// One SA payload of message 2: what the responder chose for a pair.
+    private func takeChoice(
+        _ payload: Payload, of index: Int, _ quickMode: inout QuickMode
+    ) throws(Fault) -> Suite {
+        let choice = try IKEv1Session.securityAssociation([payload], situation: situation)
         guard choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
             let securityProtocol = SecurityProtocol(phaseTwo: choice.proposals[0].protocolID),
             let spi = SPI(octets: choice.proposals[0].spi),
@@ -258,59 +355,44 @@ extension IKEv1Session {
                 .protocolViolation("the responder chose what was not offered"),
                 notification: NotificationType.noProposalChosen)
         }
-        let sides = try selectors(payloads, role: .initiator)
-        guard sides.local.map({ $0 == quickMode.localSelector }) ?? true,
-            sides.remote.map({ $0 == quickMode.remoteSelector }) ?? true
-        else {
-            throw .refused(
-                .protocolViolation("the responder changed the identities of the SA"),
-                notification: NotificationType.invalidIDInformation)
-        }
-        try takeNonceAndKey(payloads, &quickMode)
-        quickMode.securityProtocol = securityProtocol
-        let pair = try associations(
-            &quickMode, selection.suite, peerSPI: spi, peerValue: payloads.first { $0.type == .keyExchange }?.body,
-            phaseOne, &context)
-        quickMode.lifeSeconds = PhaseTwoProposal.lifeSeconds(choice.proposals[0].transforms[0])
-        context.emit(.install(pair.inbound))
-        let isHeld = children.contains { $0.name == quickMode.policy.name }
-        if isHeld { quickMode.outbound = pair.outbound } else { context.emit(.install(pair.outbound)) }
-        let hash = try phaseOne.keys.authenticator(
-            [[0], quickMode.messageID.octets, quickMode.ownNonce, quickMode.peerNonce])
-        let payload = Payload(.hash, body: hash)
-        let octets = try quickMode.chain.seal(
-            [payload], header: header(.quickMode, messageID: quickMode.messageID), keys: phaseOne.keys)
-        quickMode.exchange.send(octets)
-        let datagram = Datagram(local: local, remote: remote, octets: octets)
-        trace(datagram, [payload], isProtected: true, isOutgoing: true, &context)
-        context.emit(.send(datagram))
-        let timer = SessionTimer.retransmit(spi: ownCookie, messageID: quickMode.messageID)
-        if isHeld { context.set(timer, after: IKEv1Session.outboundHold) } else { context.cancel(timer) }
-        finish(quickMode, &context)
+        quickMode.pairs[index].outboundSPI = spi
+        quickMode.pairs[index].securityProtocol = securityProtocol
+        quickMode.pairs[index].life = PhaseTwoLife(quickMode.policy).shorter(
+            PhaseTwoProposal.life(choice.proposals[0].transforms[0]))
+        return selection.suite
     }
 
     /// How long an initiator goes on sending under the old SA: some peers, strongSwan among them, install a new one only
     /// when they have heard message 3, which nothing acknowledges.
     static let outboundHold = Duration.seconds(1)
 
-    /// Puts the outbound SAs to work that an initiator holds back.
+    /// Puts the outbound SAs to work that are held back.
     mutating func releaseOutbound(where isMeant: (QuickMode) -> Bool, _ context: inout Context) {
-        for index in quickModes.indices where quickModes[index].exchange.isFinished && isMeant(quickModes[index]) {
-            guard var outbound = quickModes[index].outbound else { continue }
-            // The peer may have moved meanwhile.
-            outbound.local = local
-            outbound.remote = remote
-            quickModes[index].outbound = nil
+        for index in quickModes.indices
+        where quickModes[index].exchange.isFinished && quickModes[index].holdsOutbound && isMeant(quickModes[index]) {
+            for pair in quickModes[index].pairs.indices {
+                guard var outbound = quickModes[index].pairs[pair].outbound else { continue }
+                // The peer may have moved meanwhile.
+                outbound.local = local
+                outbound.remote = remote
+                quickModes[index].pairs[pair].outbound = nil
+                context.emit(.install(outbound))
+            }
+            quickModes[index].awaitsConnected = false
             context.cancel(.retransmit(spi: ownCookie, messageID: quickModes[index].messageID))
-            context.emit(.install(outbound))
         }
     }
 
     /// The child is gone before its outbound SA was put to work.
     mutating func forgetOutbound(of child: ChildID, _ context: inout Context) {
-        for index in quickModes.indices where quickModes[index].child == child && quickModes[index].outbound != nil {
-            quickModes[index].outbound = nil
-            context.cancel(.retransmit(spi: ownCookie, messageID: quickModes[index].messageID))
+        for index in quickModes.indices {
+            for pair in quickModes[index].pairs.indices
+            where quickModes[index].pairs[pair].child == child && quickModes[index].pairs[pair].outbound != nil {
+                quickModes[index].pairs[pair].outbound = nil
+                if !quickModes[index].holdsOutbound {
+                    context.cancel(.retransmit(spi: ownCookie, messageID: quickModes[index].messageID))
+                }
+            }
         }
     }
 
@@ -333,54 +415,6 @@ extension IKEv1Session {
         return role == .initiator ? (first, second) : (second, first)
     }
 
-    /// The keys of both directions, and the SAs that they make.
-    func associations(
-        _ quickMode: inout QuickMode, _ suite: Suite, peerSPI: SPI, peerValue: [UInt8]?, _ phaseOne: PhaseOne,
-        _ context: inout Context
-    ) throws(Fault) -> (inbound: SecurityAssociation, outbound: SecurityAssociation) {
-        var shared: Secret?
-        if suite.keyExchange != nil {
-            guard let pair = quickMode.keyPair, let peerValue else { throw .dropped("a KE payload for PFS") }
-            shared = try Attempt.oakley { () throws(OakleyError) in
-                try KeyDetermination.sharedSecret(pair, peer: peerValue)
-            }
-        }
-        quickMode.suite = suite
-        quickMode.outboundSPI = peerSPI
-        let isInitiator = quickMode.exchange.role == .initiator
-        let nonces =
-            isInitiator ? (quickMode.ownNonce, quickMode.peerNonce) : (quickMode.peerNonce, quickMode.ownNonce)
-        let quickMode = quickMode
-        let limits = quickMode.policy.limits(&context.environment.randomness)
-        func make(_ direction: SecurityAssociation.Direction, _ spi: SPI) throws(Fault) -> SecurityAssociation {
-            let material = try Attempt.cryptography { () throws(CryptographyError) in
-                try FastRekey.keyMaterial(
-                    phaseOne.keys.prf, derivationKey: phaseOne.keys.derivationKey, sharedSecret: shared,
-                    protocolID: quickMode.securityProtocol.rawValue, spi: spi.value.octets, initiatorNonce: nonces.0,
-                    responderNonce: nonces.1, count: suite.keyMaterialOctets)
-            }
-            let cipherOctets = suite.encryption.keyMaterialOctets
-            var association = SecurityAssociation(
-                direction: direction, child: quickMode.child, name: quickMode.policy.name,
-                requestID: quickMode.requestID, spi: spi, securityProtocol: quickMode.securityProtocol,
-                mode: quickMode.policy.mode, local: local, remote: remote,
-                udpEncapsulation: nat.isEncapsulating, suite: suite,
-                keys: KeyMaterial(
-                    encryption: material[0..<cipherOctets],
-                    integrity: suite.integrity == nil ? nil : material[cipherOctets..<material.count]),
-                localSelectors: quickMode.localSelectors, remoteSelectors: quickMode.remoteSelectors,
-                replayWindowPackets: quickMode.policy.replayWindowPackets)
-            association.limits = limits
-            association.treatment = quickMode.policy.treatment
-            // IKEv1 cannot ask whether the peer takes padding behind packets (RFC 4303 §2.7 wants it negotiated).
-            association.treatment.padding = .none
-            association.priority = quickMode.policy.priority
-            return association
-        }
-        let inbound = try make(.inbound, quickMode.inboundSPI)
-        return (inbound, try make(.outbound, peerSPI))
-    }
-
     /// A Quick Mode comes to nothing; the peer is told.
     mutating func refuse(
         _ quickMode: QuickMode, _ refusal: Refusal, _ notification: UInt16?, _ phaseOne: PhaseOne,
@@ -396,10 +430,12 @@ extension IKEv1Session {
     /// Gives back what an unfinished Quick Mode holds.
     func abandon(_ quickMode: QuickMode, _ context: inout Context) {
         context.cancel(.retransmit(spi: ownCookie, messageID: quickMode.messageID))
-        if quickMode.isPending {
-            context.giveBack(quickMode.inboundSPI)
-        } else if quickMode.outbound != nil, !quickMode.exchange.isFinished {
-            context.emit(.remove(quickMode.inboundSPI, .inbound, quickMode.child))
+        for pair in quickMode.pairs {
+            if pair.suite == nil {
+                context.giveBack(pair.inboundSPI)
+            } else if pair.outbound != nil, !quickMode.exchange.isFinished {
+                context.emit(.remove(pair.inboundSPI, .inbound, pair.child))
+            }
         }
     }
 
@@ -408,9 +444,15 @@ extension IKEv1Session {
             phaseOne.finished = nil
             phase = .established(phaseOne)
         }
-        quickModes.removeAll { $0.exchange.isFinished && $0.outbound == nil }
+        quickModes.removeAll { $0.exchange.isFinished && !$0.holdsOutbound }
         groups.answered = nil
         forgetFinishedTransactions()
+        // RFC 2409 §8: for perfect forward secrecy of identities, an ISAKMP SA protects one negotiation.
+        if isInitiator, connection?.hasIdentityForwardSecrecy == true, phaseOne != nil, quickModes.isEmpty,
+            groups.offered == nil, !children.isEmpty
+        {
+            abandonISAKMP(&context)
+        }
     }
 }
 

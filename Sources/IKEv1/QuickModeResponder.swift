@@ -30,7 +30,7 @@ extension IKEv1Session {
         trace(datagram, opened.payloads, isProtected: true, &context)
         exchange.accept(datagram.octets)
         do throws(Fault) {
-            try answer(opened.payloads, exchange, chain, phaseOne, &context)
+            try answer(opened.payloads, exchange, chain, header, phaseOne, &context)
             // One that is refused may come again: its refusal may have been lost.
             var spent = phaseOne
             spent.spentMessageIDs.append(header.messageID)
@@ -45,58 +45,84 @@ extension IKEv1Session {
     }
 
     private mutating func answer(
-        _ payloads: [Payload], _ exchange: Exchange, _ chain: CipherChain, _ phaseOne: PhaseOne,
+        _ payloads: [Payload], _ exchange: Exchange, _ chain: CipherChain, _ header: Header, _ phaseOne: PhaseOne,
         _ context: inout Context
     ) throws(Fault) {
-        let offer = try IKEv1Session.securityAssociation(payloads, situation: situation)
+        let associations = payloads.filter { $0.type == .securityAssociation }
+        guard associations.count <= QuickMode.maximumPairs,
+            children.count + associations.count <= IKEv1Session.maximumChildren
+        else {
+            throw .refused(
+                .policy("a Quick Mode of \(associations.count) SAs"),
+                notification: NotificationType.noProposalChosen)
+        }
+        var offers: [SecurityAssociationPayload] = []
+        for payload in associations {
+            offers.append(try IKEv1Session.securityAssociation([payload], situation: situation))
+        }
         let named = try selectors(payloads, role: .responder)
-        let local = named.local ?? TrafficSelector(local.address)
-        let remote = named.remote ?? TrafficSelector(remoteDynamicAddresses.first ?? remote.address)
+        let originals = try originalAddresses(in: payloads)
+        let local = translated(named.local, isLocal: true, originals) ?? TrafficSelector(local.address)
+        let remote =
+            translated(named.remote, isLocal: false, originals)
+            ?? TrafficSelector(remoteDynamicAddresses.first ?? remote.address)
         let policies = policies(local: local, remote: remote)
         guard !policies.isEmpty else {
             throw .refused(selectorRefusal(local, remote), notification: NotificationType.invalidIDInformation)
         }
-        let (policy, selection, chosen) = try select(offer, policies)
-        guard let spi = SPI(octets: chosen.proposal.spi) else { throw .dropped("an ESP SPI has 4 octets") }
         let nonce = payloads.first { $0.type == .nonce }?.body ?? []
         guard Negotiation.nonceRange.contains(nonce.count) else { throw .dropped("a nonce has 8 to 256 octets") }
+        // What is offered in one Quick Mode belongs together (RFC 2409 §5.5): all of it is taken, or nothing.
+        let (policy, choices) = try select(offers, policies)
+        guard Set(choices.map(\.spi)).count == choices.count else { throw .dropped("two SAs with one SPI") }
         let existing = children.first { $0.name == policy.name }
+        let pairs = choices.map { choice in
+            QuickMode.Pair(
+                child: context.environment.freshChildID(), inboundSPI: context.takeSPI(), outboundSPI: choice.spi,
+                securityProtocol: choice.securityProtocol,
+                life: PhaseTwoLife(policy).shorter(PhaseTwoProposal.life(choice.transform)))
+        }
         var quickMode = QuickMode(
-            exchange: exchange, policy: policy, child: context.environment.freshChildID(),
+            exchange: exchange, policy: policy,
             requestID: policy.requestID != 0
                 ? policy.requestID : existing?.requestID ?? context.environment.freshRequestID(),
-            inboundSPI: context.takeSPI(), chain: chain, localSelector: local, remoteSelector: remote,
+            pairs: pairs, chain: chain, localSelector: local, remoteSelector: remote,
             narrowed: narrowed(policy, local: local, remote: remote))
         quickMode.peerNonce = nonce
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
-        quickMode.securityProtocol = SecurityProtocol(rawValue: chosen.proposal.protocolID)
-        quickMode.lifeSeconds = PhaseTwoProposal.lifeSeconds(chosen.transform)
-        var proposal = chosen.proposal
-        proposal.spi = quickMode.inboundSPI.value.octets
-        proposal.transforms = [chosen.transform]
-        let choice = SecurityAssociationPayload(
-            IPsecDOI.self, situation: offer.situation, proposals: [proposal])
-        var reply = [
-            Payload(.securityAssociation, body: choice.body), Payload(.nonce, body: quickMode.ownNonce),
-        ]
-        if let group = selection.suite.keyExchange {
-            let pair = try makeKeyPair(group, &context)
-            quickMode.keyPair = pair
-            reply.append(Payload(.keyExchange, body: pair.publicValue))
+        quickMode.awaitsConnected = header.flags.contains(.commit)
+        var reply = zip(choices, pairs).map { choice, pair in
+            var proposal = choice.proposal
+            proposal.spi = pair.inboundSPI.value.octets
+            proposal.transforms = [choice.transform]
+            let body = SecurityAssociationPayload(
+                IPsecDOI.self, situation: IPsecDOI.octets(situation), proposals: [proposal]
+            ).body
+            return Payload(.securityAssociation, body: body)
         }
-        // The identities come back as they were said.
-        reply += payloads.filter { $0.type == .identification }
-        let pair: (inbound: SecurityAssociation, outbound: SecurityAssociation)
+        reply.append(Payload(.nonce, body: quickMode.ownNonce))
+        var made: [(inbound: SecurityAssociation, outbound: SecurityAssociation)] = []
         do throws(Fault) {
-            pair = try associations(
-                &quickMode, selection.suite, peerSPI: spi,
-                peerValue: payloads.first { $0.type == .keyExchange }?.body, phaseOne, &context)
+            if let group = choices[0].suite.keyExchange {
+                let pair = try makeKeyPair(group, &context)
+                quickMode.keyPair = pair
+                reply.append(Payload(.keyExchange, body: pair.publicValue))
+            }
+            let shared = try sharedSecret(quickMode, payloads)
+            for (index, choice) in choices.enumerated() {
+                made.append(try associations(&quickMode, index, choice.suite, shared, phaseOne, &context))
+            }
         } catch {
-            context.giveBack(quickMode.inboundSPI)
+            for pair in pairs { context.giveBack(pair.inboundSPI) }
             throw error
         }
-        context.emit(.install(pair.inbound))
-        quickMode.outbound = pair.outbound
+        // The identities come back as they were said.
+        reply += payloads.filter { $0.type == .identification } + originalAddresses(policy)
+        reply += announcements(quickMode, choices.map { PhaseTwoProposal.life($0.transform) })
+        for (index, pair) in made.enumerated() {
+            context.emit(.install(pair.inbound))
+            quickMode.pairs[index].outbound = pair.outbound
+        }
         try sendAnswer(reply, &quickMode, phaseOne.keys, &context)
         quickModes.append(quickMode)
     }
@@ -109,8 +135,10 @@ extension IKEv1Session {
         PayloadChain.write(payloads, to: &rest)
         let hash = try keys.authenticator([quickMode.messageID.octets, quickMode.peerNonce, rest])
         let all = [Payload(.hash, body: hash)] + payloads
-        let octets = try quickMode.chain.seal(
-            all, header: header(.quickMode, messageID: quickMode.messageID), keys: keys)
+        var header = header(.quickMode, messageID: quickMode.messageID)
+        // We say when our SAs are in place (RFC 2408 §3.1).
+        if connection?.asksCommit == true { header.flags.insert(.commit) }
+        let octets = try quickMode.chain.seal(all, header: header, keys: keys)
         quickMode.exchange.send(octets)
         let datagram = Datagram(local: local, remote: remote, octets: octets)
         trace(datagram, all, isProtected: true, isOutgoing: true, &context)
@@ -141,45 +169,76 @@ extension IKEv1Session {
             configuredRemote: children.flatMap { remoteSelectors(of: $0) })
     }
 
-    private typealias Chosen = (proposal: ProposalPayload, transform: TransformPayload)
+    /// What is taken of one SA payload.
+    private struct Choice {
+        var proposal: ProposalPayload
+        var transform: TransformPayload
+        var suite: Suite
+        var securityProtocol: SecurityProtocol
+        var spi: SPI
+    }
 
-    /// The first policy with a proposal in common with the offer.
+    /// The first policy that takes something of every offer.
     private func select(
-        _ offer: SecurityAssociationPayload, _ policies: [ChildPolicy]
-    ) throws(Fault) -> (ChildPolicy, Selection, Chosen) {
-        // Proposals of one number belong together (AH with ESP, or IPComp): none of ours does.
-        let counts = Dictionary(grouping: offer.proposals, by: \.number).mapValues(\.count)
-        let single = offer.proposals.compactMap { proposal in
-            SecurityProtocol(phaseTwo: proposal.protocolID).flatMap { kind in
-                counts[proposal.number] == 1 ? (proposal: proposal, securityProtocol: kind) : nil
-            }
-        }
+        _ offers: [SecurityAssociationPayload], _ policies: [ChildPolicy]
+    ) throws(Fault) -> (ChildPolicy, [Choice]) {
         var mismatch: Mismatch?
         for policy in policies {
-            let known = single.flatMap { proposal, securityProtocol in
-                proposal.transforms.compactMap { transform -> (chosen: Chosen, value: Proposal)? in
-                    guard let value = PhaseTwoProposal.proposal(transform, securityProtocol),
-                        let encapsulation = PhaseTwoProposal.encapsulation(transform),
-                        encapsulation.mode == policy.mode, encapsulation.isInUDP == nat.isEncapsulating
-                    else { return nil }
-                    return ((proposal, transform), value)
+            var choices: [Choice] = []
+            for offer in offers {
+                guard let choice = choose(offer, policy, group: choices.first?.suite.keyExchange, &mismatch) else {
+                    break
                 }
+                choices.append(choice)
             }
-            let group = known.first?.value.keyExchange.first
-            let configured = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
-            switch Proposal.select(configured: configured, offered: known.map(\.value)) {
-            case .success(let selection): return (policy, selection, known[selection.offer].chosen)
-            case .failure(let refused):
-                // What is configured is shown whole, not only what the offered group leaves of it.
-                let shown = Proposal.select(configured: policy.proposals, offered: known.map(\.value))
-                if case .failure(let whole) = shown { mismatch = mismatch ?? whole.mismatch }
-                mismatch = mismatch ?? refused.mismatch
-            }
+            // One KE payload serves all SAs, so all of them have its group, or none has one.
+            let groups = Set(choices.map(\.suite.keyExchange))
+            if choices.count == offers.count, groups.count == 1 { return (policy, choices) }
         }
         throw .refused(
             .noProposal(
                 policies.first?.proposals.first?.securityProtocol ?? .esp,
                 mismatch ?? Mismatch(configured: [], offered: [], clashes: [])),
             notification: NotificationType.noProposalChosen)
+    }
+
+    private func choose(
+        _ offer: SecurityAssociationPayload, _ policy: ChildPolicy, group wanted: KeyExchangeID?,
+        _ mismatch: inout Mismatch?
+    ) -> Choice? {
+        typealias Known = (
+            proposal: ProposalPayload, transform: TransformPayload, kind: SecurityProtocol, spi: SPI, value: Proposal
+        )
+        // Proposals of one number are meant together (RFC 2408 §4.2: AH with ESP, or IPComp); to take one of them alone
+        // would not be what is offered.
+        let counts = Dictionary(grouping: offer.proposals, by: \.number).mapValues(\.count)
+        var known: [Known] = []
+        for proposal in offer.proposals where counts[proposal.number] == 1 {
+            guard let kind = SecurityProtocol(phaseTwo: proposal.protocolID), let spi = SPI(octets: proposal.spi) else {
+                continue
+            }
+            for transform in proposal.transforms {
+                guard let value = PhaseTwoProposal.proposal(transform, kind),
+                    let encapsulation = PhaseTwoProposal.encapsulation(transform),
+                    encapsulation.mode == policy.mode, encapsulation.isInUDP == nat.isEncapsulating
+                else { continue }
+                known.append((proposal, transform, kind, spi, value))
+            }
+        }
+        let group = wanted ?? known.first?.value.keyExchange.first
+        let configured = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
+        switch Proposal.select(configured: configured, offered: known.map(\.value)) {
+        case .success(let selection):
+            let chosen = known[selection.offer]
+            return Choice(
+                proposal: chosen.proposal, transform: chosen.transform, suite: selection.suite,
+                securityProtocol: chosen.kind, spi: chosen.spi)
+        case .failure(let refused):
+            // What is configured is shown whole, not only what the offered group leaves of it.
+            let shown = Proposal.select(configured: policy.proposals, offered: known.map(\.value))
+            if case .failure(let whole) = shown { mismatch = mismatch ?? whole.mismatch }
+            mismatch = mismatch ?? refused.mismatch
+            return nil
+        }
     }
 }

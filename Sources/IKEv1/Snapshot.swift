@@ -39,7 +39,9 @@ extension IKEv1Session {
     }
 
     private func snapshot(of child: Child) -> ChildSnapshot {
-        let isRekeying = quickModes.contains { $0.replaces == child.id && !$0.exchange.isFinished }
+        let isRekeying = quickModes.contains { quickMode in
+            !quickMode.exchange.isFinished && quickMode.pairs.contains { $0.replaces == child.id }
+        }
         var snapshot = ChildSnapshot(
             id: child.id, name: child.name, requestID: child.requestID,
             state: child.isReplaced ? .rekeyed : isRekeying ? .rekeying : .installed, mode: child.mode,
@@ -47,6 +49,7 @@ extension IKEv1Session {
             udpEncapsulation: child.isEncapsulated, installed: child.installed, rekeyAt: child.rekeyAt,
             expireAt: child.expireAt, localSelectors: child.localSelectors, remoteSelectors: child.remoteSelectors)
         snapshot.securityProtocol = child.securityProtocol
+        snapshot.lane = child.lane
         return snapshot
     }
 }

@@ -89,6 +89,8 @@ package struct ChildPolicy: Hashable, Sendable {
     package var treatment = PacketTreatment()
     /// Before others where smaller; 0: by how narrow the selectors are (RFC 4301 §4.4.1, the SPD is ordered).
     package var priority: UInt32 = 0
+    /// Version 1: pairs of SAs that one Quick Mode negotiates (RFC 2409 §5.5), 1 to 8.
+    package var parallelPairs = 1
     /// A fixed request ID, or 0 for one chosen by the daemon.
     package var requestID: UInt32 = 0
 
@@ -178,6 +180,12 @@ package struct Connection: Hashable, Sendable {
     package var isPulling = true
     /// Version 1: the labels that SAs must have, both ISAKMP's and IPsec's (RFC 2407 §4.2).
     package var situation = SecuritySituation.identityOnly
+    /// Version 1: as responder of Quick Mode, tell the initiator when the SAs are in place, with the Commit bit and CONNECTED
+    /// (RFC 2408 §3.1).
+    package var asksCommit = false
+    /// Version 1: delete the ISAKMP SA when its Quick Modes are done, so that its keys do not betray the identities of
+    /// others (RFC 2409 §8).
+    package var hasIdentityForwardSecrecy = false
     /// Pretend to be behind NAT, so that ESP goes inside UDP.
     package var forceEncapsulation = false
     /// Bare ESP or AH where there is no NAT and the data plane has what it takes.

@@ -255,6 +255,8 @@ package struct SessionEnvironment: Sendable {
     package var agreedGroups = AgreedGroups()
     /// Virtual addresses of peers. Sessions take; the owner gives back what a session held when that is closed.
     package var leases = AddressLeases()
+    /// The SPI or cookie that the next ``freshIKESPI()`` gives: one that was promised before the session was there.
+    package var nextIKESPI: UInt64?
     private var lastName: UInt32 = 0
     private var lastQuestion: UInt64 = 0
     private var lastRequestID: UInt32 = 0
@@ -279,6 +281,10 @@ package struct SessionEnvironment: Sendable {
 
     /// A non-zero IKE SPI or cookie.
     package mutating func freshIKESPI() -> UInt64 {
+        if let promised = nextIKESPI {
+            nextIKESPI = nil
+            return promised
+        }
         while true {
             let spi = randomness.uint64()
             if spi != 0 { return spi }
@@ -321,6 +327,8 @@ package struct ChildSnapshot: Hashable, Sendable {
     package var requestID: UInt32
     package var state: State
     package var securityProtocol = SecurityProtocol.esp
+    /// Which of a policy's parallel pairs it is, from 0.
+    package var lane = 0
     package var mode: SecurityMode
     package var inboundSPI: SPI
     package var outboundSPI: SPI

@@ -32,16 +32,29 @@ package enum IPsecDOI: DomainOfInterpretation {
         [DataAttribute(type, 1), DataAttribute(duration, number: seconds)]
     }
 
-    /// The smallest lifetime in seconds that the attributes name; `nil` for none.
-    static func lifetime(_ attributes: [DataAttribute], type: UInt16, duration: UInt16) -> UInt32? {
+    /// The attributes that a notification's data holds; `nil` where they are malformed or too many.
+    static func attributes(_ data: [UInt8], atMost count: Int) -> [DataAttribute]? {
+        var reader = ByteReader(data)
+        var attributes: [DataAttribute] = []
+        while !reader.isAtEnd {
+            guard attributes.count < count, let attribute = try? DataAttribute(from: &reader) else { return nil }
+            attributes.append(attribute)
+        }
+        return attributes
+    }
+
+    /// The smallest lifetime of a unit (1 for seconds) that the attributes name; `nil` for none.
+    static func lifetime(
+        _ attributes: [DataAttribute], type: UInt16, duration: UInt16, unit wanted: UInt64 = 1
+    ) -> UInt32? {
         var unit: UInt64?
-        var seconds: UInt32?
+        var least: UInt32?
         for attribute in attributes {
             if attribute.type == type { unit = attribute.number }
-            if attribute.type == duration, unit == 1, let number = attribute.number {
-                seconds = min(seconds ?? .max, UInt32(clamping: number))
+            if attribute.type == duration, unit == wanted, let number = attribute.number {
+                least = min(least ?? .max, UInt32(clamping: number))
             }
         }
-        return seconds
+        return least
     }
 }

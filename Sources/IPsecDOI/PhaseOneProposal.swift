@@ -134,6 +134,13 @@ package enum PhaseOneProposal {
         return transform
     }
 
+    /// The lifetime of the ISAKMP SA that RESPONDER-LIFETIME names, in seconds (RFC 2407 §4.6.3.1); `nil` for none.
+    package static func lifeSeconds(of data: [UInt8]) -> UInt32? {
+        IPsecDOI.attributes(data, atMost: 16).flatMap {
+            IPsecDOI.lifetime($0, type: Attribute.lifeType, duration: Attribute.lifeDuration)
+        }
+    }
+
     /// The lifetime that a transform names, in seconds.
     package static func lifeSeconds(_ transform: TransformPayload) -> UInt32? {
         IPsecDOI.lifetime(transform.attributes, type: Attribute.lifeType, duration: Attribute.lifeDuration)

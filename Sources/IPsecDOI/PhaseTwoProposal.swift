@@ -5,8 +5,6 @@ package import ISAKMP
 /// Phase 2 in the attributes of RFC 2407 §4.5: proposals for ESP and AH to proposals with transforms, and back.
 package enum PhaseTwoProposal {
     private enum Attribute {
-        static let lifeType: UInt16 = 1
-        static let lifeDuration: UInt16 = 2
         static let group: UInt16 = 3
         static let encapsulation: UInt16 = 4
         static let authentication: UInt16 = 5
@@ -21,16 +19,25 @@ package enum PhaseTwoProposal {
         case transport = 2
         case udpTunnel = 3
         case udpTransport = 4
+        case draftUDPTunnel = 61_443
+        case draftUDPTransport = 61_444
 
-        package init(_ mode: SecurityMode, inUDP: Bool) {
+        /// - Parameter isDraft: whether the two ends speak of NAT as the drafts before RFC 3947 do.
+        package init(_ mode: SecurityMode, inUDP: Bool, isDraft: Bool = false) {
             switch mode {
-            case .tunnel: self = inUDP ? .udpTunnel : .tunnel
-            case .transport: self = inUDP ? .udpTransport : .transport
+            case .tunnel: self = inUDP ? isDraft ? .draftUDPTunnel : .udpTunnel : .tunnel
+            case .transport: self = inUDP ? isDraft ? .draftUDPTransport : .udpTransport : .transport
             }
         }
 
-        package var mode: SecurityMode { self == .tunnel || self == .udpTunnel ? .tunnel : .transport }
-        package var isInUDP: Bool { self == .udpTunnel || self == .udpTransport }
+        package var mode: SecurityMode {
+            switch self {
+            case .tunnel, .udpTunnel, .draftUDPTunnel: .tunnel
+            case .transport, .udpTransport, .draftUDPTransport: .transport
+            }
+        }
+
+        package var isInUDP: Bool { self != .tunnel && self != .transport }
     }
 
     /// ESP transform identifiers (RFC 2407 §4.4.4, RFC 3602 §5.3, RFC 4106 §8.1, RFC 4312 §3.3, RFC 4543 §5.2). IKEv2 numbers
@@ -78,7 +85,7 @@ package enum PhaseTwoProposal {
 
     /// A proposal payload for each proposal, all alternatives with one SPI.
     package static func payload(
-        _ proposals: [Proposal], spi: [UInt8], encapsulation: Encapsulation, lifeSeconds: UInt32
+        _ proposals: [Proposal], spi: [UInt8], encapsulation: Encapsulation, life: PhaseTwoLife
     ) -> SecurityAssociationPayload {
         var payloads: [ProposalPayload] = []
         for proposal in proposals where payloads.count < SecurityAssociationPayload.maximumProposals {
@@ -95,10 +102,7 @@ package enum PhaseTwoProposal {
                     attributes.append(DataAttribute(Attribute.group, group.rawValue))
                 }
                 if extended { attributes.append(DataAttribute(Attribute.extendedSequenceNumbers, 1)) }
-                if lifeSeconds > 0 {
-                    attributes += IPsecDOI.lifetime(
-                        lifeSeconds, type: Attribute.lifeType, duration: Attribute.lifeDuration)
-                }
+                attributes += life.attributes
                 transforms.append(
                     TransformPayload(
                         number: UInt8(transforms.count + 1), identifier: identifier,
@@ -159,14 +163,10 @@ package enum PhaseTwoProposal {
     package static func encapsulation(_ transform: TransformPayload) -> Encapsulation? {
         switch transform.attribute(Attribute.encapsulation)?.number {
         case nil: .tunnel
-        case 61_443: .udpTunnel
-        case 61_444: .udpTransport
         case let number?: UInt16(exactly: number).flatMap(Encapsulation.init(rawValue:))
         }
     }
 
-    /// The lifetime that a transform names, in seconds.
-    package static func lifeSeconds(_ transform: TransformPayload) -> UInt32? {
-        IPsecDOI.lifetime(transform.attributes, type: Attribute.lifeType, duration: Attribute.lifeDuration)
-    }
+    /// The lifetime that a transform names.
+    package static func life(_ transform: TransformPayload) -> PhaseTwoLife { PhaseTwoLife(transform.attributes) }
 }

@@ -85,6 +85,6 @@ package enum NotificationType {
     package static let invalidIDInformation: UInt16 = 18
     package static let authenticationFailed: UInt16 = 24
     package static let unsupportedExchangeType: UInt16 = 29
-    /// CONNECTED: what the Commit bit made the peer wait for (RFC 2408 §3.1).
+    /// The SAs of a Quick Mode with the Commit bit are in place (RFC 2408 §3.1, §3.14.1).
     package static let connected: UInt16 = 16_384
 }

@@ -37,6 +37,7 @@ package struct DataAttribute: Hashable, Sendable {
         return digits.count > 8 ? nil : digits.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
+    /// Reads one from where it begins.
     package init(from reader: inout ByteReader) throws(ParseError) {
         let head = try reader.readUInt16()
         let second = try reader.readUInt16()
@@ -46,6 +47,13 @@ package struct DataAttribute: Hashable, Sendable {
             isBasic
             ? [UInt8(truncatingIfNeeded: second >> 8), UInt8(truncatingIfNeeded: second)]
             : Array(try reader.read(Int(second)))
+    }
+
+    /// As it travels.
+    package var octets: [UInt8] {
+        var octets: [UInt8] = []
+        write(to: &octets)
+        return octets
     }
 
     package func write(to octets: inout [UInt8]) {

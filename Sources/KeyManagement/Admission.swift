@@ -2,12 +2,15 @@ package import Primitives
 
 /// How many unfinished negotiations are borne, and from when on a peer must show that it can be reached.
 package struct AdmissionLimits: Hashable, Sendable {
-    /// Half-open SAs from which on an IKEv2 initiator must return a cookie (RFC 7296 §2.6).
+    /// Half-open SAs from which on an IKEv2 initiator must return a cookie (RFC 7296 §2.6), and Main Mode's first
+    /// message makes no state (RFC 2408 §2.5.3).
     package var cookieThreshold = 30
     /// The same for one source address.
     package var cookieThresholdPerSource = 3
     /// Half-open SAs of one source address beyond which its first messages are dropped.
     package var blockThresholdPerSource = 5
+    /// Half-open SAs beyond which first messages are dropped whose exchange cannot prove an address without state.
+    package var unprovenMaximum = 256
     /// Half-open SAs beyond which every first message is dropped.
     package var halfOpenMaximum = 4096
     /// SAs in all.
@@ -32,6 +35,7 @@ package struct Admission: Sendable {
     package init() {}
 
     package var halfOpen: Int { total }
+    package func halfOpen(of source: IPAddress) -> Int { perSource[source] ?? 0 }
 
     package mutating func opened(from source: IPAddress) {
         total += 1
@@ -55,6 +59,8 @@ package struct Admission: Sendable {
             let pressed = total >= limits.cookieThreshold || own >= limits.cookieThresholdPerSource
             return pressed ? .challenge : .admit
         }
+        // What needs state and work for every first message (Aggressive Mode, Base) must leave room for what does not.
+        if total >= limits.unprovenMaximum { return .drop("too many half-open SAs for exchanges without cookies") }
         // Without cookies, an address that many half-open SAs come from gets no more of them.
         return own >= limits.blockThresholdPerSource
             ? .drop("too many half-open SAs from this address") : .admit

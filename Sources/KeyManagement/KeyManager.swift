@@ -86,6 +86,7 @@ package struct KeyManager: Sendable {
     var connections = Connections()
     var pending = PendingRequests()
     var cookieSecrets: CookieSecrets
+    var firstMessages: FirstMessages
     package internal(set) var counters = KeyManagerCounters()
 
     package init(
@@ -97,6 +98,7 @@ package struct KeyManager: Sendable {
         self.sourceAddress = sourceAddress
         environment = SessionEnvironment(now: now, randomness: randomness, settings: settings)
         cookieSecrets = CookieSecrets(now: now, &environment.randomness)
+        firstMessages = FirstMessages(&environment.randomness)
         admission.limits = limits
         environment.policies = policies
         for connection in policies.connections { wishFor(connection, at: now) }
@@ -168,7 +170,7 @@ package struct KeyManager: Sendable {
             feed(.datagram(datagram), to: session, &effects)
         } else if header.isFirstMessage {
             admit(datagram, header, &effects)
-        } else {
+        } else if !resume(datagram, header, &effects) {
             counters.unknownSPI += 1
         }
     }
@@ -190,12 +192,17 @@ package struct KeyManager: Sendable {
 
     private mutating func admit(_ datagram: Datagram, _ header: Header, _ effects: inout [Effect]) {
         let isVersion2 = header.majorVersion == 2
+        // Main Mode's second message can be said without state; a fragment of the first one cannot be judged.
+        let isStateless = !isVersion2 && header.exchange == .identityProtection && header.nextPayload != .fragment
         cookieSecrets.rotate(now: environment.now, &environment.randomness)
         let verdict = admission.judge(
             source: datagram.remote.address, sessions: sessions.count,
-            provesAddress: isVersion2 && cookieSecrets.areReturned(by: datagram), canProve: isVersion2)
+            provesAddress: isVersion2 && cookieSecrets.areReturned(by: datagram), canProve: isVersion2 || isStateless)
         switch verdict {
         case .admit: break
+        case .challenge where !isVersion2:
+            answerWithoutState(datagram, header, &effects)
+            return
         case .challenge:
             if let challenge = cookieSecrets.challenge(datagram) {
                 counters.challenged += 1
@@ -209,17 +216,25 @@ package struct KeyManager: Sendable {
             effects.append(report(nil, connection: "", .dropped("\(datagram.remote): \(why)")))
             return
         }
+        _ = openResponder(datagram, header.initiator, isVersion2: isVersion2, &effects)
+    }
+
+    /// Begins a session with a peer's first message.
+    mutating func openResponder(
+        _ datagram: Datagram, _ initiator: Cookie, isVersion2: Bool, _ effects: inout [Effect]
+    ) -> SessionID {
         let id = environment.freshSessionID()
         let engine = isVersion2 ? engines.v2 : engines.v1
         var entry = Entry(
             session: engine.init(responder: id, local: datagram.local, remote: datagram.remote, &environment),
-            version: header.majorVersion, connection: "", begun: environment.now)
-        entry.initialKey = InitialKey(remote: datagram.remote, cookie: header.initiator)
+            version: isVersion2 ? 2 : 1, connection: "", begun: environment.now)
+        entry.initialKey = InitialKey(remote: datagram.remote, cookie: initiator)
         entry.halfOpenSource = datagram.remote.address
         sessions[id] = entry
         entry.initialKey.map { byInitial[$0] = id }
         admission.opened(from: datagram.remote.address)
         feed(.datagram(datagram), to: id, &effects)
+        return id
     }
 
     // MARK: Sessions

@@ -139,7 +139,7 @@ import Testing
 
     private func payloads(value: [UInt8]?, spi: [UInt8] = [1, 2, 3, 4], nonceOctets: Int = 32) -> [Payload] {
         let offer = PhaseTwoProposal.payload(
-            [Pair.esp(group: value == nil ? nil : .curve25519)], spi: spi, encapsulation: .tunnel, lifeSeconds: 0)
+            [Pair.esp(group: value == nil ? nil : .curve25519)], spi: spi, encapsulation: .tunnel, life: PhaseTwoLife())
         var payloads = [
             Payload(.securityAssociation, body: offer.body),
             Payload(.nonce, body: [UInt8](repeating: 5, count: nonceOctets)),

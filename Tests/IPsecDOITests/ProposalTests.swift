@@ -151,7 +151,8 @@ import VectorSupport
             .esp, encryption: [encryption], integrity: encryption.id.isAEAD ? [] : [.aesXCBC_96],
             extendedSequenceNumbers: [false])
         #expect(PhaseTwoProposal.expressible([proposal], group: nil) == [proposal])
-        let payload = PhaseTwoProposal.payload([proposal], spi: [1, 2, 3, 4], encapsulation: .tunnel, lifeSeconds: 0)
+        let payload = PhaseTwoProposal.payload(
+            [proposal], spi: [1, 2, 3, 4], encapsulation: .tunnel, life: PhaseTwoLife())
         let transform = try #require(payload.proposals.first?.transforms.first)
         #expect(transform.identifier == number)
         #expect(transform.attribute(5)?.number == (encryption.id.isAEAD ? nil : 9))
@@ -188,7 +189,8 @@ import VectorSupport
 
     @Test func phaseTwoSaysWhatRFC2407Numbers() throws {
         let payload = try read(
-            PhaseTwoProposal.payload([esp], spi: [1, 2, 3, 4], encapsulation: .udpTunnel, lifeSeconds: 3600))
+            PhaseTwoProposal.payload(
+                [esp], spi: [1, 2, 3, 4], encapsulation: .udpTunnel, life: PhaseTwoLife(seconds: 3600)))
         #expect(payload.proposals.count == 1 && payload.proposals[0].protocolID == 3)
         #expect(payload.proposals[0].spi == [1, 2, 3, 4])
         let transforms = payload.proposals[0].transforms
@@ -201,7 +203,7 @@ import VectorSupport
         #expect(back.map(\.extendedSequenceNumbers) == [[true], [false], [true], [false]])
         #expect(back[2].integrity == [.hmacSHA256_128] && back[0].integrity == [])
         #expect(back.allSatisfy { $0.keyExchange == [.curve25519] && $0.securityProtocol == .esp })
-        #expect(PhaseTwoProposal.lifeSeconds(transforms[0]) == 3600)
+        #expect(PhaseTwoProposal.life(transforms[0]).seconds == 3600)
         #expect(PhaseTwoProposal.encapsulation(transforms[0]) == .udpTunnel)
     }
 
@@ -213,7 +215,7 @@ import VectorSupport
         let proposal = Proposal(
             .esp, encryption: [Encryption(.aesCBC, keyBits: 256)], integrity: [pair.0],
             extendedSequenceNumbers: [false])
-        let transforms = PhaseTwoProposal.payload([proposal], spi: [], encapsulation: .tunnel, lifeSeconds: 0)
+        let transforms = PhaseTwoProposal.payload([proposal], spi: [], encapsulation: .tunnel, life: PhaseTwoLife())
             .proposals[0].transforms
         #expect(transforms.count == 1 && transforms[0].attribute(5)?.number == pair.1)
         #expect(PhaseTwoProposal.proposal(transforms[0]) == proposal)
@@ -228,7 +230,7 @@ import VectorSupport
             let attributes = number.map { [DataAttribute(4, $0)] } ?? []
             return PhaseTwoProposal.encapsulation(TransformPayload(number: 1, identifier: 12, attributes: attributes))
         }
-        #expect(read(nil) == .tunnel && read(1) == .tunnel && read(61_443) == .udpTunnel)
+        #expect(read(nil) == .tunnel && read(1) == .tunnel && read(61_443) == .draftUDPTunnel)
         #expect(read(5) == nil && read(0) == nil)
     }
 
@@ -248,11 +250,11 @@ import VectorSupport
                 DataAttribute(1, 2), DataAttribute(2, 1000), DataAttribute(1, 1), DataAttribute(2, number: 70_000),
                 DataAttribute(1, 1), DataAttribute(2, 3600),
             ])
-        #expect(PhaseTwoProposal.lifeSeconds(transform) == 3600)
+        #expect(PhaseTwoProposal.life(transform).seconds == 3600)
         let huge = TransformPayload(
             number: 1, identifier: 12,
             attributes: [DataAttribute(1, 1), DataAttribute(2, octets: [UInt8](repeating: 0xFF, count: 7))])
-        #expect(PhaseTwoProposal.lifeSeconds(huge) == .max)
+        #expect(PhaseTwoProposal.life(huge).seconds == .max)
     }
 
     // MARK: Recorded traffic

@@ -38,7 +38,7 @@ struct ConnectionUse {
         return ([nil] + groups.map(Optional.some)).map { group in
             PhaseTwoProposal.payload(
                 PhaseTwoProposal.expressible(child.proposals, group: group), spi: [0, 0, 0, 0],
-                encapsulation: PhaseTwoProposal.Encapsulation(child.mode, inUDP: true), lifeSeconds: 0)
+                encapsulation: PhaseTwoProposal.Encapsulation(child.mode, inUDP: true), life: PhaseTwoLife())
         }
     }
 
