@@ -119,7 +119,8 @@ let package = Package(
         .executableTarget(
             name: "parley-benchmark",
             dependencies: [
-                "Primitives", "CLibcrypto", "CHeap", "Cryptography", "Oakley", "ISAKMP", "IPsec", "IKEv1", "IKEv2",
+                "Primitives", "CIPsecMB", "CLibcrypto", "CHeap", "Cryptography", "DataPlane", "Oakley", "ISAKMP",
+                "IPsec", "IKEv1", "IKEv2",
                 "Credentials",
             ],
             path: "Benchmarks/ParleyBenchmark", swiftSettings: edge),

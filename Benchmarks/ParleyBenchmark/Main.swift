@@ -48,6 +48,14 @@ struct Main {
             ),
             ("rejection", { [try RejectionScenario(quick: quick).run()] }),
             ("packets", { [try PacketScenario(repetitions: repetitions, only: only).run()] }),
+            ("bulk", { [try BulkScenario(repetitions: repetitions).run()] }),
+            (
+                "policies",
+                {
+                    let counts = quick ? [10, 10_000] : [10, 10_000, 100_000]
+                    return [try PolicyScenario(repetitions: repetitions, counts: counts).run()]
+                }
+            ),
         ]
         let names = scenarios.map(\.0)
         if arguments.contains("--help") || wanted.contains(where: { !names.contains($0) }) {

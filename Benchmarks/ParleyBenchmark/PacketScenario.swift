@@ -61,7 +61,7 @@ struct PacketScenario {
         func cipher(_ sealing: Bool) throws -> PacketCipher {
             try PacketCipher(
                 suite: kind.encryption, integrity: kind.integrity, encryptionKey: key, integrityKey: macKey,
-                sealing: sealing)
+                sealing: sealing, implementation: .libcrypto)
         }
         let sender = try cipher(true)
         let receiver = try cipher(false)

@@ -172,6 +172,35 @@ int parley_raw_socket(const struct parley_address *local, uint8_t protocol, int 
     return finish(descriptor, &address, mark);
 }
 
+int parley_forbid_fragments(int descriptor, uint8_t family, int forbids) {
+    int value = family == 6 ? (forbids ? IPV6_PMTUDISC_DO : IPV6_PMTUDISC_DONT)
+                            : (forbids ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT);
+    int level = family == 6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    int option = family == 6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER;
+    return setsockopt(descriptor, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+int parley_path_mtu(const struct parley_address *to, uint32_t mark) {
+    int descriptor = socket(to->family == 6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return -errno;
+    if (mark) set(descriptor, SOL_SOCKET, SO_MARK, (int)mark);
+    struct parley_address target = *to;
+    if (!target.port) target.port = 500;
+    struct sockaddr_storage storage;
+    socklen_t length = parley_to_system(&target, &storage);
+    int mtu = 0;
+    if (connect(descriptor, (struct sockaddr *)&storage, length) < 0) {
+        mtu = -errno;
+    } else {
+        length = sizeof mtu;
+        int code = to->family == 6 ? getsockopt(descriptor, IPPROTO_IPV6, IPV6_MTU, &mtu, &length)
+                                   : getsockopt(descriptor, IPPROTO_IP, IP_MTU, &mtu, &length);
+        if (code < 0) mtu = -errno;
+    }
+    close(descriptor);
+    return mtu;
+}
+
 int parley_bound_port(int descriptor) {
     struct sockaddr_storage storage;
     socklen_t length = sizeof storage;

@@ -57,6 +57,18 @@ int parley_tunnel_configure(const char *name, unsigned mtu) {
     return code;
 }
 
+int parley_tunnel_mtu(const char *name, unsigned mtu) {
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return -errno;
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    strncpy(request.ifr_name, name, sizeof request.ifr_name - 1);
+    request.ifr_mtu = (int)mtu;
+    int code = ioctl(descriptor, SIOCSIFMTU, &request) < 0 ? -errno : 0;
+    close(descriptor);
+    return code;
+}
+
 int parley_interface_index(const char *name) {
     unsigned index = if_nametoindex(name);
     return index ? (int)index : -errno;

@@ -175,6 +175,8 @@ extension ChildPolicy {
         case .octets(let count): section.add("tfc_padding", count)
         case .mtu: section.add("tfc_padding", "mtu")
         }
+        section.add("ipcomp", compresses ? "yes" : "no")
+        section.add("copy_df", treatment.copiesDF ? "yes" : "no")
         section.add("copy_ecn", treatment.copiesECN ? "yes" : "no")
         section.add("copy_dscp", treatment.copiesDSCP.rawValue)
         section.add("priority", priority)

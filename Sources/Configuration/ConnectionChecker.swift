@@ -211,6 +211,12 @@ extension ConfigurationChecker {
         child.closeAction = reader.word("close_action", ConfigurationChecker.afterwards) ?? .none
         countedLifetimes(of: &child, reader)
         child.treatment = treatment(reader)
+        child.compresses = reader.boolean("ipcomp") ?? false
+        if child.compresses, connection.version == .v1, let setting = reader.setting("ipcomp") {
+            log.report(
+                "'ipcomp = yes' in \(reader.path) is \(SectionReader.notSupported) in version 1",
+                at: setting.value.position)
+        }
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
@@ -265,6 +271,7 @@ extension ConfigurationChecker {
                 : UInt16(text).map { $0 == 0 ? .none : .octets($0) }
         }
         treatment.padding = padding ?? .none
+        treatment.copiesDF = reader.boolean("copy_df") ?? true
         treatment.copiesECN = reader.boolean("copy_ecn") ?? true
         let words: [(String, DSCPCopy)] = [("no", .no), ("in", .in), ("out", .out), ("yes", .yes)]
         treatment.copiesDSCP = reader.word("copy_dscp", words) ?? .out

@@ -51,13 +51,13 @@ enum KnownKeys {
             "dpd_action", "close_action", "replay_window", "reqid", "sa_pairs", "ah_proposals", "rekey_bytes",
             "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
-            "priority",
+            "priority", "ipcomp", "copy_df",
         ],
         fixed: [
-            "sha256_96": no, "hostaccess": no, "policies": yes, "policies_fwd_out": no, "ipcomp": no,
+            "sha256_96": no, "hostaccess": no, "policies": yes, "policies_fwd_out": no,
             "inactivity": zero, "mark_in": zero, "mark_out": zero, "mark_in_sa": no,
             "set_mark_in": zero, "set_mark_out": zero, "if_id_in": zero, "if_id_out": zero,
-            "per_cpu_sas": no, "hw_offload": no, "copy_df": yes, "icmp": no,
+            "per_cpu_sas": no, "hw_offload": no, "icmp": no,
         ],
         unsupported: ["interface", "label", "label_mode"],
         reasons: ["updown": "scripts are not run yet"])

@@ -242,7 +242,9 @@ final class ControlLoop {
 
     /// A session as `list-sa` shows it.
     func message(of session: SessionSnapshot) -> ViciMessage {
-        SnapshotMessages.message(session, now: Clock.now()) { [plane] in plane.counters(of: $0) }
+        SnapshotMessages.message(session, now: Clock.now(), sizes: { [plane] in plane.sizes(of: $0) }) { [plane] in
+            plane.counters(of: $0)
+        }
     }
 
     private func note(_ group: LogLine.Group, _ text: String) {
@@ -302,5 +304,12 @@ final class ControlLoop {
         isEnding = true
         note(.daemon, "ending: deleting \(manager.sessionCounts.all) IKE SAs")
         command(.shutDown) { _ in }
+    }
+}
+
+extension UserspaceEngine {
+    /// The device's MTU with what a child's path takes; `nil` where that is not known.
+    fileprivate func sizes(of child: ChildID) -> (device: Int, path: Int, inner: Int)? {
+        pathSize(of: child).map { (mtu, $0.path, $0.inner) }
     }
 }

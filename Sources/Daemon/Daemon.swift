@@ -88,6 +88,7 @@ package enum Daemon {
         plane.port = configuration.settings.engine.port
         plane.natPort = configuration.settings.engine.natPort
         plane.tunnelName = daemon.tunnelName
+        plane.adaptsMTU = true
         return plane
     }
 }

@@ -7,9 +7,12 @@ package import Primitives
 package enum SnapshotMessages {
     /// One session with its children.
     ///
-    /// - Parameter counters: of a child's two directions; `nil` where the data plane knows nothing of it.
+    /// - Parameters:
+    ///   - sizes: the MTU of the tunnel device and of a child's path, and what inner packets fit into the path.
+    ///   - counters: of a child's two directions; `nil` where the data plane knows nothing of it.
     package static func message(
         _ session: SessionSnapshot, now: Instant,
+        sizes: (ChildID) -> (device: Int, path: Int, inner: Int)? = { _ in nil },
         counters: (ChildID) -> (inbound: TrafficCounters, outbound: TrafficCounters)?
     ) -> ViciMessage {
         var body = ViciMessage()
@@ -39,7 +42,9 @@ package enum SnapshotMessages {
         if !session.activeExchanges.isEmpty { body.add("tasks-active", list: session.activeExchanges) }
         var children = ViciMessage()
         for child in session.children {
-            children.add("\(child.name)-\(child.id)", section: message(child, now: now, counters: counters(child.id)))
+            children.add(
+                "\(child.name)-\(child.id)",
+                section: message(child, now: now, sizes: sizes(child.id), counters: counters(child.id)))
         }
         body.add("child-sas", section: children)
         var message = ViciMessage()
@@ -49,7 +54,8 @@ package enum SnapshotMessages {
     }
 
     private static func message(
-        _ child: ChildSnapshot, now: Instant, counters: (inbound: TrafficCounters, outbound: TrafficCounters)?
+        _ child: ChildSnapshot, now: Instant, sizes: (device: Int, path: Int, inner: Int)?,
+        counters: (inbound: TrafficCounters, outbound: TrafficCounters)?
     ) -> ViciMessage {
         var message = ViciMessage()
         message.add("name", child.name)
@@ -67,6 +73,11 @@ package enum SnapshotMessages {
         add(counters?.outbound ?? TrafficCounters(), "out", now: now, to: &message)
         if let rekey = child.rekeyAt { message.add("rekey-time", seconds(rekey - now)) }
         if let expire = child.expireAt { message.add("life-time", seconds(expire - now)) }
+        if let sizes {
+            message.add("mtu", sizes.device)
+            message.add("mtu-path", sizes.path)
+            message.add("mtu-inner", sizes.inner)
+        }
         message.add("install-time", seconds(now - child.installed))
         message.add("local-ts", list: child.localSelectors)
         message.add("remote-ts", list: child.remoteSelectors)

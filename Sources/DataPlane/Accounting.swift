@@ -24,6 +24,8 @@ package enum DropReason: Int, CaseIterable, Hashable, Sendable {
     case lifetimeEnded
     /// The cipher failed.
     case sealFailed
+    /// Larger than the path takes, and not to be cut; its sender was told (RFC 4301 §8.2).
+    case tooBig
     /// The kernel did not take the packet.
     case sendFailed
     // Inbound

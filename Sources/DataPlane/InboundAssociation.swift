@@ -76,22 +76,58 @@ package final class InboundAssociation {
         _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, isInsideHeader: Bool = false,
         trafficClass: UInt8, arena: PacketArena, now: Instant
     ) -> Outcome {
-        // An SA that has both protocols takes no packet with one of them (RFC 4301 §5.2 step 4).
-        guard isServed, let cipher, isInsideHeader == (header != nil) else {
-            return .drop(isServed ? .unprotected : .unsupported)
+        let sequence: UInt64
+        switch check(packet, count: count, isInsideHeader: isInsideHeader) {
+        case .failure(let drop): return .drop(drop.reason)
+        case .success(let number): sequence = number
         }
-        let overhead = ESP.headerOctets + cipher.ivOctets + cipher.tagOctets
-        let plainOctets = count - overhead
-        guard plainOctets >= 2, plainOctets.isMultiple(of: cipher.blockOctets) else { return .drop(.malformed) }
-        // 1. Replay, before any work is spent on the packet.
-        let raw = UnsafeRawPointer(packet)
-        guard let sequence = window.sequence(low: raw.bigEndian32(at: 4)), window.accepts(sequence) else {
-            return .drop(.replayed)
-        }
-        // 2. Integrity and decryption; only then does the window move.
-        guard cipher.open(packet, count: count, sequence: sequence, esn: extended) else {
+        guard cipher?.open(packet, count: count, sequence: sequence, esn: extended) == true else {
             return .drop(.authenticationFailed)
         }
+        return finish(
+            packet, count: count, sequence: sequence, from: from, trafficClass: trafficClass, arena: arena, now: now)
+    }
+
+    /// Whether the cipher gains from several packets at once.
+    var prefersBatches: Bool { cipher?.prefersBatches ?? false }
+
+    /// Opens packets that ``check(_:count:isInsideHeader:)`` let pass, all at once. Each then wants
+    /// ``finish(_:count:sequence:from:trafficClass:arena:now:)``, where it is done.
+    func open(_ batch: UnsafeMutableBufferPointer<PacketCipher.Work>) { cipher?.open(batch, esn: extended) }
+
+    struct Drop: Error { var reason: DropReason }
+
+    /// What is done before any work is spent on a packet: its lengths, and whether its number is new. The number, whole.
+    ///
+    /// SAFETY: as for ``open(_:count:from:isInsideHeader:trafficClass:arena:now:)``.
+    func check(
+        _ packet: UnsafeMutableRawPointer, count: Int, isInsideHeader: Bool = false
+    ) -> Result<UInt64, Drop> {
+        // An SA that has both protocols takes no packet with one of them (RFC 4301 §5.2 step 4).
+        guard isServed, let cipher, isInsideHeader == (header != nil) else {
+            return .failure(Drop(reason: isServed ? .unprotected : .unsupported))
+        }
+        let plainOctets = count - (ESP.headerOctets + cipher.ivOctets + cipher.tagOctets)
+        guard plainOctets >= 2, plainOctets.isMultiple(of: cipher.blockOctets) else {
+            return .failure(Drop(reason: .malformed))
+        }
+        guard let sequence = window.sequence(low: UnsafeRawPointer(packet).bigEndian32(at: 4)),
+            window.accepts(sequence)
+        else { return .failure(Drop(reason: .replayed)) }
+        return .success(sequence)
+    }
+
+    /// What is done with a packet that proved genuine.
+    ///
+    /// SAFETY: as for ``open(_:count:from:isInsideHeader:trafficClass:arena:now:)``.
+    func finish(
+        _ packet: UnsafeMutableRawPointer, count: Int, sequence: UInt64, from: Endpoint, trafficClass: UInt8,
+        arena: PacketArena, now: Instant
+    ) -> Outcome {
+        guard let cipher else { return .drop(.unsupported) }
+        // Another packet of the batch may have had the number. Only now does the window move.
+        guard window.accepts(sequence) else { return .drop(.replayed) }
+        let plainOctets = count - (ESP.headerOctets + cipher.ivOctets + cipher.tagOctets)
         let isNewest = sequence > window.top
         window.insert(sequence)
         var outcome = Outcome()
@@ -100,7 +136,7 @@ package final class InboundAssociation {
             outcome.reportsEndpoint = true
         }
         noteTraffic(now, &outcome)
-        // 3. Trailer.
+        // 1. Trailer.
         let inner = packet + ESP.headerOctets + cipher.ivOctets
         let padding = Int(inner.load(fromByteOffset: plainOctets - 2, as: UInt8.self))
         let nextHeader = inner.load(fromByteOffset: plainOctets - 1, as: UInt8.self)
@@ -123,7 +159,7 @@ package final class InboundAssociation {
             outcome.dropped = .dummy
             return outcome
         }
-        // 4. What is inside.
+        // 2. What is inside.
         deliver(inner, payloadOctets, nextHeader, trafficClass, arena, now, &outcome)
         return outcome
     }

@@ -177,6 +177,7 @@ package final class InlineEngine: IPsecEngine {
                 let packet = UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)
                 return .opened(packet: Array(packet), child: opened.child, spi: opened.spi)
             case .dropped(let reason): return .dropped(reason)
+            case .deferred: return drop(.unsupported)
             }
         }
     }

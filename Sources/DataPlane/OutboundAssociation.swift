@@ -17,6 +17,7 @@ package final class OutboundAssociation {
     let localSelectors: [TrafficSelector]
     let remoteSelectors: [TrafficSelector]
     let treatment: PacketTreatment
+    package let overhead: Overhead
 
     private let cipher: PacketCipher?
     private let counter: SequenceCounter
@@ -26,6 +27,8 @@ package final class OutboundAssociation {
     private let isServed: Bool
     private var usage: Usage
     private var reportedExhaustion = false
+    /// Packets that have all but their cipher's work, where that gains from batches.
+    private let work: WorkQueue?
     /// IPv4's identification, for packets whose header is written here (RFC 6864 §4.1 lets it be anything for whole
     /// packets with DF; AH authenticates it, so the kernel must not choose it).
     private var identification: UInt16
@@ -43,6 +46,7 @@ package final class OutboundAssociation {
         localSelectors = association.localSelectors
         remoteSelectors = association.remoteSelectors
         treatment = association.treatment
+        overhead = Overhead(association)
         self.counters = counters
         cipher = association.makeCipher(sealing: true)
         counter = SequenceCounter(extended: association.suite.extendedSequenceNumbers, used: sequence)
@@ -51,6 +55,7 @@ package final class OutboundAssociation {
         compressionIndex = association.compression?.index ?? 0
         isServed = association.isServed(cipher: cipher != nil, header: header != nil)
         usage = Usage(association.limits)
+        work = cipher?.prefersBatches == true ? WorkQueue() : nil
         identification = UInt16(truncatingIfNeeded: spi.value)
     }
 
@@ -61,6 +66,9 @@ package final class OutboundAssociation {
 
     /// Whether what ``wrap(_:view:into:now:)`` makes begins with an IP header.
     package var writesHeader: Bool { header != nil }
+
+    /// Whether the outer packet must not be cut (RFC 4301 §8.1): where the inner one must not, unless told otherwise.
+    package func forbidsFragments(_ view: PacketView) -> Bool { treatment.copiesDF && view.forbidsFragments }
 
     /// DSCP and ECN of the outer header (RFC 4301 §5.1.2.1, RFC 6040 §4.1).
     package func outerClass(_ inner: UInt8) -> UInt8 {
@@ -114,12 +122,25 @@ package final class OutboundAssociation {
     ///
     /// SAFETY: the caller vouches for `placement.sealedOctets` writable octets at `start`, of which
     /// `placement.innerOctets` from `placement.offset` on are the inner ones.
-    package func seal(_ start: UnsafeMutableRawPointer, _ placement: Placement, now: Instant) -> Outcome {
+    ///
+    /// With `deferring`, the cipher's work may be left to ``sealDeferred()``, which must come before the packet is sent.
+    package func seal(
+        _ start: UnsafeMutableRawPointer, _ placement: Placement, deferring: Bool = false, now: Instant
+    ) -> Outcome {
         var outcome = Outcome(octets: 0)
         guard charge(placement.innerOctets + placement.skippedOctets, &outcome) else { return outcome }
-        guard encapsulate(start, placement, &outcome) else { return outcome }
+        guard encapsulate(start, placement, deferring: deferring, &outcome) else { return outcome }
         counters.add(octets: placement.innerOctets + placement.skippedOctets, now: now)
         return outcome
+    }
+
+    /// Does what ``seal(_:_:deferring:now:)`` left over, for a whole batch at once. False where a packet of the batch must
+    /// not be sent.
+    package func sealDeferred() -> Bool {
+        guard let work, let cipher, work.count > 0 else { return true }
+        defer { work.count = 0 }
+        cipher.seal(work.batch, esn: counter.extended)
+        return work.batch.allSatisfy(\.isDone)
     }
 
     /// A dummy packet (RFC 4303 §2.6): `count` octets of zeros that the peer discards, indistinguishable from others
@@ -152,7 +173,7 @@ package final class OutboundAssociation {
 
     /// False, with the reason in the outcome, where the packet must not be sent.
     private func encapsulate(
-        _ start: UnsafeMutableRawPointer, _ placement: Placement, _ outcome: inout Outcome
+        _ start: UnsafeMutableRawPointer, _ placement: Placement, deferring: Bool = false, _ outcome: inout Outcome
     ) -> Bool {
         guard let cipher else {
             outcome.dropped = .unsupported
@@ -180,7 +201,11 @@ package final class OutboundAssociation {
         start.store(bigEndian: spi.value, at: 0)
         start.store(bigEndian: UInt32(truncatingIfNeeded: sequence), at: 4)
         // 3. IV, ciphertext and check value.
-        guard cipher.seal(start, count: placement.sealedOctets, sequence: sequence, esn: counter.extended) else {
+        if deferring, let work, work.hasRoom {
+            work.add(PacketCipher.Work(packet: start, count: placement.sealedOctets, sequence: sequence))
+        } else if work.map({ $0.count > 0 }) == true && !sealDeferred()
+            || !cipher.seal(start, count: placement.sealedOctets, sequence: sequence, esn: counter.extended)
+        {
             outcome.dropped = .sealFailed
             return false
         }
@@ -286,7 +311,7 @@ extension OutboundAssociation {
             header.storeBytes(of: trafficClass, toByteOffset: 1, as: UInt8.self)
             header.store(bigEndian: UInt16(truncatingIfNeeded: total), at: 2)
             header.store(bigEndian: identification, at: 4)
-            header.store(bigEndian: UInt16(treatment.copiesDF && view.forbidsFragments ? 0x4000 : 0), at: 6)
+            header.store(bigEndian: UInt16(forbidsFragments(view) ? 0x4000 : 0), at: 6)
             header.storeBytes(of: 64, toByteOffset: 8, as: UInt8.self)
             header.storeBytes(of: AH.ipProtocol, toByteOffset: 9, as: UInt8.self)
             header.store(bigEndian: UInt16(0), at: 10)

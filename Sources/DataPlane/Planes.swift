@@ -1,3 +1,4 @@
+import Cryptography
 package import IPsec
 package import Primitives
 
@@ -102,9 +103,10 @@ package final class OutboundPlane {
     ///
     /// SAFETY: the room that ``OutboundAssociation/seal(_:_:now:)`` asks for.
     package func seal(
-        _ start: UnsafeMutableRawPointer, _ placement: Placement, with association: OutboundAssociation, now: Instant
+        _ start: UnsafeMutableRawPointer, _ placement: Placement, with association: OutboundAssociation,
+        deferring: Bool = false, now: Instant
     ) -> OutboundAssociation.Outcome {
-        note(association.seal(start, placement, now: now), association)
+        note(association.seal(start, placement, deferring: deferring, now: now), association)
     }
 
     /// Wraps a whole inner packet by copying it, as SAs need that are more than ESP. Drops are counted.
@@ -134,6 +136,7 @@ package final class InboundPlane {
     /// Those with AH, by the SPI of that.
     private var headers = AssociationTable()
     private let arena = PacketArena()
+    private let deferred = DeferredPackets()
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
 
@@ -178,6 +181,8 @@ package final class InboundPlane {
     package enum Outcome {
         case opened(Opened)
         case dropped(DropReason)
+        /// ``openDeferred(now:_:)`` will tell.
+        case deferred
     }
 
     /// Whether memory for another packet is left. Where it is not, the packets opened so far must be used up and
@@ -187,20 +192,59 @@ package final class InboundPlane {
     /// Takes the memory of all packets opened so far back.
     package func forgetPackets() { arena.reset() }
 
-    /// Opens an ESP packet in place. Drops are counted. `trafficClass` is what its outer IP header said.
+    /// Opens an ESP packet in place. Drops are counted. `trafficClass` is what its outer IP header said. With `deferring`
+    /// it may wait for others of its SA: then ``openDeferred(now:_:)`` must come before its octets are overwritten.
     ///
     /// SAFETY: the caller vouches for `count` writable octets at `packet`, and for ``hasRoom``.
     package func open(
-        _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, trafficClass: UInt8 = 0, now: Instant
+        _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, trafficClass: UInt8 = 0,
+        deferring: Bool = false, now: Instant
     ) -> Outcome {
         guard count >= ESP.headerOctets else { return drop(.malformed) }
         guard let association = associations[SPI(UnsafeRawPointer(packet).bigEndian32(at: 0))] else {
             return drop(.unknownSPI)
         }
+        if deferring, association.prefersBatches, deferred.takes(association) {
+            switch association.check(packet, count: count) {
+            case .failure(let wrong): return drop(wrong.reason)
+            case .success(let sequence):
+                deferred.add(
+                    association, PacketCipher.Work(packet: packet, count: count, sequence: sequence), from,
+                    trafficClass)
+                return .deferred
+            }
+        }
         return finish(
             association.open(
                 packet, count: count, from: from, trafficClass: trafficClass, arena: arena, now: now),
             association, from, now)
+    }
+
+    /// Whether no packet waits.
+    package var hasDeferred: Bool { deferred.count > 0 }
+    /// Whether a packet like the last must wait until those before it are opened.
+    package var isDeferralFull: Bool { deferred.isFull }
+
+    /// Opens the packets that wait, at once, and tells of each in the order in which they came.
+    ///
+    /// SAFETY: as for ``open(_:count:from:trafficClass:deferring:now:)``. `body` makes room where ``hasRoom`` has become
+    /// false.
+    package func openDeferred(now: Instant, _ body: (Outcome) -> Void) {
+        guard let association = deferred.association, deferred.count > 0 else { return }
+        association.open(deferred.work.batch)
+        for index in 0..<deferred.count {
+            let work = deferred.work.batch[index]
+            guard work.isDone else {
+                _ = drop(.authenticationFailed)
+                continue
+            }
+            let (from, trafficClass) = deferred.origin(index)
+            let outcome = association.finish(
+                work.packet, count: work.count, sequence: work.sequence, from: from, trafficClass: trafficClass,
+                arena: arena, now: now)
+            body(finish(outcome, association, from, now))
+        }
+        deferred.clear()
     }
 
     /// Opens an IP packet that has AH (RFC 4302 §3.4). Drops are counted.

@@ -31,6 +31,8 @@ extension IKESession {
             association.treatment = policy.treatment
             if !agreed.takesPadding { association.treatment.padding = .none }
             association.priority = policy.priority
+            association.compression =
+                direction == .inbound ? agreed.inboundCompression : agreed.outboundCompression
             return association
         }
         var child = Child(

@@ -22,6 +22,8 @@ struct ProposedChild: Sendable {
     var securityProtocol: SecurityProtocol
     var mode: SecurityMode
     var takesPadding: Bool
+    var inboundCompression: Compression?
+    var outboundCompression: Compression?
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var material: ChildMaterial
@@ -40,6 +42,9 @@ struct AgreedChild: Sendable {
     var mode: SecurityMode
     /// Whether the peer takes padding behind inner packets (ESP_TFC_PADDING_NOT_SUPPORTED, RFC 7296 §1.3.1).
     var takesPadding: Bool
+    /// The compression parameter indices of both ends, where both compress (RFC 7296 §2.22).
+    var inboundCompression: Compression?
+    var outboundCompression: Compression?
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var inboundKeys: KeyMaterial
@@ -76,6 +81,7 @@ extension IKESession {
     ) -> [Payload] {
         var payloads: [Payload] = []
         if policy.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
+        if policy.compresses { payloads.append(CompressionNotification.payload(attempt.spi.compression)) }
         payloads.append(ProposalPayload.offer(usable(proposals), spi: attempt.spi.octets))
         if !attempt.nonce.isEmpty { payloads.append(Payload(.nonceV2, body: attempt.nonce)) }
         if let keyExchange {
@@ -115,15 +121,20 @@ extension IKESession {
         }
         let offer = offers[selection.offer]
         let asksTransport = content.notification(.useTransportMode) != nil
-        let agreed = ProposedChild(
+        var agreed = ProposedChild(
             policy: policy, requestID: old?.requestID ?? requestID(for: policy, &context),
             inboundSPI: context.takeSPI(), outboundSPI: SPI(network: offer.spi), suite: selection.suite,
             securityProtocol: offer.proposal.securityProtocol,
             mode: asksTransport && policy.mode == .transport ? .transport : .tunnel,
             takesPadding: content.notification(.tfcPaddingNotSupported) == nil, localSelectors: localSelectors,
             remoteSelectors: remoteSelectors, material: material, sharedSecret: sharedSecret)
+        if policy.compresses, let theirs = CompressionNotification.read(content) {
+            agreed.inboundCompression = agreed.inboundSPI.compression
+            agreed.outboundCompression = theirs
+        }
 
         var payloads: [Payload] = []
+        if let own = agreed.inboundCompression { payloads.append(CompressionNotification.payload(own)) }
         if agreed.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
         payloads.append(
             ProposalPayload.answer(agreed.suite, to: offer, spi: agreed.inboundSPI.octets))
@@ -151,6 +162,7 @@ extension IKESession {
                 policy: proposed.policy, replaces: replaced?.id, requestID: proposed.requestID,
                 inboundSPI: proposed.inboundSPI, outboundSPI: proposed.outboundSPI, suite: proposed.suite,
                 securityProtocol: proposed.securityProtocol, mode: proposed.mode, takesPadding: proposed.takesPadding,
+                inboundCompression: proposed.inboundCompression, outboundCompression: proposed.outboundCompression,
                 localSelectors: proposed.localSelectors, remoteSelectors: proposed.remoteSelectors,
                 inboundKeys: keys.fromInitiator,
                 outboundKeys: keys.fromResponder), holdingOutbound: replaced != nil, &context)
@@ -230,12 +242,35 @@ extension IKESession {
         let keys = try KeySchedule.child(
             selection.suite, of: sa.keys, sa.suite, sharedSecret: sharedSecret, further: further,
             initiatorNonce: material.initiatorNonce, responderNonce: material.responderNonce)
-        return AgreedChild(
+        var agreed = AgreedChild(
             policy: policy, replaces: attempt.replaces, requestID: attempt.requestID, inboundSPI: attempt.spi,
             outboundSPI: SPI(network: offer.spi), suite: selection.suite,
             securityProtocol: offer.proposal.securityProtocol, mode: mode,
             takesPadding: content.notification(.tfcPaddingNotSupported) == nil, localSelectors: localSelectors,
             remoteSelectors: remoteSelectors, inboundKeys: keys.fromResponder, outboundKeys: keys.fromInitiator)
+        if policy.compresses, let theirs = CompressionNotification.read(content) {
+            agreed.inboundCompression = attempt.spi.compression
+            agreed.outboundCompression = theirs
+        }
+        return agreed
+    }
+}
+
+/// N(IPCOMP_SUPPORTED): the index under which an end wants compressed packets, and the algorithm (RFC 7296 §3.10.1).
+enum CompressionNotification {
+    static func payload(_ compression: Compression) -> Payload {
+        let data = [
+            UInt8(truncatingIfNeeded: compression.index >> 8), UInt8(truncatingIfNeeded: compression.index),
+            Compression.deflate,
+        ]
+        return NotifyPayload(.compressionSupported, data: data).payload
+    }
+
+    /// What the peer says for DEFLATE; it may name other algorithms beside it.
+    static func read(_ content: MessageContent) -> Compression? {
+        content.notifications.first {
+            $0.type == .compressionSupported && $0.data.count == 3 && $0.data[2] == Compression.deflate
+        }.map { Compression(index: UInt16($0.data[0]) << 8 | UInt16($0.data[1])) }
     }
 }
 
@@ -267,6 +302,10 @@ extension [TrafficSelector] {
 }
 
 extension SPI {
+    /// The index of compression beside an SA of ours with this SPI, of those that are negotiated (RFC 3173 §3.3: 256 to
+    /// 61,439). It is looked at only once the SA is known.
+    var compression: Compression { Compression(index: UInt16(256 + value % 61_184)) }
+
     /// The first four octets in network order.
     init(network octets: [UInt8]) {
         self.init(octets.prefix(4).reduce(0) { $0 << 8 | UInt32($1) })

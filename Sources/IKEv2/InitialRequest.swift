@@ -231,7 +231,9 @@ extension KeyExchangeID {
 extension OfferedProposal {
     /// Whether it names at most one transform of each kind, as an answer must (RFC 7296 §2.7).
     var isSingular: Bool {
-        isUnderstood && proposal.encryption.count == 1 && proposal.integrity.count <= 1 && proposal.prf.count <= 1
+        // AH has no encryption (RFC 7296 §3.3.3).
+        isUnderstood && proposal.encryption.count == (proposal.securityProtocol == .ah ? 0 : 1)
+            && proposal.integrity.count <= 1 && proposal.prf.count <= 1
             && proposal.keyExchange.count <= 1 && proposal.extendedSequenceNumbers.count <= 1
             && proposal.additionalKeyExchanges.allSatisfy { $0.count <= 1 }
     }

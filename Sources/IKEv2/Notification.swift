@@ -25,6 +25,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let initialContact = NotificationType(rawValue: 16384)
     static let setWindowSize = NotificationType(rawValue: 16385)
     static let additionalSelectorsPossible = NotificationType(rawValue: 16386)
+    static let compressionSupported = NotificationType(rawValue: 16387)
     static let natDetectionSource = NotificationType(rawValue: 16388)
     static let natDetectionDestination = NotificationType(rawValue: 16389)
     static let cookie = NotificationType(rawValue: 16390)
@@ -67,6 +68,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .cookie: "COOKIE"
         case .useTransportMode: "USE_TRANSPORT_MODE"
         case .rekeySA: "REKEY_SA"
+        case .compressionSupported: "IPCOMP_SUPPORTED"
         case .tfcPaddingNotSupported: "ESP_TFC_PADDING_NOT_SUPPORTED"
         case .nonFirstFragmentsAlso: "NON_FIRST_FRAGMENTS_ALSO"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"

@@ -87,6 +87,8 @@ package struct ChildPolicy: Hashable, Sendable {
     /// Packets; 0 turns the replay check off.
     package var replayWindowPackets: Int = 32
     package var treatment = PacketTreatment()
+    /// Offers and takes IP payload compression (RFC 3173); version 2 only.
+    package var compresses = false
     /// Before others where smaller; 0: by how narrow the selectors are (RFC 4301 §4.4.1, the SPD is ordered).
     package var priority: UInt32 = 0
     /// Version 1: pairs of SAs that one Quick Mode negotiates (RFC 2409 §5.5), 1 to 8.

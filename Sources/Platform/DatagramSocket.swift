@@ -1,6 +1,7 @@
 import CPlatform
 import Glibc
 import Primitives
+import Synchronization
 
 /// A bound socket of the engine: UDP for IKE and ESP in UDP, or raw for ESP itself.
 final class DatagramSocket: Sendable {
@@ -21,6 +22,15 @@ final class DatagramSocket: Sendable {
     let port: UInt16
     /// What control data does not say of a received packet's destination.
     let local: parley_address
+    private let hasForbidden = Atomic<Bool>(false)
+
+    /// Has the packets that are sent from now on be cut on their way, or not. Several workers may want different things
+    /// at once; then a packet may get what another asked for, which costs it nothing but efficiency.
+    func forbidFragments(_ forbids: Bool) {
+        guard hasForbidden.load(ordering: .relaxed) != forbids else { return }
+        hasForbidden.store(forbids, ordering: .relaxed)
+        _ = parley_forbid_fragments(descriptor, family.rawValue, forbids ? 1 : 0)
+    }
 
     /// Binds to `address` (unspecified for all of its family) and `port` (0 for any).
     init(_ purpose: Purpose, _ address: IPAddress, port: UInt16, mark: UInt32) throws(PlatformError) {

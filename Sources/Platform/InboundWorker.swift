@@ -29,16 +29,19 @@ final class InboundWorker {
     /// For packets whose IP header the kernel keeps to itself.
     private let scratch: UnsafeMutableRawPointer
     private static let scratchOctets = 40 + 65_536
+    /// What TCP's segments are kept below.
+    private var segmentLimit: Int
     /// Towards the device; `nil` where there is none.
     private let coalescer: Coalescer?
 
     init?(
-        mailbox: Mailbox, tunnel: TunnelDevice, sockets: SocketSet, drops: DropCounters,
+        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, sockets: SocketSet, drops: DropCounters,
         receiveIKE: @escaping @Sendable (Datagram, Instant) -> Void,
         receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?, report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
         guard let receiver = parley_receiver_create(Self.messages, Self.messageOctets) else { return nil }
         self.receiver = receiver
+        segmentLimit = mtu
         plane = InboundPlane(drops: drops, report: report)
         self.mailbox = mailbox
         self.tunnel = tunnel
@@ -85,6 +88,7 @@ final class InboundWorker {
                 plane.insert(InboundAssociation(association, counters: counters))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+            case .setMTU(let mtu): segmentLimit = mtu
             // Policies without an SA are the outbound side's.
             case .setPolicy, .clearPolicy: break
             case .stop: return false
@@ -122,6 +126,7 @@ final class InboundWorker {
 
     /// Writes the packets that wait, whose memory is free then.
     private func release() {
+        openDeferred()
         coalescer?.flush()
         plane.forgetPackets()
     }
@@ -161,7 +166,25 @@ final class InboundWorker {
         _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ from: Endpoint, _ now: Instant
     ) {
         if !plane.hasRoom { release() }
-        deliver(plane.open(packet, count: count, from: from, trafficClass: trafficClass, now: now))
+        let outcome = plane.open(
+            packet, count: count, from: from, trafficClass: trafficClass, deferring: true, now: now)
+        if case .deferred = outcome {
+            if plane.isDeferralFull { openDeferred() }
+            return
+        }
+        deliver(outcome)
+    }
+
+    /// Opens packets that waited for others of their SA.
+    private func openDeferred() {
+        guard plane.hasDeferred else { return }
+        plane.openDeferred(now: Clock.now()) { outcome in
+            deliver(outcome)
+            if !plane.hasRoom {
+                coalescer?.flush()
+                plane.forgetPackets()
+            }
+        }
     }
 
     /// AH with its IP header, which IPv6's raw sockets leave out. What they leave out with it are extension headers, so a
@@ -188,6 +211,7 @@ final class InboundWorker {
 
     private func deliver(_ outcome: InboundPlane.Outcome) {
         guard case .opened(let opened) = outcome else { return }
+        SegmentSize.clamp(opened.packet, opened.view, limit: segmentLimit)
         if let coalescer {
             coalescer.add(opened.packet, view: opened.view)
         } else {

@@ -9,6 +9,8 @@ enum PlaneChange: Sendable {
     case install(SecurityAssociation, AssociationCounters)
     case remove(SPI, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
+    /// The MTU of the tunnel device changed.
+    case setMTU(Int)
     case setPolicy(SecurityPolicy)
     case clearPolicy(SecurityPolicy)
     case stop

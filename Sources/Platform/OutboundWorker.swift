@@ -34,6 +34,12 @@ final class OutboundWorker {
     private let scratch: UnsafeMutableRawPointer
     private static let scratchOctets = 65_536
     private static let wrapOctets = OutboundAssociation.wrapOctets(65_536)
+    /// The head of the batch, and room for what is said of it.
+    private let notice: UnsafeMutableRawPointer
+    private static let noticeOctets = 512
+    /// What TCP's segments are kept below.
+    private var segmentLimit: Int
+    private let mark: UInt32
 
     // The batch: packets of `segment` octets back to back; a shorter one ends it.
     private var association: OutboundAssociation?
@@ -41,13 +47,21 @@ final class OutboundWorker {
     private var used = 0
     private var packets = 0
     private var trafficClass: UInt8 = 0
+    private var forbidsFragments = false
+    /// The first packet of the batch, as far as its sender must be told of it.
+    private var head: PacketView?
+    private var headOctets = 0
     private var isClosed = false
 
     init(
-        mailbox: Mailbox, tunnel: TunnelDevice, sockets: SocketSet, drops: DropCounters,
+        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet, drops: DropCounters,
         report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
         plane = OutboundPlane(drops: drops, report: report)
+        segmentLimit = mtu
+        self.mark = mark
+        notice = .allocate(byteCount: Self.noticeOctets, alignment: 16)
+        notice.initializeMemory(as: UInt8.self, repeating: 0, count: Self.noticeOctets)
         self.mailbox = mailbox
         self.tunnel = tunnel
         self.sockets = sockets
@@ -65,6 +79,7 @@ final class OutboundWorker {
         readBuffer.deallocate()
         arena.deallocate()
         scratch.deallocate()
+        notice.deallocate()
     }
 
     func run() {
@@ -101,6 +116,7 @@ final class OutboundWorker {
                 plane.insert(OutboundAssociation(association, counters: counters))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
+            case .setMTU(let mtu): segmentLimit = mtu
             case .setPolicy(let policy): plane.insert(policy)
             case .clearPolicy(let policy): plane.remove(policy)
             case .stop: return false
@@ -140,6 +156,7 @@ final class OutboundWorker {
                 drops.count(.malformed)
                 return
             }
+            SegmentSize.clamp(packet, view, limit: segmentLimit)
             guard let association = plane.association(for: view, of: packet, now: now) else { return }
             put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
         case OffloadHeader.tcpV4, OffloadHeader.tcpV6:
@@ -173,9 +190,11 @@ final class OutboundWorker {
         }
         let sealed = placement.sealedOctets
         let outerClass = association.outerClass(view.trafficClass)
+        let forbidsFragments = association.forbidsFragments(view)
         if packets != 0,
             isClosed || self.association !== association || sealed > segment || packets == Self.maximumSegments
-                || outerClass != trafficClass || used + sealed > Self.maximumOctets
+                || outerClass != trafficClass || forbidsFragments != self.forbidsFragments
+                || used + sealed > Self.maximumOctets
         {
             flush()
         }
@@ -188,12 +207,19 @@ final class OutboundWorker {
             (start + placement.offset).copyMemory(
                 from: scratch + placement.skippedOctets, byteCount: placement.innerOctets)
         }
-        let outcome = plane.seal(start, placement, with: association, now: now)
+        if packets == 0 {
+            head = view
+            headOctets = min(octets, PacketTooBig.quotedOctets)
+            notice.copyMemory(
+                from: placement.skippedOctets == 0 ? start + placement.offset : scratch, byteCount: headOctets)
+        }
+        let outcome = plane.seal(start, placement, with: association, deferring: true, now: now)
         guard outcome.dropped == nil else { return }
         if packets == 0 {
             self.association = association
             segment = sealed
             trafficClass = outerClass
+            self.forbidsFragments = forbidsFragments
         }
         isClosed = sealed < segment
         used += sealed
@@ -218,6 +244,8 @@ final class OutboundWorker {
         var remote = parley_address(association.remote)
         if purpose != .encapsulation { remote.port = 0 }
         let trafficClass = association.outerClass(view.trafficClass)
+        let forbids = association.forbidsFragments(view)
+        sockets.packets(association.remote.address.family, purpose)?.forbidFragments(forbids)
         guard let socket = sockets.packets(association.remote.address.family, purpose),
             parley_send(
                 socket.descriptor, &local, &remote, room + outcome.start, outcome.octets, 0, 0, trafficClass) == 0
@@ -227,6 +255,14 @@ final class OutboundWorker {
     /// Sends the batch.
     private func flush() {
         guard packets != 0, let association else { return }
+        guard association.sealDeferred() else {
+            drops.count(.sealFailed, UInt64(packets))
+            used = 0
+            packets = 0
+            isClosed = false
+            self.association = nil
+            return
+        }
         var local = parley_address(association.local)
         var remote = parley_address(association.remote)
         let encapsulated = association.udpEncapsulation
@@ -242,6 +278,7 @@ final class OutboundWorker {
             return
         }
         if !encapsulated { remote.port = 0 }
+        socket.forbidFragments(forbidsFragments)
         if encapsulated, parley_send(socket.descriptor, &local, &remote, arena, used, segment, 0, trafficClass) == 0 {
             return
         }
@@ -250,10 +287,29 @@ final class OutboundWorker {
         var offset = 0
         while offset < used {
             let count = min(segment, used - offset)
-            if parley_send(socket.descriptor, &local, &remote, arena + offset, count, 0, 0, trafficClass) != 0 {
-                drops.count(.sendFailed)
+            let result = parley_send(socket.descriptor, &local, &remote, arena + offset, count, 0, 0, trafficClass)
+            if result == -EMSGSIZE, let head {
+                // All of the batch are as large, but perhaps the last.
+                drops.count(.tooBig, UInt64((used - offset + segment - 1) / segment))
+                return tellTooBig(head, association)
             }
+            if result != 0 { drops.count(.sendFailed) }
             offset += count
         }
+    }
+
+    /// Tells the sender of the batch's first packet, through the device, what the path takes (RFC 4301 §8.2).
+    private func tellTooBig(_ view: PacketView, _ association: OutboundAssociation) {
+        guard tunnel.interface != nil else { return }
+        var remote = parley_address(association.remote)
+        let path = Int(parley_path_mtu(&remote, mark))
+        guard path > 0 else { return }
+        let message = notice + 160
+        OffloadHeader().write(message)
+        let count = PacketTooBig.write(
+            to: message + OffloadHeader.octets, about: notice, view, quoted: headOctets,
+            mtu: association.overhead.innerLimit(pathMTU: path))
+        var part = parley_part(base: message, count: OffloadHeader.octets + count)
+        _ = parley_write(tunnel.descriptor, &part, 1)
     }
 }

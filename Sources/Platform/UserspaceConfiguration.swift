@@ -14,6 +14,8 @@ package struct UserspaceConfiguration: Sendable {
     package var tunnelName: String? = "parley%d"
     /// Octets of the largest inner packet.
     package var mtu = 1400
+    /// Whether the device's MTU follows the SAs: the largest inner packet that fits into the path of each.
+    package var adaptsMTU = false
     /// The table that routes to remote selectors go into, and its rule's priority.
     package var routingTable = 220
     /// Our own packets carry this mark and so pass the table by.

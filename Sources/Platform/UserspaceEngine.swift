@@ -14,9 +14,12 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var direction: SecurityAssociation.Direction
         var remoteSelectors: [TrafficSelector]
         var counters: AssociationCounters
+        /// Of an outbound SA.
+        var size: PathSize?
     }
 
     private struct State: ~Copyable {
+        var mtu: Int
         var installed: [ChildID: [Installed]] = [:]
         var routes: RouteTable?
         var workers: [Worker] = []
@@ -48,7 +51,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         }
         let (inbound, outbound, tunnel, sockets, drops) = (inbound, outbound, tunnel, sockets, dropCounters)
         let receivePacket = configuration.receivePacket
-        var state = State()
+        let (mtu, mark) = (configuration.mtu, configuration.firewallMark)
+        var state = State(mtu: mtu)
         if let interface = tunnel.interface {
             state.routes = RouteTable(
                 table: configuration.routingTable, interface: interface.index, mark: configuration.firewallMark)
@@ -56,11 +60,14 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         state.workers = [
             Worker {
                 InboundWorker(
-                    mailbox: inbound, tunnel: tunnel, sockets: sockets, drops: drops, receiveIKE: receiveIKE,
+                    mailbox: inbound, tunnel: tunnel, mtu: mtu, sockets: sockets, drops: drops, receiveIKE: receiveIKE,
                     receivePacket: receivePacket, report: report)?.run()
             },
             Worker {
-                OutboundWorker(mailbox: outbound, tunnel: tunnel, sockets: sockets, drops: drops, report: report).run()
+                OutboundWorker(
+                    mailbox: outbound, tunnel: tunnel, mtu: mtu, mark: mark, sockets: sockets, drops: drops,
+                    report: report
+                ).run()
             },
         ]
         self.state = Mutex(state)
@@ -97,14 +104,16 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     // MARK: IPsecEngine
 
     package func install(_ association: SecurityAssociation) {
-        let association = association.padded(toMTU: configuration.mtu)
         let counters = AssociationCounters()
+        let size = association.direction == .outbound ? pathSize(association) : nil
         state.withLock { state in
             guard !state.isClosed else { return }
             state.installed[association.child, default: []].append(
                 Installed(
                     spi: association.spi, direction: association.direction,
-                    remoteSelectors: association.remoteSelectors, counters: counters))
+                    remoteSelectors: association.remoteSelectors, counters: counters, size: size))
+            adapt(&state)
+            let association = association.padded(toMTU: state.mtu)
             mailbox(association.direction).post(.install(association, counters))
             if association.direction == .outbound { state.routes?.add(association) }
         }
@@ -118,6 +127,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             else { return }
             if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
             mailbox(direction).post(.remove(spi, child))
+            if direction == .outbound { adapt(&state) }
             if direction == .outbound { state.routes?.remove(removed.remoteSelectors) }
         }
     }
@@ -160,6 +170,46 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     private func mailbox(_ direction: SecurityAssociation.Direction) -> Mailbox {
         direction == .inbound ? inbound : outbound
     }
+
+    // MARK: Sizes
+
+    /// What a path takes, and what of that is left for inner packets.
+    package struct PathSize: Hashable, Sendable {
+        /// Octets of the largest outer packet.
+        package var path: Int
+        /// Octets of the largest inner packet that goes into it.
+        package var inner: Int
+    }
+
+    private func pathSize(_ association: SecurityAssociation) -> PathSize? {
+        var remote = parley_address(association.remote)
+        let path = Int(parley_path_mtu(&remote, configuration.firewallMark))
+        guard path > 0 else { return nil }
+        return PathSize(path: path, inner: association.innerLimit(pathMTU: path))
+    }
+
+    /// The least that an interface with IPv6 takes (RFC 8200 §5). Smaller paths get fragments, or ICMP is sent.
+    private static let leastMTU = 1280
+
+    /// Gives the device the MTU that fits all SAs (RFC 4301 §8.2): with one larger than that, packets would be cut or
+    /// refused.
+    private func adapt(_ state: inout State) {
+        let sizes = state.installed.values.flatMap { $0.compactMap(\.size?.inner) }
+        guard configuration.adaptsMTU, let interface = tunnel.interface, let least = sizes.min() else { return }
+        let mtu = min(max(least, Self.leastMTU), 65_535)
+        guard mtu != state.mtu, parley_tunnel_mtu(interface.name, UInt32(mtu)) == 0 else { return }
+        state.mtu = mtu
+        inbound.post(.setMTU(mtu))
+        outbound.post(.setMTU(mtu))
+    }
+
+    /// What the paths of a child's outbound SAs take, the narrowest; `nil` where nothing is known.
+    package func pathSize(of child: ChildID) -> PathSize? {
+        state.withLock { $0.installed[child]?.compactMap(\.size).min { $0.inner < $1.inner } }
+    }
+
+    /// The device's MTU now.
+    package var mtu: Int { state.withLock { $0.mtu } }
 
     // MARK: IKE
 

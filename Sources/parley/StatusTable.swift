@@ -50,6 +50,12 @@ enum StatusTable {
         let remote = section.list("remote-ts").joined(separator: " ")
         var lines = [head, "    \(local) === \(remote)"]
         if let suite = suite(section) { lines.append("    suite  \(suite)") }
+        if let device = section.text("mtu"), let path = section.text("mtu-path"), let inner = section.text("mtu-inner")
+        {
+            // The device serves all children, and so the narrowest.
+            let reason = device == inner ? "" : ", of which \(device) are used beside the other children"
+            lines.append("    mtu    \(inner) inside of \(path)\(reason)")
+        }
         for direction in ["in", "out"] {
             let octets = amount(section.text("bytes-\(direction)"))
             let packets = section.text("packets-\(direction)") ?? "0"

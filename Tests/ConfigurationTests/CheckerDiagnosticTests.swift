@@ -82,7 +82,11 @@ import Testing
         ),
         ("rekey_packets = x", "5:17: wrong value 'x' for 'rekey_packets'"),
         ("priority = 4294967296", "5:12: wrong value '4294967296' for 'priority'"),
-        ("ipcomp = yes", "5:10: 'ipcomp = yes' in connections.home.children.net is \(unsupported); only 'no' is"),
+        (
+            "hw_offload = yes",
+            "5:14: 'hw_offload = yes' in connections.home.children.net is \(unsupported); only 'no' is"
+        ),
+        ("ipcomp = maybe", "5:10: wrong value 'maybe' for 'ipcomp'"),
         ("start_action = trap|start", "5:16: 'start_action = trap|start' in connections.home.children.net is"),
         ("replay_window = 65537", "5:17: wrong value '65537' for 'replay_window'"),
         ("reqid = -1", "5:9: wrong value '-1' for 'reqid'"),

@@ -88,6 +88,7 @@ func errors(_ text: String) -> [String] {
             life_packets = 110
             tfc_padding = mtu
             copy_ecn = no
+            copy_df = no
             copy_dscp = in
             priority = 9
             replay_window = 65536
@@ -100,7 +101,7 @@ func errors(_ text: String) -> [String] {
         #expect(net.octetLifetime == CountedLifetime(rekey: 1100, life: 1210, random: 110))
         #expect(net.packetLifetime == CountedLifetime(rekey: 100, life: 110, random: 10))
         #expect(net.treatment.padding == .mtu)
-        #expect(!net.treatment.copiesECN)
+        #expect(!net.treatment.copiesECN && !net.treatment.copiesDF)
         #expect(net.treatment.copiesDSCP == .in)
         #expect(net.priority == 9)
         #expect(net.replayWindowPackets == 65_536)

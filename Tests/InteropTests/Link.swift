@@ -18,6 +18,8 @@ struct Link {
     var ikeRekeyTime: [Side: Int] = [:]
     /// Version 1: the sides that use Aggressive Mode.
     var aggressive: Set<Side> = []
+    /// Further lines of the connection, for both sides.
+    var further: [String] = []
     /// Whether a side knows where the other is; a responder behind whose peer a NAT sits does not.
     var remoteAddress: [Side: String] = [:]
 
@@ -30,6 +32,8 @@ struct Link {
         var remoteSelectors: [Side: String] = [:]
         var rekeyTime: [Side: Int] = [:]
         var replayWindow: Int?
+        /// Further lines, for both sides; with `ah_proposals` among them, `proposals` may be empty.
+        var further: [String] = []
     }
 
     init(_ version: Version) { self.version = version }
@@ -49,6 +53,7 @@ struct Link {
         lines.append("    remote_addrs = \(remoteAddress[side] ?? side.other.outerAddress)")
         lines.append("    proposals = \(ikeProposals[side] ?? "default")")
         if aggressive.contains(side) { lines.append("    aggressive = yes") }
+        lines += further.map { "    \($0)" }
         if let dpdDelay {
             lines.append("    dpd_delay = \(dpdDelay)s")
             if version == .v1 { lines.append("    dpd_timeout = \(dpdDelay * 3)s") }
@@ -69,7 +74,10 @@ struct Link {
             lines.append("        local_ts = \(child.selectors[side] ?? "dynamic")")
             let remote = child.remoteSelectors[side] ?? child.selectors[side.other] ?? "dynamic"
             lines.append("        remote_ts = \(remote)")
-            lines.append("        esp_proposals = \(child.proposals[side] ?? "default")")
+            if child.proposals[side] != "" {
+                lines.append("        esp_proposals = \(child.proposals[side] ?? "default")")
+            }
+            lines += child.further.map { "        \($0)" }
             if let seconds = child.rekeyTime[side] {
                 lines += ["        rekey_time = \(seconds)s", "        rand_time = 0s", "        life_time = 60s"]
             }

@@ -41,6 +41,9 @@ int parley_receive(
 int parley_datagram_socket(const struct parley_address *local, uint32_t mark);
 /// A raw socket for an IP protocol, bound to `local`. With `header`, what is sent begins with its IP header.
 int parley_raw_socket(const struct parley_address *local, uint8_t protocol, int header, uint32_t mark);
+/// Whether the socket's packets may be cut on their way; with `forbids` they have DF, and those that are larger than the
+/// path's MTU, as far as it is known, are refused with EMSGSIZE.
+int parley_forbid_fragments(int descriptor, uint8_t family, int forbids);
 /// The port that a socket is bound to.
 int parley_bound_port(int descriptor);
 /// Sends `count` octets, in packets of `segment` octets where that is not 0. The kernel chooses the source where `from`
@@ -56,6 +59,9 @@ int parley_local_addresses(struct parley_address *addresses, unsigned room);
 /// The source that the kernel would send from.
 int parley_source_address(const struct parley_address *to, uint32_t mark, struct parley_address *source);
 
+/// The MTU of the path to an address, as far as the kernel knows: the interface's, or less where ICMP said so.
+int parley_path_mtu(const struct parley_address *to, uint32_t mark);
+
 // TUN
 
 /// Creates a TUN device with virtio headers; with `offload` it takes TCP packets of up to 64 KiB. The descriptor; `name`
@@ -63,6 +69,8 @@ int parley_source_address(const struct parley_address *to, uint32_t mark, struct
 int parley_tunnel_open(char name[16], int offload);
 /// Sets the MTU and brings the device up.
 int parley_tunnel_configure(const char *name, unsigned mtu);
+/// Changes the MTU.
+int parley_tunnel_mtu(const char *name, unsigned mtu);
 /// The index of an interface.
 int parley_interface_index(const char *name);
 /// Reads into one buffer, or writes from several; never waits.

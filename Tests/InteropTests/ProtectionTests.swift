@@ -1,0 +1,126 @@
+import Testing
+
+/// How packets are protected between two daemons of this repository: what strongSwan's userspace ESP does not have, and so
+/// cannot judge. `scripts/kernel-lab` holds the same against the Linux kernel.
+extension Interop {
+    @Suite struct Protection {
+        private static let scenarios = Version.allCases.map {
+            Scenario(pairing: Pairing(.parley, .parley), version: $0)
+        }
+
+        /// One kind of protection: the child's lines, and the IP protocol that an observer sees.
+        private struct Kind {
+            var name: String
+            var esp: String
+            var further: [String] = []
+            var connection: [String] = []
+            var isTransport = false
+            /// 17 is UDP.
+            var ipProtocol: UInt8
+        }
+
+        private static let kinds = [
+            Kind(name: "bare ESP", esp: "aes256gcm16", connection: ["encap = no"], ipProtocol: 50),
+            Kind(
+                name: "bare ESP, extended numbers", esp: "aes128-sha256-esn", further: ["replay_window = 65536"],
+                connection: ["encap = no"], ipProtocol: 50),
+            Kind(name: "AH", esp: "", further: ["ah_proposals = sha256"], ipProtocol: 51),
+            Kind(
+                name: "AH, transport mode", esp: "", further: ["ah_proposals = sha1-esn", "mode = transport"],
+                isTransport: true, ipProtocol: 51),
+            Kind(
+                name: "ESP, transport mode", esp: "aes128gcm16", further: ["mode = transport"],
+                connection: ["encap = no"], isTransport: true, ipProtocol: 50),
+            Kind(
+                name: "ESP in UDP, transport mode", esp: "aes256-sha512", further: ["mode = transport"],
+                isTransport: true, ipProtocol: 17),
+        ]
+
+        @Test("AH, bare ESP and transport mode carry packets both ways", arguments: scenarios)
+        func everyKind(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                for kind in Self.kinds {
+                    var link = Link(scenario.version)
+                    link.further = kind.connection
+                    link.children[0].proposals = [.left: kind.esp, .right: kind.esp]
+                    link.children[0].further = kind.further
+                    if kind.isTransport { link.children[0].selectors = [.left: "dynamic", .right: "dynamic"] }
+                    try lab.load(link)
+                    try lab.up()
+                    let recording = try lab.recording {
+                        for side in Side.allCases {
+                            let result =
+                                kind.isTransport
+                                ? try lab.ping(
+                                    from: side, source: side.outerAddress, target: side.other.outerAddress)
+                                : try lab.ping(from: side)
+                            #expect(result.loss == 0, "\(kind.name) from the \(side.rawValue): \(result)")
+                        }
+                    }
+                    let protocols = Set(recording.packets.filter { $0.count > 9 }.map { $0[$0.startIndex + 9] })
+                    #expect(protocols.contains(kind.ipProtocol), "\(kind.name): \(protocols)")
+                    #expect(!protocols.contains(1), "\(kind.name): an echo in the clear")
+                    #expect(recording.contains(Lab.pattern) == (kind.ipProtocol == 51), "\(kind.name): what shows")
+                    let (_, child) = try lab.installed(on: .left)
+                    #expect(child.value("protocol") == (kind.ipProtocol == 51 ? "AH" : "ESP"))
+                    #expect(child.value("mode") == (kind.isTransport ? "TRANSPORT" : "TUNNEL"))
+                    #expect(try lab.left.down(ike: "net").succeeded)
+                    try lab.awaitEmpty()
+                }
+            }
+        }
+
+        @Test("a trap keeps the first packet and sets its child up; pass and drop do what they say")
+        func policies() throws {
+            let scenario = Scenario(pairing: Pairing(.parley, .parley), version: .v2)
+            try Lab.with(scenario) { lab in
+                var link = Link(.v2)
+                link.children[0].further = ["start_action = trap"]
+                var drop = Link.Child()
+                drop.name = "nowhere"
+                drop.selectors = [.left: Side.left.strangerPrefix, .right: Side.right.strangerPrefix]
+                drop.further = ["mode = drop", "start_action = trap"]
+                var pass = Link.Child()
+                pass.name = "clear"
+                pass.selectors = [
+                    .left: "\(Side.left.outerAddress)/32[icmp]", .right: "\(Side.right.outerAddress)/32[icmp]",
+                ]
+                pass.further = ["mode = pass", "start_action = trap"]
+                link.children += [drop, pass]
+                try lab.load(link)
+                #expect(try lab.left.securityAssociations().isEmpty)
+                // The very first echo is answered, late: it waited for its SA.
+                let first = try lab.ping(count: 3, interval: 0.2)
+                #expect(first.loss == 0, "\(first)")
+                _ = try lab.installed(on: .left)
+                let dropped = try lab.ping(
+                    count: 1, interval: 0.05, source: Side.left.strangerAddress, target: Side.right.strangerAddress,
+                    seconds: 0.5)
+                #expect(dropped.received == 0)
+                let recording = try lab.recording {
+                    let clear = try lab.ping(source: Side.left.outerAddress, target: Side.right.outerAddress)
+                    #expect(clear.loss == 0)
+                }
+                #expect(recording.contains(Lab.pattern), "it passes by the tunnel")
+            }
+        }
+
+        @Test("an SA that has carried its octets or packets is replaced without a gap")
+        func countedLifetimes() throws {
+            let scenario = Scenario(pairing: Pairing(.parley, .parley), version: .v2)
+            try Lab.with(scenario) { lab in
+                var link = Link(.v2)
+                link.children[0].further = ["rekey_packets = 20", "life_packets = 100000", "rand_packets = 0"]
+                try lab.load(link)
+                try lab.up()
+                let (_, before) = try lab.installed(on: .left)
+                let result = try lab.pinging {
+                    try eventually("a successor") {
+                        try lab.installed(on: .left).1.uniqueID != before.uniqueID
+                    }
+                }
+                #expect(result.loss == 0, "\(result)")
+            }
+        }
+    }
+}
