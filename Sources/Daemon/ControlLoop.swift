@@ -115,6 +115,7 @@ final class ControlLoop {
         case .expired(let child): feed(.traffic(.expired(child)))
         case .acquire(let connection, let child): feed(.traffic(.acquire(connection: connection, child: child)))
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
+        case .pathsChanged: feed(.pathsChanged)
         case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
         case .signal(.reload): if let problem = reload() { note(.configuration, problem) }
         case .signal(.terminate): shutDown()

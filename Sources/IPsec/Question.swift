@@ -20,6 +20,9 @@ package enum Question: Sendable {
     case checkPassword(Secret, of: Identity)
     /// The password with which our own user authenticates to a peer.
     case password(of: Identity, for: Identity)
+    /// prf+(PPK, key) as long as the key, for each of the keys: a post-quantum pre-shared key in the keys of an IKE SA
+    /// (RFC 8784 §3). `key` names it, by its octets alone.
+    case mix(PRFID, key: Identity, into: [Secret])
 }
 
 /// The answer to a ``Question``.
@@ -30,6 +33,8 @@ package enum Answer: Sendable {
     case verified(PeerAuthenticated)
     /// To `seed`.
     case seed(Secret)
+    /// To `mix`: a key for each of those asked about, in their order.
+    case mixed([Secret])
     /// To `password`.
     case password(Secret)
     /// To `verify` and `checkPassword`: a key or password was found, and the proof does not hold with it.
