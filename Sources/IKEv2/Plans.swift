@@ -66,7 +66,10 @@ extension IKESession {
         case .rekeyIKE: if isEstablished { plan(.rekeyIKE) }
         case .reauthenticate:
             // Make before break: another session does all that this one does, and then this one retires.
-            if isEstablished { context.emit(.renew) }
+            guard isEstablished, !isRetiring else { return }
+            context.emit(.renew)
+            // The other session may come to nothing.
+            context.set(.reauthenticate, after: IKESession.renewalPause)
         case .expireIKE:
             guard isEstablished else { return }
             let reason = isRetiring ? ClosureReason.replaced : .expired

@@ -265,10 +265,12 @@ extension IKESession {
     ) throws(Fault) -> IKESA {
         let keys = try KeySchedule.successor(
             of: old.keys, old.suite, suite, sharedSecret: sharedSecret, further: further, contributions)
-        return IKESA(
+        var new = IKESA(
             initiatorSPI: contributions.initiatorSPI, responderSPI: contributions.responderSPI,
             isInitiator: isInitiator, suite: suite, keys: keys, nextIV: context.environment.randomness.uint64(),
             peerTakesFragments: old.peerTakesFragments)
+        new.pathLimit = old.pathLimit
+        return new
     }
 }
 

@@ -10,9 +10,7 @@ extension KeyManager {
             !entries(of: entry.connection).contains(where: { $0.entry.predecessor == id })
         else { return }
         let snapshot = entry.session.snapshot
-        let children = snapshot.children.filter { child in
-            entry.children.contains { $0.id == child.id && $0.outbound != nil && !$0.isLingering }
-        }
+        let children = entry.children.filter { $0.outbound != nil && !$0.isLingering }
         var (local, remote) = (snapshot.local, snapshot.remote)
         // The first message goes to the port that the connection names, as the first one did.
         if remote.port == environment.settings.natPort, connection.remotePort == 500 {
@@ -22,7 +20,8 @@ extension KeyManager {
         sessions[successor]?.predecessor = id
         for child in children {
             sessions[successor]?.requested.append(child.name)
-            feed(.command(.succeedChild(name: child.name, requestID: child.requestID)), to: successor, &effects)
+            let requestID = snapshot.children.first { $0.id == child.id }?.requestID ?? environment.freshRequestID()
+            feed(.command(.succeedChild(name: child.name, requestID: requestID)), to: successor, &effects)
         }
         if children.isEmpty { feed(.command(.delete), to: id, &effects) }
     }
