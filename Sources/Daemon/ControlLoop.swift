@@ -200,7 +200,7 @@ final class ControlLoop {
         switch question {
         case .checkPassword(let password, let user): users.check(password, of: user)
         case .password(let user, let peer): users.password(of: user, for: peer)
-        case .prove, .verify, .seed: keys.answer(question)
+        case .prove, .verify, .seed, .mix: keys.answer(question)
         }
     }
 

@@ -179,7 +179,7 @@ struct Pair {
         case .password(let user, _):
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
-        case .prove, .verify, .seed: break
+        case .prove, .verify, .seed, .mix: break
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,
             let seed = try? PseudorandomFunction.derive(prf, key: Secret(key), [.open(octets)])
