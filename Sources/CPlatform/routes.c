@@ -134,3 +134,40 @@ int parley_bypass_rule(int add, const struct parley_bypass *bypass, unsigned pri
     append_ports(&request, FRA_DPORT_RANGE, bypass->destination_port_first, bypass->destination_port_last);
     return transact(&request);
 }
+
+int parley_path_monitor(void) {
+    int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (descriptor < 0) return -errno;
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+    address.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) < 0) {
+        int code = -errno;
+        close(descriptor);
+        return code;
+    }
+    return descriptor;
+}
+
+int parley_path_changed(int descriptor) {
+    _Alignas(struct nlmsghdr) char buffer[16384];
+    int changed = 0;
+    for (;;) {
+        ssize_t count = recv(descriptor, buffer, sizeof buffer, 0);
+        if (count < 0 && errno == EINTR) continue;
+        // Messages that were lost may have been any.
+        if (count < 0 && errno == ENOBUFS) {
+            changed = 1;
+            continue;
+        }
+        if (count <= 0) return changed;
+        unsigned length = (unsigned)count;
+        for (struct nlmsghdr *message = (struct nlmsghdr *)buffer; NLMSG_OK(message, length);
+             message = NLMSG_NEXT(message, length)) {
+            if (message->nlmsg_type == RTM_NEWADDR || message->nlmsg_type == RTM_DELADDR) changed = 1;
+            if ((message->nlmsg_type == RTM_NEWROUTE || message->nlmsg_type == RTM_DELROUTE) &&
+                message->nlmsg_len >= NLMSG_LENGTH(sizeof(struct rtmsg)) &&
+                ((struct rtmsg *)NLMSG_DATA(message))->rtm_table == RT_TABLE_MAIN)
+                changed = 1;
+        }
+    }
+}

@@ -71,6 +71,8 @@ extension ConfigurationChecker {
             let name = inner.name.text
             if name.hasPrefix("ike") {
                 if let key = sharedKey(inner) { configuration.secrets.append(key) }
+            } else if name.hasPrefix("ppk") {
+                if let key = sharedKey(inner, isPostquantum: true) { configuration.secrets.append(key) }
             } else if name.hasPrefix("xauth") || name.hasPrefix("eap") {
                 if let key = sharedKey(inner) { configuration.users.append(key) }
             } else if let directory = KnownKeys.keyDirectories.first(where: { name.hasPrefix($0) }) {
@@ -105,7 +107,7 @@ extension ConfigurationChecker {
             name: section.name.text, directory: directory, file: file.value.text, secret: Secret(octets))
     }
 
-    private func sharedKey(_ section: SettingsSection) -> SharedKey? {
+    private func sharedKey(_ section: SettingsSection, isPostquantum: Bool = false) -> SharedKey? {
         let reader = SectionReader(section: section, path: "secrets.\(section.name.text)", log: log)
         reader.check(keys: KnownKeys.sharedKey, numbered: ["id"]) { _ in false }
         var identities: [IdentityPattern] = []
@@ -123,7 +125,8 @@ extension ConfigurationChecker {
                 at: setting.value.position)
             return nil
         }
-        return SharedKey(name: section.name.text, identities: identities, secret: Secret(octets))
+        return SharedKey(
+            name: section.name.text, identities: identities, secret: Secret(octets), isPostquantum: isPostquantum)
     }
 
     private func settings(_ section: SettingsSection) -> Configuration.Settings {
@@ -150,6 +153,18 @@ extension ConfigurationChecker {
         set(\.engine.retransmitTries, reader.unsigned("retransmit_tries", 0...100).map { Int($0) })
         set(\.engine.keepaliveInterval, reader.time("keep_alive"))
         set(\.engine.halfOpenTimeout, reader.time("half_open_timeout"))
+        for (key, path) in [
+            ("fragment_size", \EngineSettings.fragmentOctetsV4), ("fragment_size", \.fragmentOctetsV6),
+            ("fragment_size_v4", \.fragmentOctetsV4), ("fragment_size_v6", \.fragmentOctetsV6),
+        ] {
+            // 0 is the smallest that each family promises to carry.
+            let octets = reader.unsigned(key, 0...65_535).map { Int($0) }
+            let smallest = path == \.fragmentOctetsV4 ? 576 : 1280
+            if let octets { settings.engine[keyPath: path] = octets == 0 ? smallest : max(octets, 576) }
+        }
+        set(\.engine.cookieThreshold, reader.unsigned("cookie_threshold", 0...1_000_000).map { Int($0) })
+        set(\.engine.cookieThresholdPerSource, reader.unsigned("cookie_threshold_ip", 0...1_000_000).map { Int($0) })
+        set(\.engine.blockThreshold, reader.unsigned("block_threshold", 0...1_000_000).map { Int($0) })
         set(\.engine.window, reader.unsigned("window_size", 1...32).map { UInt32($0) })
         set(\.replayWindowPackets, reader.unsigned("replay_window", 0...65_536).map { Int($0) })
         return settings

@@ -23,7 +23,7 @@ extension ConfigurationChecker {
         connection.localPort = reader.unsigned("local_port", 1...65_535).map { UInt16($0) } ?? settings.engine.port
         connection.remotePort = reader.unsigned("remote_port", 1...65_535).map { UInt16($0) } ?? 500
         phaseOne(of: &connection, reader)
-        connection.fragmentation = fragmentation(reader, connection.version)
+        connection.fragmentation = fragmentation(reader)
         connection.situation = situation(reader)
         connection.asksCommit = reader.boolean("commit_bit") ?? false
         connection.hasIdentityForwardSecrecy = reader.boolean("identity_pfs") ?? false
@@ -41,6 +41,7 @@ extension ConfigurationChecker {
         connection.keyingTries = reader.unsigned("keyingtries", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 1
         connection.unique =
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
+        extensions(of: &connection, reader)
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
         checkVersionOne(connection, reader)
@@ -67,18 +68,28 @@ extension ConfigurationChecker {
         return connection
     }
 
-    private func fragmentation(_ reader: SectionReader, _ version: IKEVersion) -> Connection.Fragmentation {
+    private func fragmentation(_ reader: SectionReader) -> Connection.Fragmentation {
         let words: [(String, Connection.Fragmentation)] = [
             ("yes", .yes), ("true", .yes), ("enabled", .yes), ("1", .yes), ("accept", .accept), ("force", .force),
             ("no", .no), ("false", .no), ("disabled", .no), ("0", .no),
         ]
-        let value = reader.word("fragmentation", words) ?? .yes
-        if version == .v2, value == .force || value == .no, let setting = reader.setting("fragmentation") {
-            log.report(
-                "'fragmentation = \(value.rawValue)' in \(reader.path) is for version 1 alone",
-                at: setting.value.position)
+        return reader.word("fragmentation", words) ?? .yes
+    }
+
+    /// Extensions of version 2.
+    private func extensions(of connection: inout Connection, _ reader: SectionReader) {
+        connection.isMobile = reader.boolean("mobike") ?? true
+        connection.childless =
+            reader.word(
+                "childless", [("allow", .allow), ("prefer", .prefer), ("force", .force), ("never", .never)]) ?? .allow
+        if let setting = reader.setting("ppk_id") {
+            if case .exactly(let identity)? = identityPattern(setting, reader) {
+                connection.postquantumKey = identity
+            } else {
+                reader.wrong(setting, expected: "the name of a secrets.ppk… section's key, without '*'")
+            }
         }
-        return value
+        connection.requiresPostquantumKey = reader.boolean("ppk_required") ?? false
     }
 
     /// What only version 1 does here must not be left to a peer that comes with the other.
@@ -199,6 +210,7 @@ extension ConfigurationChecker {
             reader.word("mode", ConfigurationChecker.modes, refused: ["transport_proxy", "iptfs", "beet"])
             ?? (.tunnel, nil)
         lifetimes(of: &child, reader)
+        child.rehearsesRekeying = reader.boolean("rehearse_rekey") ?? false
         child.startAction =
             reader.word(
                 "start_action",

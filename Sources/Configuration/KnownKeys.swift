@@ -29,14 +29,15 @@ enum KnownKeys {
             "version", "local_addrs", "remote_addrs", "local_port", "remote_port", "proposals", "encap", "dpd_delay",
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
-            "label_secrecy", "label_integrity", "commit_bit", "identity_pfs",
+            "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
+            "ppk_required",
         ],
         fixed: [
-            "mobike": no, "mediation": no, "ppk_required": no, "childless": .fixed(["allow", "never"]),
+            "mediation": no,
             "send_certreq": .fixed(["yes", "no"]), "send_cert": .fixed(["ifasked", "always", "never"]),
             "dscp": .fixed(["000000"]), "if_id_in": zero, "if_id_out": zero, "ocsp": .fixed(["reply", "never"]),
         ],
-        unsupported: ["mediated_by", "mediation_peer", "ppk_id"])
+        unsupported: ["mediated_by", "mediation_peer"])
 
     static let authentication = rules(
         supported: ["auth", "id", "round", "xauth_id", "pubkeys"],
@@ -51,7 +52,7 @@ enum KnownKeys {
             "dpd_action", "close_action", "replay_window", "reqid", "sa_pairs", "ah_proposals", "rekey_bytes",
             "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
-            "priority", "ipcomp", "copy_df",
+            "priority", "ipcomp", "copy_df", "rehearse_rekey",
         ],
         fixed: [
             "sha256_96": no, "hostaccess": no, "policies": yes, "policies_fwd_out": no,
@@ -80,6 +81,8 @@ enum KnownKeys {
         supported: [
             "port", "port_nat_t", "retransmit_timeout", "retransmit_base", "retransmit_tries", "keep_alive",
             "half_open_timeout", "replay_window", "window_size",
+            "fragment_size", "fragment_size_v4", "fragment_size_v6", "cookie_threshold", "cookie_threshold_ip",
+            "block_threshold",
         ],
         fixed: [
             "retransmit_jitter": zero, "retransmit_limit": zero, "install_routes": .fixed(["yes", "no"]),
@@ -88,10 +91,10 @@ enum KnownKeys {
             "accept_unencrypted_mainmode_messages": no, "close_ike_on_child_failure": no,
         ],
         unsupported: [
-            "accept_private_algs", "block_threshold", "cert_cache", "cache_crls", "check_current_path", "cisco_flexvpn",
-            "cisco_unity", "cookie_threshold", "cookie_threshold_ip", "delete_rekeyed_delay", "dns1", "dns2",
-            "dos_protection", "follow_redirects", "force_eap_only_authentication", "fragment_size",
-            "fragment_size_v4", "fragment_size_v6", "group", "hash_and_url", "ignore_routing_tables",
+            "accept_private_algs", "cert_cache", "cache_crls", "check_current_path", "cisco_flexvpn",
+            "cisco_unity", "delete_rekeyed_delay", "dns1", "dns2",
+            "dos_protection", "follow_redirects", "force_eap_only_authentication", "group", "hash_and_url",
+            "ignore_routing_tables",
             "ignore_acquire_ts", "i_dont_care_about_security_and_use_aggressive_mode_psk", "ikesa_limit",
             "ikesa_table_segments", "ikesa_table_size", "inactivity_close_ike", "init_limit_half_open",
             "init_limit_job_load", "install_virtual_ip_on", "integrity_test", "interfaces_ignore", "interfaces_use",
@@ -114,7 +117,7 @@ enum KnownKeys {
     static let keyDirectories = ["private", "rsa", "ecdsa", "pkcs8"]
     /// Prefixes of names in `secrets`.
     static let unsupportedSecrets = [
-        "ntlm", "ppk", "pkcs12", "token",
+        "ntlm", "pkcs12", "token",
     ]
 
     /// The values of `auth` that swanctl knows, by how they start.

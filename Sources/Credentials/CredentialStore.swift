@@ -40,7 +40,7 @@ package struct CredentialStore: Sendable {
     /// Answers any question.
     package func answer(_ question: Question) -> Answer {
         switch question {
-        case .prove, .verify, .seed: sharedKeys.answer(question)
+        case .prove, .verify, .seed, .mix: sharedKeys.answer(question)
         // Users' passwords are no keys.
         case .checkPassword, .password: .noCredential
         case .sign(let scheme, let keys, let digest): sign(scheme, keys, digest)

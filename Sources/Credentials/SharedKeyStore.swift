@@ -5,12 +5,14 @@ import Primitives
 /// Holds the pre-shared keys, and answers the questions of key exchanges so that these never see one. A value.
 package struct SharedKeyStore: Sendable {
     private let entries: [SharedKey]
+    private let postquantum: [SharedKey]
     private let policies: PolicyDatabase
 
     /// - Parameter policies: lets Main Mode, which knows only addresses, find keys that are filed under the identities
     ///   of the connections between these addresses.
     package init(_ entries: [SharedKey] = [], policies: PolicyDatabase = PolicyDatabase()) {
-        self.entries = entries
+        self.entries = entries.filter { !$0.isPostquantum }
+        postquantum = entries.filter(\.isPostquantum)
         self.policies = policies
     }
 
@@ -76,7 +78,25 @@ package struct SharedKeyStore: Sendable {
         // Users' passwords are no pre-shared keys.
         case .checkPassword, .password: return .noCredential
         case .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
+        case .mix(let prf, let name, let keys):
+            guard let key = postquantumKey(name) else { return .noCredential }
+            var mixed: [Secret] = []
+            for part in keys {
+                guard
+                    let derived = try? PseudorandomFunction.expand(
+                        prf, key: key.secret, seed: [.secret(part)], count: part.count)
+                else { return .noCredential }
+                mixed.append(derived)
+            }
+            return .mixed(mixed)
         }
+    }
+
+    /// The post-quantum key of a name, by the octets that travel; one without a name is any.
+    private func postquantumKey(_ name: Identity) -> SharedKey? {
+        postquantum.first { entry in
+            entry.identities.contains { if case .exactly(let own) = $0 { own.octets == name.octets } else { false } }
+        } ?? postquantum.first { $0.identities.isEmpty }
     }
 
     /// AUTH = prf(prf(shared key, "Key Pad for IKEv2"), octets) (RFC 7296 §2.15).

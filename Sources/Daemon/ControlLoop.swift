@@ -120,6 +120,7 @@ final class ControlLoop {
         case .expired(let child): feed(.traffic(.expired(child)))
         case .acquire(let connection, let child): feed(.traffic(.acquire(connection: connection, child: child)))
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
+        case .pathsChanged: feed(.pathsChanged)
         case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
         case .signal(.reload): if let problem = reload() { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
@@ -204,7 +205,7 @@ final class ControlLoop {
         switch question {
         case .checkPassword(let password, let user): users.check(password, of: user)
         case .password(let user, let peer): users.password(of: user, for: peer)
-        case .prove, .verify, .seed, .sign, .verifySignature, .encrypt, .decrypt: keys.answer(question)
+        case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt: keys.answer(question)
         }
     }
 

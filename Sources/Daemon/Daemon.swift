@@ -62,6 +62,7 @@ package enum Daemon {
                     }
                 })
             defer { plane.close() }
+            PathWatch.start(inbox)
             let server = ViciServer(listener: listener)
             let loop = ControlLoop(
                 files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,

@@ -14,6 +14,8 @@ final class Inbox: Sendable {
         case acquire(connection: String, child: String)
         /// The peer's NAT gave the child's packets another source.
         case mappingChanged(ChildID, Endpoint)
+        /// The machine's addresses or routes are others.
+        case pathsChanged
         case resolved([String: [IPAddress]])
         case signal(Signals.Kind)
     }

@@ -113,6 +113,8 @@ package struct IKEv1Session: Sendable {
             sayFarewell(&context)
             close(.deletedByUs, &context)
         case .abandon: close(.replaced, &context)
+        // Version 2's alone.
+        case .move, .retire, .succeedChild: break
         }
     }
 

@@ -6,6 +6,9 @@ extension IKESession {
     /// How long a replaced child's inbound SA still takes packets that were on their way when it was deleted.
     static let inboundLinger = Duration.seconds(5)
 
+    /// How long another session has to take over, before one more is asked for.
+    static let renewalPause = Duration.seconds(60)
+
     func child(_ id: ChildID) -> Child? { children.first { $0.id == id } }
 
     mutating func update(_ id: ChildID, _ change: (inout Child) -> Void) {

@@ -53,10 +53,11 @@ struct AgreedChild: Sendable {
 
 extension IKESession {
     /// A fresh attempt to create a child of `policy`, with an SPI and without key exchange.
-    func attempt(_ policy: ChildPolicy, replacing old: Child?, _ context: inout Context) -> ChildAttempt {
+    mutating func attempt(_ policy: ChildPolicy, replacing old: Child?, _ context: inout Context) -> ChildAttempt {
         ChildAttempt(
             policy: policy.name, replaces: old?.id,
-            requestID: old?.requestID ?? requestID(for: policy, &context), spi: context.takeSPI(),
+            requestID: old?.requestID ?? inheritRequestID(policy) ?? requestID(for: policy, &context),
+            spi: context.takeSPI(),
             offeredLocal: policy.localSelectors.map { $0.resolved(local.address) },
             offeredRemote: policy.remoteSelectors.map { $0.resolved(remote.address) })
     }
@@ -64,6 +65,11 @@ extension IKESession {
     /// What the policy can offer or accept here: AH does not pass a NAT (RFC 3715 §2.1), nor does it go inside UDP.
     func usable(_ proposals: [Proposal]) -> [Proposal] {
         isEncapsulating ? proposals.filter { $0.securityProtocol != .ah } : proposals
+    }
+
+    private mutating func inheritRequestID(_ policy: ChildPolicy) -> UInt32? {
+        guard inheritedRequestIDs[policy.name]?.isEmpty == false else { return nil }
+        return inheritedRequestIDs[policy.name]?.removeFirst()
     }
 
     func requestID(for policy: ChildPolicy, _ context: inout Context) -> UInt32 {
@@ -142,6 +148,9 @@ extension IKESession {
         payloads += keyPayloads
         payloads.append(SelectorPayload.payload(.selectorsInitiator, remoteSelectors))
         payloads.append(SelectorPayload.payload(.selectorsResponder, localSelectors))
+        if old == nil, hasOtherChild(than: policy, for: offeredLocal, offeredRemote, localSelectors, remoteSelectors) {
+            payloads.append(NotifyPayload(.additionalSelectorsPossible).payload)
+        }
         return (agreed, payloads)
     }
 

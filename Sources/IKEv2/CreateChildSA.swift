@@ -11,13 +11,17 @@ import Primitives
 extension IKESession {
     // MARK: Initiator
 
-    mutating func startChild(_ name: String, replacing old: Child?, _ context: inout Context) throws(Fault) {
+    mutating func startChild(
+        _ name: String, replacing old: Child?,
+        selecting selectors: (local: [TrafficSelector], remote: [TrafficSelector])? = nil, _ context: inout Context
+    ) throws(Fault) {
         guard let policy = connection?.child(name) else {
             context.report(.refused(child: name, .policy("no child of this name is configured")))
             return
         }
         guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
         var attempt = attempt(policy, replacing: old, &context)
+        if let selectors { (attempt.offeredLocal, attempt.offeredRemote) = selectors }
         attempt.nonce = context.environment.randomness.octets(IKESession.nonceOctets)
         // A rekeying keeps the group that was agreed on before, where there was one.
         let group = old?.suite.keyExchange ?? policy.firstGroup
@@ -76,6 +80,7 @@ extension IKESession {
             let material = ChildMaterial(initiatorNonce: attempt.nonce, responderNonce: nonce, isFirst: false)
             let agreed = try agree(attempt, policy, content, sa, material, further: followUp.secrets)
             conclude(agreed, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
+            offerRest(of: agreed, attempt, content)
         } catch {
             // The peer installed what we cannot use: take it away again.
             abandon(attempt, error.refusal, &context)
@@ -98,6 +103,7 @@ extension IKESession {
         if content.offers == nil {
             release(attempt, &context)
             let error = content.error
+            if error?.type == .singlePairRequired, offerSinglePair(attempt) { return }
             let refusal = error.map { Refusal.peer(notification: $0.type.rawValue, name: $0.type.name) }
             context.report(
                 .refused(
@@ -107,7 +113,11 @@ extension IKESession {
         do throws(Fault) {
             let material = ChildMaterial(
                 initiatorNonce: initiation.initiatorNonce, responderNonce: initiation.responderNonce, isFirst: true)
-            install(try agree(attempt, policy, content, sa, material), holdingOutbound: false, &context)
+            let agreed = try agree(attempt, policy, content, sa, material)
+            install(agreed, holdingOutbound: false, &context)
+            offerRest(of: agreed, attempt, content)
+            // Its keys came of the IKE SA's: whether the ends agree on a key exchange of its own would show hours later.
+            if policy.rehearsesRekeying, policy.firstGroup != nil, let new = children.last { plan(.rekeyChild(new.id)) }
         } catch {
             abandon(attempt, error.refusal, &context)
         }
@@ -209,6 +219,10 @@ extension IKESession {
             finish(old.id, &context)
             plan(.createChild(attempt.policy))
             return
+        case .singlePairRequired: if offerSinglePair(attempt) { return }
+        case .noAdditionalSAs where old != nil:
+            // RFC 7296 §1.3: a peer that rekeys nothing wants another IKE SA instead.
+            context.emit(.renew)
         default: break
         }
         if let old, old.state == .rekeying { update(old.id) { $0.state = .installed } }

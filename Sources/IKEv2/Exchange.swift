@@ -6,22 +6,29 @@ import Primitives
 /// An exchange that waits for its turn in the window.
 enum PlannedExchange: Hashable, Sendable {
     case createChild(String)
+    /// A child with some of its selectors alone.
+    case createSelected(String, local: [TrafficSelector], remote: [TrafficSelector])
     case rekeyChild(ChildID)
     case deleteChild(ChildID)
     /// A child that only the peer has: its SPI towards us.
     case deleteSPI(SPI, SecurityProtocol)
     case rekeyIKE
     case liveness
+    /// The peer must hear of our new address (RFC 4555).
+    case updateAddresses
+    /// Whether the peer receives at its new address.
+    case checkRoutability
     case deleteIKE(ClosureReason)
 
     /// charon's names, for ``SessionSnapshot/queuedExchanges``.
     var name: String {
         switch self {
-        case .createChild: "CHILD_CREATE"
+        case .createChild, .createSelected: "CHILD_CREATE"
         case .rekeyChild: "CHILD_REKEY"
         case .deleteChild, .deleteSPI: "CHILD_DELETE"
         case .rekeyIKE: "IKE_REKEY"
         case .liveness: "IKE_DPD"
+        case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .deleteIKE: "IKE_DELETE"
         }
     }
@@ -36,6 +43,8 @@ enum Exchange: Sendable {
     case rekeyIKE(IKEAttempt)
     case deleteChild(ChildID)
     case liveness
+    case updateAddresses(local: Endpoint, remote: Endpoint, cookie: [UInt8])
+    case checkRoutability(local: Endpoint, remote: Endpoint, cookie: [UInt8])
     /// The IKE SA's own Delete.
     case deleteIKE(ClosureReason)
     /// Tells the peer that its proof was wrong; the session ends with the answer.
@@ -50,6 +59,7 @@ enum Exchange: Sendable {
         case .rekeyIKE: "IKE_REKEY"
         case .deleteChild: "CHILD_DELETE"
         case .liveness: "IKE_DPD"
+        case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .deleteIKE, .farewell: "IKE_DELETE"
         }
     }
@@ -60,7 +70,9 @@ extension Exchange {
     var endsIKESA: Bool {
         switch self {
         case .rekeyIKE, .deleteIKE, .farewell: true
-        case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness: false
+        case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness, .updateAddresses,
+            .checkRoutability:
+            false
         }
     }
 
@@ -73,7 +85,9 @@ extension Exchange {
         switch self {
         case .child(let attempt): attempt.replaces == id
         case .deleteChild(let child): child == id
-        case .initial, .intermediate, .authentication, .rekeyIKE, .liveness, .deleteIKE, .farewell: false
+        case .initial, .intermediate, .authentication, .rekeyIKE, .liveness, .updateAddresses, .checkRoutability,
+            .deleteIKE, .farewell:
+            false
         }
     }
 }

@@ -1,3 +1,4 @@
+import IPsec
 import ISAKMP
 import Primitives
 
@@ -6,13 +7,34 @@ enum Fragmentation {
     /// Octets of an IKE message that pass every path: IPv6's smallest MTU without the headers of IPv6, UDP and the
     /// non-ESP marker (RFC 7383 §2.5.1).
     static let messageOctets = 1280 - 40 - 8 - 4
+    /// What every IPv4 host takes (RFC 791 §3.1), without the headers: what is tried where longer messages seem lost.
+    static let smallestOctets = 576 - 20 - 8 - 4
+
+    /// Octets of an IKE message in an IP packet of the configured size.
+    static func limit(_ settings: EngineSettings, _ family: IPAddress.Family) -> Int {
+        let header = family == .v4 ? 20 : 40
+        return max(settings.fragmentOctets(family) - header - 8 - 4, smallestOctets - 40)
+    }
 
     /// Cuts `plaintext` so that each piece with `overhead` fits; one piece where it fits whole.
-    static func pieces(_ plaintext: [UInt8], overhead: Int, isAllowed: Bool) -> [[UInt8]] {
-        let room = messageOctets - overhead
+    static func pieces(_ plaintext: [UInt8], overhead: Int, limit: Int, isAllowed: Bool) -> [[UInt8]] {
+        let room = max(limit - overhead, 64)
         guard isAllowed, plaintext.count > room else { return [plaintext] }
         return stride(from: 0, to: plaintext.count, by: room).map {
             Array(plaintext[$0..<min($0 + room, plaintext.count)])
+        }
+    }
+}
+
+/// The how many-th piece of how many a message is (RFC 7383 §2.5).
+struct FragmentPlace: Sendable {
+    let number: Int
+    let total: Int
+
+    init(_ envelope: Payload) throws(Fault) {
+        var reader = ByteReader(envelope.body)
+        (number, total) = try Attempt.parsing { () throws(ParseError) in
+            (Int(try reader.readUInt16()), Int(try reader.readUInt16()))
         }
     }
 }
@@ -44,10 +66,8 @@ struct Reassembly: Sendable {
     mutating func add(
         _ plaintext: [UInt8], _ envelope: Payload, first inner: PayloadType
     ) throws(Fault) -> (first: PayloadType, plaintext: [UInt8])? {
-        var reader = ByteReader(envelope.body)
-        let (number, total) = try Attempt.parsing { () throws(ParseError) in
-            (Int(try reader.readUInt16()), Int(try reader.readUInt16()))
-        }
+        let place = try FragmentPlace(envelope)
+        let (number, total) = (place.number, place.total)
         guard number >= 1, number <= total, total <= Reassembly.maximumPieces else {
             throw .unexpected("fragment \(number) of \(total)")
         }

@@ -39,6 +39,8 @@ struct IKESA: Sendable {
     /// Messages of which pieces are missing.
     var fragments: [Reassembly] = []
     var peerTakesFragments: Bool
+    /// Octets of the longest message that is known to pass (RFC 7383 §2.5.2).
+    var pathLimit = Int.max
 
     var ownSPI: UInt64 { isInitiator ? initiatorSPI : responderSPI }
 
@@ -53,7 +55,7 @@ struct IKESA: Sendable {
     /// The datagrams of a protected message: one, or several where it is long and the peer takes fragments.
     mutating func seal(
         _ exchange: ExchangeType, messageID: UInt32, isResponse: Bool, _ payloads: [Payload],
-        _ randomness: inout Randomness
+        _ randomness: inout Randomness, limit: Int = Fragmentation.messageOctets
     ) throws(Fault) -> [[UInt8]] {
         var plaintext: [UInt8] = []
         PayloadChain.write(payloads, to: &plaintext)
@@ -61,7 +63,7 @@ struct IKESA: Sendable {
         let protection = Protection(suite: suite, keys: keys, fromInitiator: isInitiator)
         let first = payloads.first?.type ?? .none
         let pieces = Fragmentation.pieces(
-            plaintext, overhead: protection.overhead, isAllowed: peerTakesFragments)
+            plaintext, overhead: protection.overhead, limit: min(limit, pathLimit), isAllowed: peerTakesFragments)
         var datagrams: [[UInt8]] = []
         for (index, piece) in pieces.enumerated() {
             let number = UInt16(truncatingIfNeeded: index + 1)
@@ -106,6 +108,10 @@ struct IKESA: Sendable {
         if !isFragment {
             fragments.removeAll { $0.belongs(header) }
             return try OpenedMessage(clear: clear.dropLast(), first: inner, plaintext: plaintext)
+        }
+        // A peer that cuts shorter than we do knows the path better.
+        if let box = try? FragmentPlace(envelope), box.number < box.total {
+            pathLimit = min(pathLimit, max(message.count, Fragmentation.smallestOctets))
         }
         let index = fragments.firstIndex { $0.belongs(header) }
         var reassembly = index.map { fragments[$0] } ?? Reassembly(header)
@@ -163,6 +169,8 @@ struct PendingRequest: Sendable {
     var messageID: UInt32
     var type: ExchangeType
     var datagrams: [[UInt8]]
+    /// What it holds, to be cut anew.
+    var payloads: [Payload]
     /// How often it was sent again.
     var attempt = 0
     var exchange: Exchange

@@ -18,11 +18,14 @@ package struct IKESession: Sendable {
         case awaitingFirstMessage
         case awaitingInitialResponse(InitialRequest)
         case awaitingIntermediateResponse(Initiation)
+        /// The credential store mixes the post-quantum key in.
+        case awaitingMixedKeys(Initiation, QuestionID)
         /// The credential store makes our proof for IKE_AUTH's request.
         case awaitingOwnProof(Initiation, QuestionID)
         case awaitingAuthenticationResponse(Initiation)
         case awaitingPeerVerified(Initiation, QuestionID, MessageContent)
         case awaitingAuthenticationRequest(Acceptance)
+        case awaitingInitiatorsMixedKeys(Acceptance, QuestionID, PendingAuthentication)
         case awaitingInitiatorVerified(Acceptance, QuestionID, PendingAuthentication)
         case awaitingResponderProof(Acceptance, QuestionID, PendingAuthentication, PeerAuthenticated)
         case established(PeerAuthenticated)
@@ -44,6 +47,11 @@ package struct IKESession: Sendable {
     var postponed: [PlannedExchange] = []
     /// Exchanges of the peer whose further key exchanges are still to come.
     var followUps: [PendingFollowUp] = []
+    var mobility = Mobility()
+    /// Request IDs of an older session's children, for those that succeed them here, by name.
+    var inheritedRequestIDs: [String: [UInt32]] = [:]
+    /// Another session does what this one did.
+    var isRetiring = false
     var isLocalBehindNAT = false
     var isRemoteBehindNAT = false
     /// ESP goes inside UDP: a NAT was seen, or one of the ends claims one.

@@ -25,6 +25,8 @@ extension IKESession {
             guard !answered.isEmpty else { continue }
             payloads.append(DeletePayload(securityProtocol: securityProtocol, spis: answered).payload)
         }
+        payloads += try answerMobility(content, datagram, spi, &context)
+        noteAuthenticationLifetime(content, &context)
         try respond(spi, header, to: datagram, payloads, &context)
         for notification in content.notifications {
             guard notification.type != .authenticationFailed else {

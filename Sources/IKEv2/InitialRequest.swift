@@ -31,6 +31,12 @@ struct Initiation: Sendable {
     /// Key exchanges that precede IKE_AUTH, and the one under way.
     var remaining: [KeyExchangeID] = []
     var keyPair: KeyPair?
+    /// The responder takes post-quantum keys, and SAs without a first child.
+    var peerTakesPPK = false
+    var peerTakesChildless = false
+    /// Keys with the post-quantum key in them, and our proof with these.
+    var mixed: MixedKeys?
+    var mixedProof: [UInt8]?
     var transcript = IntermediateTranscript()
     /// The first child, or `nil` where its configuration went away meanwhile.
     var child: ChildAttempt?
@@ -68,7 +74,8 @@ extension IKESession {
         payloads.append(Payload(.nonceV2, body: state.nonce))
         payloads += try NATTraversal.notifications(
             state.spi, 0, local: local, remote: remote, isForced: isForcingEncapsulation(context))
-        payloads.append(NotifyPayload(.fragmentationSupported).payload)
+        if connection.fragmentation != .no { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
+        if connection.postquantumKey != nil { payloads.append(NotifyPayload(.usePPK).payload) }
         if connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
@@ -105,11 +112,13 @@ extension IKESession {
             try receiveInitial(response: content, payloads, header, datagram, state, &context)
         case .awaitingFirstMessage:
             try receiveInitial(request: payloads, header, datagram, &context)
-        case .awaitingAuthenticationRequest(let acceptance), .awaitingInitiatorVerified(let acceptance, _, _),
+        case .awaitingAuthenticationRequest(let acceptance), .awaitingInitiatorsMixedKeys(let acceptance, _, _),
+            .awaitingInitiatorVerified(let acceptance, _, _),
             .awaitingResponderProof(let acceptance, _, _, _):
             guard datagram.octets == acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
             context.send([acceptance.response], from: datagram.local, to: datagram.remote)
-        case .awaitingCommand, .awaitingIntermediateResponse, .awaitingOwnProof, .awaitingAuthenticationResponse,
+        case .awaitingCommand, .awaitingIntermediateResponse, .awaitingMixedKeys, .awaitingOwnProof,
+            .awaitingAuthenticationResponse,
             .awaitingPeerVerified,
             .established, .closed:
             throw .unexpected("IKE_SA_INIT is over")
@@ -153,18 +162,26 @@ extension IKESession {
         associations[0].keys = keys
         associations[0].pending = []
         associations[0].nextRequestID = 1
-        associations[0].peerTakesFragments = content.notification(.fragmentationSupported) != nil
+        associations[0].peerTakesFragments =
+            content.notification(.fragmentationSupported) != nil && connection.cutsMessages
         context.cancel(.retransmit(spi: state.spi, messageID: 0))
         adopt(
             try NATTraversal.detect(content, state.spi, header.responder.value, local: local, remote: remote),
             isForced: isForcingEncapsulation(context), &context)
         let identity = connection.localIdentity ?? Identity(local.address)
         localIdentity = identity
-        try proceed(
-            Initiation(
-                proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,
-                response: datagram.octets, localIdentity: identity, remaining: selection.suite.furtherKeyExchanges),
-            &context)
+        var initiation = Initiation(
+            proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,
+            response: datagram.octets, localIdentity: identity, remaining: selection.suite.furtherKeyExchanges)
+        initiation.peerTakesPPK = connection.postquantumKey != nil && content.notification(.usePPK) != nil
+        initiation.peerTakesChildless = content.notification(.childlessSupported) != nil
+        if connection.requiresPostquantumKey, !initiation.peerTakesPPK {
+            return fail(.policy("the peer takes no post-quantum key, and ppk_required wants one"), &context)
+        }
+        if connection.childless == .force, !initiation.peerTakesChildless {
+            return fail(.policy("the peer knows no SA without a child, and childless = force wants one"), &context)
+        }
+        try proceed(initiation, &context)
     }
 
     private mutating func echo(
@@ -200,7 +217,8 @@ extension IKESession {
         let identity = initiation.localIdentity
         let octets = try KeySchedule.signedOctets(
             sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,
-            proofKey: initiation.proofs.initiator, identity: identity,
+            proofKey: (initiation.mixedProof == nil ? initiation.mixed?.proofs : nil)?.initiator
+                ?? initiation.proofs.initiator, identity: identity,
             intermediate: initiation.transcript.octets(authenticationID: sa.nextRequestID))
         let question = context.environment.freshQuestionID()
         context.emit(.ask(question, .prove(prf, local: identity, remote: expectedRemoteIdentity, octets: octets)))

@@ -12,9 +12,19 @@ extension IKESession {
     /// The credential store answered.
     mutating func receive(_ answer: Answer, to question: QuestionID, _ context: inout Context) throws(Fault) {
         switch phase {
+        case .awaitingMixedKeys(let initiation, question): try receiveMixedKeys(answer, initiation, &context)
+        case .awaitingInitiatorsMixedKeys(let acceptance, question, let pending):
+            try receiveMixedKeys(answer, acceptance, pending, &context)
         case .awaitingOwnProof(let initiation, question):
             guard case .proof(let proof) = answer else {
                 fail(.noCredential(local: initiation.localIdentity, remote: expectedRemoteIdentity), &context)
+                return
+            }
+            if initiation.mixed != nil, initiation.mixedProof == nil, connection?.requiresPostquantumKey == false {
+                // RFC 8784 §3: a second proof for a responder that does not have the post-quantum key.
+                var initiation = initiation
+                initiation.mixedProof = proof
+                try askOwnProof(initiation, &context)
                 return
             }
             try sendAuthentication(initiation, proof, &context)
@@ -39,11 +49,20 @@ extension IKESession {
         if case .exactly(let identity) = connection.remoteIdentity {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
-        payloads.append(AuthenticationPayload(proof: proof).payload)
-        initiation.child = takePlannedChild(&context)
+        payloads.append(AuthenticationPayload(proof: initiation.mixedProof ?? proof).payload)
+        let isChildless =
+            connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless
+        initiation.child = isChildless ? nil : takePlannedChild(&context)
         if let attempt = initiation.child, let policy = connection.child(attempt.policy) {
             payloads += childPayloads(
                 attempt, policy, proposals: policy.proposals.map(\.withoutKeyExchange), keyExchange: nil)
+        }
+        payloads += mobilityPayloads
+        if initiation.mixed != nil, let identity = connection.postquantumKey {
+            payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
+            if initiation.mixedProof != nil {
+                payloads.append(NotifyPayload(.noPPKAuthentication, data: proof).payload)
+            }
         }
         phase = .awaitingAuthenticationResponse(initiation)
         try request(spi, .ikeAuth, payloads, .authentication, &context)
@@ -76,7 +95,7 @@ extension IKESession {
     mutating func receiveAuthentication(
         response content: MessageContent, _ context: inout Context
     ) throws(Fault) {
-        guard case .awaitingAuthenticationResponse(let initiation) = phase, let connection, let suite = current?.suite,
+        guard case .awaitingAuthenticationResponse(var initiation) = phase, let connection, let suite = current?.suite,
             let prf = suite.prf
         else { return }
         guard let authentication = content.authentication, let identity = content.identityResponder else {
@@ -98,10 +117,14 @@ extension IKESession {
             try bidFarewell(.authentication(peer: identity), initiation, &context)
             return
         }
+        guard settlePPK(content, &initiation) else {
+            try bidFarewell(.policy("the ends do not agree on a post-quantum key"), initiation, &context)
+            return
+        }
         // Behind the request that is answered the next one's number has moved on.
         let octets = try KeySchedule.signedOctets(
             suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
-            proofKey: initiation.proofs.responder, identity: identity,
+            proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: identity,
             intermediate: initiation.transcript.octets(authenticationID: (current?.nextRequestID ?? 1) - 1))
         let question = context.environment.freshQuestionID()
         context.emit(
@@ -119,12 +142,15 @@ extension IKESession {
         guard let identity = content.identityResponder else { return }
         switch answer {
         case .verified(let peer):
+            adopt(initiation.mixed)
+            noteMobility(content)
             becomeEstablished(peer, &context)
+            noteAuthenticationLifetime(content, &context)
             if let attempt = initiation.child {
                 concludeFirstChild(attempt, initiation, content, &context)
             }
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
-        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password:
+        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password, .mixed:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

@@ -13,7 +13,7 @@ extension IKESession {
 
     /// Begins the next additional key exchange; behind the last one IKE_AUTH follows.
     mutating func proceed(_ initiation: Initiation, _ context: inout Context) throws(Fault) {
-        guard let group = initiation.remaining.first else { return try askOwnProof(initiation, &context) }
+        guard let group = initiation.remaining.first else { return try mix(initiation, &context) }
         guard let sa = current else { return }
         var initiation = initiation
         let keyPair = try generate(group, &context)

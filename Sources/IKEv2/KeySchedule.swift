@@ -16,6 +16,11 @@ struct IKEKeys: Sendable {
     /// SK_d, from which the keys of children and of successors come.
     func derivation(_ suite: Suite) -> Secret { IKEKeys.part(all, 0, suite.prfOctets) }
 
+    /// The same with another SK_d.
+    func replacing(derivation: Secret, _ suite: Suite) -> IKEKeys {
+        IKEKeys(all: Secret(concatenating: [derivation, all[suite.prfOctets..<all.count]]))
+    }
+
     /// SK_ai or SK_ar; `nil` with an AEAD.
     func integrity(_ suite: Suite, initiator: Bool) -> Secret? {
         guard let octets = suite.integrity?.keyOctets else { return nil }

@@ -32,10 +32,12 @@ extension IKESession {
         let payloads = payloads + announceWindow(of: index, type, context)
         let messageID = associations[index].nextRequestID
         let datagrams = try associations[index].seal(
-            type, messageID: messageID, isResponse: false, payloads, &context.environment.randomness)
+            type, messageID: messageID, isResponse: false, payloads, &context.environment.randomness,
+            limit: Fragmentation.limit(context.settings, local.address.family))
         associations[index].nextRequestID += 1
         associations[index].pending.append(
-            PendingRequest(messageID: messageID, type: type, datagrams: datagrams, exchange: exchange))
+            PendingRequest(
+                messageID: messageID, type: type, datagrams: datagrams, payloads: payloads, exchange: exchange))
         if let first = datagrams.first {
             context.trace(outgoing: true, local, remote, first, clear: [], inner: payloads)
         }
@@ -48,7 +50,8 @@ extension IKESession {
     mutating func requestInitial(_ octets: [UInt8], _ payloads: [Payload], _ context: inout Context) {
         guard let spi = current?.ownSPI else { return }
         associations[0].pending = [
-            PendingRequest(messageID: 0, type: .ikeSAInit, datagrams: [octets], exchange: .initial)
+            PendingRequest(
+                messageID: 0, type: .ikeSAInit, datagrams: [octets], payloads: payloads, exchange: .initial)
         ]
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
         context.send([octets], from: local, to: remote)
@@ -62,7 +65,8 @@ extension IKESession {
         guard let index = index(of: spi) else { return }
         let payloads = payloads + announceWindow(of: index, header.exchange, context)
         let datagrams = try associations[index].seal(
-            header.exchange, messageID: header.messageID, isResponse: true, payloads, &context.environment.randomness)
+            header.exchange, messageID: header.messageID, isResponse: true, payloads, &context.environment.randomness,
+            limit: Fragmentation.limit(context.settings, datagram.local.address.family))
         associations[index].noteAnswered(header.messageID, datagrams)
         if let first = datagrams.first {
             context.trace(outgoing: true, datagram.local, datagram.remote, first, clear: [], inner: payloads)
@@ -94,8 +98,13 @@ extension IKESession {
             return
         }
         pending.attempt += 1
+        if pending.attempt == IKESession.probingAttempt { try? cutAnew(&pending, index, &context) }
         associations[index].pending[place] = pending
         context.report(.retransmitting(messageID: messageID, attempt: pending.attempt))
+        // Half of the schedule for one address, half for the next.
+        if pending.attempt == (context.settings.retransmitTries + 1) / 2, spi == current?.ownSPI {
+            tryOtherAddress(&context)
+        }
         if let first = pending.datagrams.first {
             context.trace(outgoing: true, local, remote, first, clear: [], inner: [], isRetransmission: true)
         }
@@ -103,6 +112,23 @@ extension IKESession {
         context.set(
             .retransmit(spi: spi, messageID: messageID),
             after: context.settings.retransmitDelay(attempt: pending.attempt))
+    }
+
+    /// After so many sendings of a long message it is cut into pieces that pass everywhere.
+    private static let probingAttempt = 2
+
+    /// A path may drop what is longer than it takes without a word (RFC 7383 §2.5.2).
+    private mutating func cutAnew(
+        _ pending: inout PendingRequest, _ index: Int, _ context: inout Context
+    ) throws(Fault) {
+        let smallest = Fragmentation.smallestOctets
+        guard associations[index].peerTakesFragments, pending.type != .ikeSAInit,
+            pending.datagrams.contains(where: { $0.count > smallest })
+        else { return }
+        associations[index].pathLimit = smallest
+        pending.datagrams = try associations[index].seal(
+            pending.type, messageID: pending.messageID, isResponse: false, pending.payloads,
+            &context.environment.randomness)
     }
 
     private mutating func giveUp(_ pending: PendingRequest, on spi: UInt64, _ context: inout Context) {
@@ -113,7 +139,8 @@ extension IKESession {
         switch pending.exchange {
         case .deleteIKE(let reason): close(reason, &context)
         case .farewell(let refusal): close(.refused(refusal), &context)
-        case .initial, .intermediate, .authentication, .child, .rekeyIKE, .deleteChild, .liveness:
+        case .initial, .intermediate, .authentication, .child, .rekeyIKE, .deleteChild, .liveness, .updateAddresses,
+            .checkRoutability:
             close(.peerUnresponsive, &context)
         }
     }
@@ -248,8 +275,8 @@ extension IKESession {
             }
             try respond(spi, header, to: datagram, payloads, &context)
         case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingIntermediateResponse,
-            .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified, .awaitingInitiatorVerified,
-            .awaitingResponderProof, .closed:
+            .awaitingMixedKeys, .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified,
+            .awaitingInitiatorsMixedKeys, .awaitingInitiatorVerified, .awaitingResponderProof, .closed:
             throw .unexpected("no request is awaited now")
         }
     }
@@ -265,10 +292,32 @@ extension IKESession {
         case .child(let attempt): concludeChild(attempt, content, &context)
         case .rekeyIKE(let attempt): concludeRekeyIKE(attempt, content, &context)
         case .deleteChild(let child): concludeDelete(child, &context)
-        case .liveness: return
+        case .liveness: concludeLiveness(content, &context)
+        case .updateAddresses(let local, let remote, let cookie):
+            try concludeOrClose(&context) { (session, context) throws(Fault) in
+                try session.concludeUpdate(content, local: local, remote: remote, cookie: cookie, &context)
+            }
+        case .checkRoutability(let local, let remote, let cookie):
+            try concludeOrClose(&context) { (session, context) throws(Fault) in
+                try session.concludeRoutabilityCheck(content, local: local, remote: remote, cookie: cookie, &context)
+            }
         case .deleteIKE(let reason):
             if spi == current?.ownSPI { close(reason, &context) } else { forget(association: spi, &context) }
         case .farewell(let refusal): close(.refused(refusal), &context)
+        }
+    }
+}
+
+extension IKESession {
+    /// A response that breaks the protocol ends the SA: it is authentic, and cannot be asked for again.
+    fileprivate mutating func concludeOrClose(
+        _ context: inout Context, _ body: (inout IKESession, inout Context) throws(Fault) -> Void
+    ) throws(Fault) {
+        do throws(Fault) {
+            try body(&self, &context)
+        } catch {
+            context.report(.refused(child: nil, error.refusal))
+            close(.refused(error.refusal), &context)
         }
     }
 }

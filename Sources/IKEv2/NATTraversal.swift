@@ -62,7 +62,10 @@ extension IKESession {
     /// An authenticated message came from `datagram.remote`: where a NAT in front of the peer changed its mapping, we
     /// follow (RFC 7296 §2.23).
     mutating func follow(_ datagram: Datagram, _ context: inout Context) {
-        guard isRemoteBehindNAT, !isLocalBehindNAT, datagram.remote != remote || datagram.local != local else { return }
+        // With MOBIKE only the initiator's word counts (RFC 4555 §3.8).
+        guard isRemoteBehindNAT, !isLocalBehindNAT, !mobility.isSupported,
+            datagram.remote != remote || datagram.local != local
+        else { return }
         local = datagram.local
         remote = datagram.remote
         for child in children { context.emit(.move(child.id, local: local, remote: remote)) }

@@ -18,6 +18,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let failedConfigurationRequired = NotificationType(rawValue: 37)
     static let selectorsUnacceptable = NotificationType(rawValue: 38)
     static let invalidSelectors = NotificationType(rawValue: 39)
+    static let unacceptableAddresses = NotificationType(rawValue: 40)
+    static let unexpectedNATDetected = NotificationType(rawValue: 41)
     static let temporaryFailure = NotificationType(rawValue: 43)
     static let childNotFound = NotificationType(rawValue: 44)
     static let stateNotFound = NotificationType(rawValue: 47)
@@ -33,7 +35,23 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let rekeySA = NotificationType(rawValue: 16393)
     static let tfcPaddingNotSupported = NotificationType(rawValue: 16394)
     static let nonFirstFragmentsAlso = NotificationType(rawValue: 16395)
+    // RFC 4555 §4.2
+    static let mobikeSupported = NotificationType(rawValue: 16396)
+    static let additionalIPv4Address = NotificationType(rawValue: 16397)
+    static let additionalIPv6Address = NotificationType(rawValue: 16398)
+    static let noAdditionalAddresses = NotificationType(rawValue: 16399)
+    static let updateSAAddresses = NotificationType(rawValue: 16400)
+    static let cookie2 = NotificationType(rawValue: 16401)
+    static let noNATsAllowed = NotificationType(rawValue: 16402)
+    /// RFC 4478 §2.
+    static let authenticationLifetime = NotificationType(rawValue: 16403)
+    /// RFC 6023 §3.
+    static let childlessSupported = NotificationType(rawValue: 16418)
     static let fragmentationSupported = NotificationType(rawValue: 16430)
+    // RFC 8784 §3
+    static let usePPK = NotificationType(rawValue: 16435)
+    static let ppkIdentity = NotificationType(rawValue: 16436)
+    static let noPPKAuthentication = NotificationType(rawValue: 16437)
     static let intermediateSupported = NotificationType(rawValue: 16438)
     static let additionalKeyExchange = NotificationType(rawValue: 16441)
 
@@ -57,6 +75,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .failedConfigurationRequired: "FAILED_CP_REQUIRED"
         case .selectorsUnacceptable: "TS_UNACCEPTABLE"
         case .invalidSelectors: "INVALID_SELECTORS"
+        case .unacceptableAddresses: "UNACCEPTABLE_ADDRESSES"
+        case .unexpectedNATDetected: "UNEXPECTED_NAT_DETECTED"
         case .temporaryFailure: "TEMPORARY_FAILURE"
         case .childNotFound: "CHILD_SA_NOT_FOUND"
         case .stateNotFound: "STATE_NOT_FOUND"
@@ -71,7 +91,19 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .compressionSupported: "IPCOMP_SUPPORTED"
         case .tfcPaddingNotSupported: "ESP_TFC_PADDING_NOT_SUPPORTED"
         case .nonFirstFragmentsAlso: "NON_FIRST_FRAGMENTS_ALSO"
+        case .mobikeSupported: "MOBIKE_SUPPORTED"
+        case .additionalIPv4Address: "ADDITIONAL_IP4_ADDRESS"
+        case .additionalIPv6Address: "ADDITIONAL_IP6_ADDRESS"
+        case .noAdditionalAddresses: "NO_ADDITIONAL_ADDRESSES"
+        case .updateSAAddresses: "UPDATE_SA_ADDRESSES"
+        case .cookie2: "COOKIE2"
+        case .noNATsAllowed: "NO_NATS_ALLOWED"
+        case .authenticationLifetime: "AUTH_LIFETIME"
+        case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
+        case .usePPK: "USE_PPK"
+        case .ppkIdentity: "PPK_IDENTITY"
+        case .noPPKAuthentication: "NO_PPK_AUTH"
         case .intermediateSupported: "INTERMEDIATE_EXCHANGE_SUPPORTED"
         case .additionalKeyExchange: "ADDITIONAL_KEY_EXCHANGE"
         default: "notification \(rawValue)"

@@ -40,6 +40,14 @@ extension IKESession {
             guard isEstablished else { throw .unexpected("the IKE SA is not established") }
             plan(.rekeyIKE)
         case .abandon: close(.replaced, &context)
+        case .move(let address): try move(to: address, &context)
+        case .succeedChild(let name, let requestID):
+            guard let connection, connection.child(name) != nil else { return }
+            inheritedRequestIDs[name, default: []].append(requestID)
+            plan(.createChild(name))
+        case .retire:
+            isRetiring = true
+            context.set(.expireIKE, after: IKESession.inboundLinger)
         case .delete:
             if isEstablished {
                 plan(.deleteIKE(.deletedByUs), first: true)
@@ -57,11 +65,15 @@ extension IKESession {
         case .keepalive: sendKeepalive(&context)
         case .rekeyIKE: if isEstablished { plan(.rekeyIKE) }
         case .reauthenticate:
-            // Break before make, as charon does by default: the intent behind the connection sets it up anew.
-            if isEstablished { plan(.deleteIKE(.replaced), first: true) }
+            // Make before break: another session does all that this one does, and then this one retires.
+            guard isEstablished, !isRetiring else { return }
+            context.emit(.renew)
+            // The other session may come to nothing.
+            context.set(.reauthenticate, after: IKESession.renewalPause)
         case .expireIKE:
             guard isEstablished else { return }
-            if isIdle { plan(.deleteIKE(.expired), first: true) } else { close(.expired, &context) }
+            let reason = isRetiring ? ClosureReason.replaced : .expired
+            if isIdle { plan(.deleteIKE(reason), first: true) } else { close(reason, &context) }
         case .rekeyChild(let id):
             if child(id)?.heldOutbound != nil {
                 releaseOutbound(of: id, &context)
@@ -106,8 +118,8 @@ extension IKESession {
         for (index, next) in planned.enumerated() {
             switch next {
             case .rekeyIKE, .deleteIKE: return nil
-            case .liveness: continue
-            case .createChild, .deleteSPI: return index
+            case .liveness, .updateAddresses, .checkRoutability: continue
+            case .createChild, .createSelected, .deleteSPI: return index
             case .rekeyChild(let id), .deleteChild(let id):
                 if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
             }
@@ -119,6 +131,8 @@ extension IKESession {
         guard let spi = current?.ownSPI else { return }
         switch exchange {
         case .createChild(let name): try startChild(name, replacing: nil, &context)
+        case .createSelected(let name, let local, let remote):
+            try startChild(name, replacing: nil, selecting: (local, remote), &context)
         case .rekeyChild(let id):
             guard let child = child(id), child.state == .installed else { return }
             guard child.heldOutbound == nil else {
@@ -133,7 +147,9 @@ extension IKESession {
                 spi, .informationalV2,
                 [DeletePayload(securityProtocol: securityProtocol, spis: [inbound]).payload], .liveness, &context)
         case .rekeyIKE: try startRekeyIKE(&context)
-        case .liveness: try request(spi, .informationalV2, [], .liveness, &context)
+        case .liveness: try request(spi, .informationalV2, try livenessPayloads(context), .liveness, &context)
+        case .updateAddresses: try startUpdate(&context)
+        case .checkRoutability: try startRoutabilityCheck(&context)
         case .deleteIKE(let reason):
             try request(spi, .informationalV2, [DeletePayload.ike.payload], .deleteIKE(reason), &context)
         }
@@ -147,7 +163,9 @@ extension PlannedExchange {
     }
 
     fileprivate var childName: String? {
-        if case .createChild(let name) = self { return name }
-        return nil
+        switch self {
+        case .createChild(let name), .createSelected(let name, _, _): return name
+        default: return nil
+        }
     }
 }

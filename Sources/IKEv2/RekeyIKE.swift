@@ -164,6 +164,8 @@ extension IKESession {
         case .temporaryFailure, .stateNotFound:
             postpone(.rekeyIKE, &context)
             return
+        // RFC 7296 §1.3: a peer that rekeys nothing wants another IKE SA instead.
+        case .noAdditionalSAs: context.emit(.renew)
         default: break
         }
         context.report(.refused(child: nil, .peer(notification: error.type.rawValue, name: error.type.name)))
@@ -225,7 +227,7 @@ extension IKESession {
             case .rekeyIKE(let attempt):
                 guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
                 own = attempt
-            case .liveness, .initial, .intermediate, .authentication: break
+            case .liveness, .updateAddresses, .checkRoutability, .initial, .intermediate, .authentication: break
             }
         }
         return own
@@ -263,10 +265,12 @@ extension IKESession {
     ) throws(Fault) -> IKESA {
         let keys = try KeySchedule.successor(
             of: old.keys, old.suite, suite, sharedSecret: sharedSecret, further: further, contributions)
-        return IKESA(
+        var new = IKESA(
             initiatorSPI: contributions.initiatorSPI, responderSPI: contributions.responderSPI,
             isInitiator: isInitiator, suite: suite, keys: keys, nextIV: context.environment.randomness.uint64(),
             peerTakesFragments: old.peerTakesFragments)
+        new.pathLimit = old.pathLimit
+        return new
     }
 }
 

@@ -14,6 +14,9 @@ struct Acceptance: Sendable {
     var response: [UInt8]
     /// Key exchanges that precede IKE_AUTH.
     var remaining: [KeyExchangeID]
+    /// The initiator offers post-quantum keys; and the keys with the one in them that it named.
+    var peerTakesPPK: Bool
+    var mixed: MixedKeys?
     var transcript = IntermediateTranscript()
 }
 
@@ -89,7 +92,11 @@ extension IKESession {
             payloads += try NATTraversal.notifications(
                 initiatorSPI, spi, local: local, remote: remote, isForced: isForced)
         }
-        let takesFragments = content.notification(.fragmentationSupported) != nil
+        let takesFragments =
+            content.notification(.fragmentationSupported) != nil && candidates[0].fragmentation != .no
+        let takesPPK = content.notification(.usePPK) != nil
+        if takesPPK { payloads.append(NotifyPayload(.usePPK).payload) }
+        if candidates[0].childless != .never { payloads.append(NotifyPayload(.childlessSupported).payload) }
         if takesFragments { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
         if takesIntermediate, !suite.furtherKeyExchanges.isEmpty {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
@@ -102,13 +109,14 @@ extension IKESession {
         adopt(detected, isForced: isForced, &context)
         var sa = IKESA(
             initiatorSPI: initiatorSPI, responderSPI: spi, isInitiator: false, suite: suite, keys: keys,
-            nextIV: context.environment.randomness.uint64(), peerTakesFragments: takesFragments)
+            nextIV: context.environment.randomness.uint64(),
+            peerTakesFragments: takesFragments && candidates[0].cutsMessages)
         sa.expectedRequestID = 1
         associations = [sa]
         phase = .awaitingAuthenticationRequest(
             Acceptance(
                 proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,
-                response: octets, remaining: suite.furtherKeyExchanges))
+                response: octets, remaining: suite.furtherKeyExchanges, peerTakesPPK: takesPPK))
         context.emit(.claim(spi: spi))
         context.set(.halfOpen, after: context.settings.halfOpenTimeout)
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
@@ -141,7 +149,7 @@ extension IKESession {
         _ acceptance: Acceptance, _ content: MessageContent, _ header: Header, _ datagram: Datagram,
         _ context: inout Context
     ) throws(Fault) {
-        guard let suite = current?.suite, let prf = suite.prf else { return }
+        guard let suite = current?.suite else { return }
         let identity = try content.required(content.identityInitiator, "IDi")
         local = datagram.local
         remote = datagram.remote
@@ -153,19 +161,35 @@ extension IKESession {
         // Without AUTH the initiator asks for EAP (RFC 7296 §2.16), which no connection offers yet.
         guard let authentication = content.authentication, authentication.method == AuthenticationPayload.sharedKey
         else { throw .authentication(identity) }
+        if content.offers == nil, chosen.childless == .never {
+            throw .violation("an SA without a child is not wanted here")
+        }
+        let pending = PendingAuthentication(
+            content: content, header: header, datagram: datagram, localIdentity: ownIdentity)
+        if try askMixedKeys(acceptance, pending, &context) { return }
+        try verifyInitiator(acceptance, pending, &context)
+    }
+
+    /// All keys are known: the credential store judges the initiator's proof.
+    mutating func verifyInitiator(
+        _ acceptance: Acceptance, _ pending: PendingAuthentication, _ context: inout Context
+    ) throws(Fault) {
+        guard let suite = current?.suite, let prf = suite.prf, let identity = pending.content.identityInitiator
+        else { return }
+        guard let proof = effectiveProof(acceptance, pending.content) else {
+            try refuse(.authentication(identity), pending, &context)
+            return
+        }
         let octets = try KeySchedule.signedOctets(
             suite, message: acceptance.request, otherNonce: acceptance.responderNonce,
-            proofKey: acceptance.proofs.initiator, identity: identity,
-            intermediate: acceptance.transcript.octets(authenticationID: header.messageID))
+            proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).initiator, identity: identity,
+            intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
         let question = context.environment.freshQuestionID()
         context.emit(
             .ask(
                 question,
-                .verify(prf, local: ownIdentity, remote: identity, octets: octets, proof: authentication.proof)))
-        phase = .awaitingInitiatorVerified(
-            acceptance, question,
-            PendingAuthentication(
-                content: content, header: header, datagram: datagram, localIdentity: ownIdentity))
+                .verify(prf, local: pending.localIdentity, remote: identity, octets: octets, proof: proof)))
+        phase = .awaitingInitiatorVerified(acceptance, question, pending)
     }
 
     /// The connection whose identities fit best and whose proposals allow what was agreed.
@@ -202,7 +226,7 @@ extension IKESession {
         case .verified(let peer):
             let octets = try KeySchedule.signedOctets(
                 suite, message: acceptance.response, otherNonce: acceptance.initiatorNonce,
-                proofKey: acceptance.proofs.responder, identity: pending.localIdentity,
+                proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).responder, identity: pending.localIdentity,
                 intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
             let question = context.environment.freshQuestionID()
             context.emit(
@@ -211,7 +235,7 @@ extension IKESession {
                     .prove(prf, local: pending.localIdentity, remote: remoteIdentity, octets: octets)))
             phase = .awaitingResponderProof(acceptance, question, pending, peer)
         case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
-        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password:
+        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password, .mixed:
             try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
         }
     }
@@ -239,9 +263,16 @@ extension IKESession {
             Payload(.identityResponder, body: IdentityPayload.body(pending.localIdentity)),
             AuthenticationPayload(proof: proof).payload,
         ]
+        adopt(acceptance.mixed)
+        noteMobility(pending.content)
         becomeEstablished(peer, &context)
+        if acceptance.mixed != nil { payloads.append(NotifyPayload(.ppkIdentity).payload) }
+        if mobility.isSupported { payloads += mobilityPayloads }
+        payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
-        if pending.content.offers != nil {
+        if pending.content.offers != nil, connection?.childless == .force {
+            payloads.append(NotifyPayload(.noAdditionalSAs).payload)
+        } else if let sa = current, pending.content.offers != nil {
             let material = ChildMaterial(
                 initiatorNonce: acceptance.initiatorNonce, responderNonce: acceptance.responderNonce,
                 isFirst: true)

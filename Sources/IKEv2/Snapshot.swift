@@ -35,7 +35,9 @@ extension IKESession {
                 switch pending.exchange {
                 case .rekeyIKE: return .rekeying
                 case .deleteIKE, .farewell: return .deleting
-                case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness: continue
+                case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness, .updateAddresses,
+                    .checkRoutability:
+                    continue
                 }
             }
             return .established

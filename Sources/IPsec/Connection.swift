@@ -78,6 +78,8 @@ package struct ChildPolicy: Hashable, Sendable {
     package var lifeTime: Duration = .seconds(3960)
     /// Up to this much is taken off `rekeyTime` at random, so that peers do not rekey at once.
     package var randomTime: Duration = .seconds(360)
+    /// Rekeys a first child at once, so that a mismatch of its own key exchanges shows at once.
+    package var rehearsesRekeying = false
     package var startAction: ChildAction = .none
     package var deadPeerAction: ChildAction = .none
     package var closeAction: ChildAction = .none
@@ -192,6 +194,15 @@ package struct Connection: Hashable, Sendable {
     package var forceEncapsulation = false
     /// Bare ESP or AH where there is no NAT and the data plane has what it takes.
     package var avoidsEncapsulation = false
+    /// Version 2: the ends may change their addresses (RFC 4555).
+    package var isMobile = false
+    /// Version 2: IKE SAs without a first child (RFC 6023).
+    package var childless = ChildlessUse.allow
+    /// Version 2: the post-quantum pre-shared key to mix in as initiator (RFC 8784); as responder the only one that is
+    /// taken.
+    package var postquantumKey: Identity?
+    /// Whether an SA without such a key is refused.
+    package var requiresPostquantumKey = false
     /// Quiet time after which the peer is asked for a sign of life; zero turns it off (RFC 3706, RFC 7296 §2.4).
     package var deadPeerDelay: Duration = .zero
     /// Version 1 only: how long unanswered R-U-THERE messages are borne; zero means the retransmission schedule.
@@ -220,6 +231,11 @@ package struct Connection: Hashable, Sendable {
         case force
     }
 
+    /// The values of `childless`.
+    package enum ChildlessUse: String, Hashable, Sendable {
+        case allow, prefer, force, never
+    }
+
     /// What a second SA with the same pair of identities does to the first.
     package enum Uniqueness: String, Hashable, Sendable {
         case no, never, keep, replace
@@ -230,6 +246,9 @@ package struct Connection: Hashable, Sendable {
         self.proposals = proposals
         self.children = children
     }
+
+    /// Whether we cut our own long messages.
+    package var cutsMessages: Bool { fragmentation == .yes || fragmentation == .force }
 
     package func child(_ name: String) -> ChildPolicy? { children.first { $0.name == name } }
 

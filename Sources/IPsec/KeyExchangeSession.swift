@@ -57,6 +57,13 @@ package enum SessionCommand: Hashable, Sendable {
     case delete
     /// The same without a word to the peer, which has forgotten it.
     case abandon
+    /// Another session has taken its place, and has taken over what it did: it ends soon, when no packet of it is on its
+    /// way any more.
+    case retire
+    /// The child of another session's, whose request ID stays, so that its traffic passes over (IKEv2).
+    case succeedChild(name: String, requestID: UInt32)
+    /// Our own address is another from now on (RFC 4555).
+    case move(IPAddress)
 }
 
 package enum SessionInput: Sendable {
@@ -219,6 +226,18 @@ package struct EngineSettings: Hashable, Sendable {
     package var traceMessages = false
     /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.
     package var window: UInt32 = 1
+    /// Octets of the IP packets that long messages of IKEv2 are cut to fit (RFC 7383), by family.
+    package var fragmentOctetsV4 = 1280
+    package var fragmentOctetsV6 = 1280
+    /// Half-open SAs, of all sources and of one, from which on an IKEv2 initiator must show that it can be reached; and
+    /// those of one source beyond which a first message of version 1 is dropped.
+    package var cookieThreshold = 30
+    package var cookieThresholdPerSource = 3
+    package var blockThreshold = 5
+
+    package func fragmentOctets(_ family: IPAddress.Family) -> Int {
+        family == .v4 ? fragmentOctetsV4 : fragmentOctetsV6
+    }
 
     package init() {}
 

@@ -30,6 +30,9 @@ package enum Question: Sendable {
     /// Each of `ciphertexts` decrypted with our own key. Whatever a ciphertext holds, something of a length in its range
     /// comes back (``Cryptography/PrivateKey/decrypt(_:lengths:)``).
     case decrypt(PublicKey, ciphertexts: [Ciphertext])
+    /// prf+(PPK, key) as long as the key, for each of the keys: a post-quantum pre-shared key in the keys of an IKE SA
+    /// (RFC 8784 §3). `key` names it, by its octets alone.
+    case mix(PRFID, key: Identity, into: [Secret])
 
     /// What is to be decrypted, and how many octets its message may have.
     package struct Ciphertext: Hashable, Sendable {
@@ -51,6 +54,8 @@ package enum Answer: Sendable {
     case verified(PeerAuthenticated)
     /// To `seed`.
     case seed(Secret)
+    /// To `mix`: a key for each of those asked about, in their order.
+    case mixed([Secret])
     /// To `password`.
     case password(Secret)
     /// To `sign`.

@@ -7,8 +7,13 @@ package struct SharedKey: Sendable {
     /// Either end's; empty: the key fits any pair of identities.
     package var identities: [IdentityPattern]
     package var secret: Secret
+    /// A post-quantum key (RFC 8784): one `secrets.ppk*` section. It proves nothing by itself.
+    package var isPostquantum: Bool
 
-    package init(name: String = "", identities: [IdentityPattern], secret: Secret) {
+    package init(
+        name: String = "", identities: [IdentityPattern], secret: Secret, isPostquantum: Bool = false
+    ) {
+        self.isPostquantum = isPostquantum
         self.name = name
         self.identities = identities
         self.secret = secret

@@ -1,3 +1,4 @@
+import IPsec
 package import Primitives
 
 /// How many unfinished negotiations are borne, and from when on a peer must show that it can be reached.
@@ -17,6 +18,15 @@ package struct AdmissionLimits: Hashable, Sendable {
     package var sessionMaximum = 1_000_000
 
     package init() {}
+
+    /// What the configuration says of them.
+    init(_ settings: EngineSettings) {
+        // As charon has it, 0 turns a threshold off.
+        func threshold(_ count: Int) -> Int { count == 0 ? .max : count }
+        cookieThreshold = threshold(settings.cookieThreshold)
+        cookieThresholdPerSource = threshold(settings.cookieThresholdPerSource)
+        blockThresholdPerSource = threshold(settings.blockThreshold)
+    }
 }
 
 /// Counts half-open SAs and judges first messages by them.

@@ -80,6 +80,8 @@ package enum Input: Sendable {
     case command(Command, RequestID)
     case answer(QuestionID, Answer)
     case traffic(TrafficNotice)
+    /// The machine's addresses or routes are others than before.
+    case pathsChanged
 }
 
 /// Something that observers may want to know: what happened, and to which SA.

@@ -91,7 +91,7 @@ package struct KeyManager: Sendable {
 
     package init(
         engines: Engines = .standard, now: Instant, randomness: Randomness, policies: PolicyDatabase = PolicyDatabase(),
-        settings: EngineSettings = EngineSettings(), limits: AdmissionLimits = AdmissionLimits(),
+        settings: EngineSettings = EngineSettings(), limits: AdmissionLimits? = nil,
         sourceAddress: @escaping @Sendable (IPAddress) -> IPAddress? = { _ in nil }
     ) {
         self.engines = engines
@@ -99,7 +99,7 @@ package struct KeyManager: Sendable {
         environment = SessionEnvironment(now: now, randomness: randomness, settings: settings)
         cookieSecrets = CookieSecrets(now: now, &environment.randomness)
         firstMessages = FirstMessages(&environment.randomness)
-        admission.limits = limits
+        admission.limits = limits ?? AdmissionLimits(settings)
         environment.policies = policies
         for connection in policies.connections { wishFor(connection, at: now) }
     }
@@ -143,6 +143,7 @@ package struct KeyManager: Sendable {
                 feed(.answer(question, answer), to: session, &effects)
             }
         case .traffic(let notice): observe(notice, &effects)
+        case .pathsChanged: followPaths(&effects)
         }
         for request in pending.takeSettled() { effects.append(.reply(request.id, request.response)) }
         dropStaleTimers()
@@ -276,6 +277,7 @@ package struct KeyManager: Sendable {
         if sessions[id]?.removed.isEmpty == false { sessions[id]?.removed = [] }
         if sessions[id]?.mayAdopt == true { adoptChildren(into: id, &effects) }
         if sessions[id]?.hasNewChild == true { handOver(from: id, &effects) }
+        if sessions[id]?.predecessor != nil { retirePredecessor(of: id, &effects) }
     }
 
     private mutating func apply(_ effect: SessionEffect, of id: SessionID, _ effects: inout [Effect]) {

@@ -6,6 +6,7 @@ import Primitives
 extension KeyManager {
     /// Opens a successor of an ageing session, between the same endpoints; once at a time.
     mutating func renew(_ id: SessionID, _ effects: inout [Effect]) {
+        if sessions[id]?.version == 2 { return reauthenticate(id, &effects) }
         guard let entry = sessions[id], var connection = policies.connection(entry.connection),
             !entries(of: entry.connection).contains(where: { $0.entry.predecessor == id && !$0.entry.isEstablished })
         else { return }

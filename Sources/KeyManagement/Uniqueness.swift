@@ -18,7 +18,9 @@ extension KeyManager {
     /// Honours `unique` when a session has been established. Twins that it succeeds are not its rivals.
     mutating func keepUnique(_ id: SessionID, _ connection: String, _ effects: inout [Effect]) {
         guard let own = sessions[id] else { return }
-        let rivals = twins(of: id, connection).filter { !isSuccession($0.entry, own) }
+        let rivals = twins(of: id, connection).filter {
+            !isSuccession($0.entry, own) && own.predecessor != $0.id
+        }
         switch policies.connection(connection)?.unique {
         case .replace:
             for twin in rivals { feed(.command(.delete), to: twin.id, &effects) }

@@ -15,6 +15,7 @@ struct KeyAnswerer: Sendable {
             case .verify(let prf, _, let remote, let octets, let claimed):
                 return ConstantTime.equal(try proof(prf, octets), claimed)
                     ? .verified(PeerAuthenticated(verified: remote)) : .refuted
+            case .mix: return .noCredential
             case .seed(let prf, _, _, let octets):
                 return .seed(try PseudorandomFunction.derive(prf, key: key, [.open(octets)]))
             // Every user's password is its name.

@@ -13,9 +13,8 @@ import Testing
         ("version { }", "'version' in connections.home is a key: write 'version = …'"),
         ("childern { }", "unknown section 'childern' in connections.home; did you mean 'children'?"),
         ("vips = 0.0.0.0", "'vips' in connections.home needs version = 1"),
-        ("ppk_id = x", "'ppk_id' in connections.home is \(unsupported)"),
-        ("mobike = yes", "'mobike = yes' in connections.home is \(unsupported); only 'no' is"),
-        ("childless = force", "'childless = force' in connections.home is \(unsupported); only 'allow' is"),
+        ("mediation = yes", "'mediation = yes' in connections.home is \(unsupported); only 'no' is"),
+        ("dscp = 000001", "'dscp = 000001' in connections.home is \(unsupported); only '000000' is"),
         (
             "remote2 { auth = psk }",
             "more than one authentication round: 'remote2' in connections.home is \(unsupported)"
@@ -34,7 +33,7 @@ import Testing
 
     /// Keys are pointed at themselves; the refused values of known keys where they stand.
     private func column(_ addition: String) -> Int {
-        addition.hasPrefix("mobike") ? 10 : addition.hasPrefix("childless") ? 13 : 1
+        addition.hasPrefix("mediation") ? 13 : addition.hasPrefix("dscp") ? 8 : 1
     }
 
     @Test(arguments: [

@@ -296,3 +296,75 @@ func errors(_ text: String) -> [String] {
             ])
     }
 }
+
+/// Keys of IKEv2's extensions.
+@Suite struct ExtensionKeyTests {
+    private func read(_ text: String) throws -> Configuration {
+        try Configuration.read(SourceFile(name: "swanctl.conf", text: text))
+    }
+
+    @Test func defaultsAreCharons() throws {
+        let configuration = try read("connections { a { local { auth = psk }\n remote { auth = psk } } }")
+        let connection = try #require(configuration.connections.first)
+        #expect(connection.isMobile && connection.fragmentation == .yes && connection.childless == .allow)
+        #expect(connection.postquantumKey == nil && !connection.requiresPostquantumKey)
+        let engine = configuration.settings.engine
+        #expect(engine.fragmentOctetsV4 == 1280 && engine.fragmentOctetsV6 == 1280 && engine.window == 1)
+        #expect(engine.cookieThreshold == 30 && engine.cookieThresholdPerSource == 3 && engine.blockThreshold == 5)
+    }
+
+    @Test func valuesAreRead() throws {
+        let configuration = try read(
+            """
+            charon {
+                fragment_size = 1400
+                fragment_size_v4 = 0
+                cookie_threshold = 1
+                cookie_threshold_ip = 0
+                block_threshold = 7
+                window_size = 8
+            }
+            connections {
+                a {
+                    mobike = no
+                    fragmentation = accept
+                    childless = force
+                    ppk_id = quantum
+                    ppk_required = yes
+                    local { auth = psk }
+                    remote { auth = psk }
+                    children { net { rehearse_rekey = yes } }
+                }
+            }
+            secrets {
+                ppk-one {
+                    id = quantum
+                    secret = 0x0102
+                }
+                ike-one { secret = x }
+            }
+            """)
+        let connection = try #require(configuration.connections.first)
+        #expect(!connection.isMobile && connection.fragmentation == .accept && connection.childless == .force)
+        #expect(connection.postquantumKey.map { String(decoding: $0.octets, as: UTF8.self) } == "quantum")
+        #expect(connection.requiresPostquantumKey && connection.children.first?.rehearsesRekeying == true)
+        #expect(!connection.cutsMessages)
+        let engine = configuration.settings.engine
+        #expect(engine.fragmentOctetsV4 == 576 && engine.fragmentOctetsV6 == 1400 && engine.window == 8)
+        #expect(engine.cookieThreshold == 1 && engine.cookieThresholdPerSource == 0 && engine.blockThreshold == 7)
+        #expect(configuration.secrets.map(\.isPostquantum) == [true, false])
+        #expect(configuration.secrets.first?.secret == Secret([1, 2]))
+    }
+
+    @Test(arguments: ["window_size = 0", "window_size = 33", "fragment_size = 70000", "cookie_threshold = -1"])
+    func wrongSettingsAreRefused(line: String) {
+        #expect(throws: ConfigurationErrors.self) { try read("charon {\n \(line)\n}") }
+    }
+
+    @Test(arguments: ["childless = maybe", "fragmentation = often", "mobike = perhaps", "ppk_id = %any"])
+    func wrongValuesAreRefused(line: String) {
+        #expect(throws: ConfigurationErrors.self) {
+            try read("connections { a {\n \(line)\n local { auth = psk }\n remote { auth = psk }\n } }")
+        }
+    }
+}

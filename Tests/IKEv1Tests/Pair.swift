@@ -186,7 +186,7 @@ struct Pair {
         case .password(let user, _):
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
-        case .prove, .verify, .seed: break
+        case .prove, .verify, .seed, .mix: break
         case .sign, .verifySignature, .encrypt, .decrypt: return end.credentials.answer(question)
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,

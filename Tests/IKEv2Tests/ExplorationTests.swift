@@ -28,7 +28,7 @@ import Testing
         Crossing(left: .rekeyChild, right: .deleteIKE), Crossing(left: .deleteIKE, right: .deleteIKE),
     ]
 
-    private func explore(_ crossing: Crossing, seed: UInt64, carriesTraffic: Bool, window: Int = 1) -> Exploration {
+    private func explore(_ crossing: Crossing, seed: UInt64, carriesTraffic: Bool) -> Exploration {
         var pair = Pair(seed: seed)
         pair.establish()
         var exploration = Exploration(faultMaximum: Self.faults, carriesTraffic: carriesTraffic)

@@ -25,6 +25,10 @@ struct Pair {
         var installed: [SecurityAssociation] = []
         var events: [SessionEvent] = []
         var closed: ClosureReason?
+        /// How often another session was asked for.
+        var renewals = 0
+        /// Post-quantum keys by name.
+        var postquantum: [String: [UInt8]] = [:]
         var sent: [Datagram] = []
         var children: [ChildSnapshot] { session.snapshot.children }
         /// The earliest timer; of equals always the same, so that a seed tells the whole story.
@@ -136,7 +140,8 @@ struct Pair {
                 }
             case .report(let event): ends[side.rawValue].events.append(event)
             case .addAddress, .removeAddress: preconditionFailure("no virtual addresses here")
-            case .renew, .peerDeleted: preconditionFailure("IKEv2 replaces its SAs itself")
+            case .renew: ends[side.rawValue].renewals += 1
+            case .peerDeleted: preconditionFailure("IKEv2's children stay with their session")
             case .closed(let reason): ends[side.rawValue].closed = reason
             }
         }
@@ -155,6 +160,14 @@ struct Pair {
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
         case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
+        case .mix(let prf, let name, let keys):
+            guard let key = self[side].postquantum[String(decoding: name.octets, as: UTF8.self)] else {
+                return .noCredential
+            }
+            return .mixed(
+                keys.map {
+                    try! PseudorandomFunction.expand(prf, key: Secret(key), seed: [.secret($0)], count: $0.count)
+                })
         }
     }
 

@@ -318,6 +318,11 @@ import Testing
         var pair = Pair(left, Pair.connection(isLeft: false))
         pair.establish()
         pair.run(for: .seconds(101))
+        // Make before break: another session takes over, and then this one retires.
+        #expect(pair.initiator.renewals == 1 && pair.initiator.closed == nil)
+        pair.give(.command(.retire), to: .initiator)
+        #expect(pair.initiator.outbound.count == 1)
+        pair.run(for: .seconds(10))
         #expect(pair.initiator.closed == .replaced)
         #expect(pair.responder.closed == .deletedByPeer)
     }

@@ -22,6 +22,14 @@ struct Link {
     var further: [String] = []
     /// Whether a side knows where the other is; a responder behind whose peer a NAT sits does not.
     var remoteAddress: [Side: String] = [:]
+    /// What a side says of its own address instead.
+    var localAddress: [Side: String] = [:]
+    /// Further lines of a side's connection.
+    var lines: [Side: [String]] = [:]
+    /// Lines of this program's own section `charon`; charon has them elsewhere.
+    var settings: [Side: [String]] = [:]
+    /// A post-quantum key of the name "quantum".
+    var postquantumKey: [Side: String] = [:]
 
     struct Child {
         var name = "inner"
@@ -48,8 +56,10 @@ struct Link {
 
     /// The text of one side's swanctl.conf.
     func configuration(of side: Side) -> String {
-        var lines = ["connections {", "  \(name) {", "    version = \(version.rawValue)"]
-        lines.append("    local_addrs = \(side.outerAddress)")
+        var lines = (settings[side] ?? []).isEmpty ? [] : ["charon {"] + (settings[side] ?? []) + ["}"]
+        lines += ["connections {", "  \(name) {", "    version = \(version.rawValue)"]
+        lines.append("    local_addrs = \(localAddress[side] ?? side.outerAddress)")
+        lines += (self.lines[side] ?? []).map { "    \($0)" }
         lines.append("    remote_addrs = \(remoteAddress[side] ?? side.other.outerAddress)")
         lines.append("    proposals = \(ikeProposals[side] ?? "default")")
         if aggressive.contains(side) { lines.append("    aggressive = yes") }
@@ -88,7 +98,11 @@ struct Link {
         // Several identities: whichever of them a responder looks up with, it finds the key.
         lines.append("    id-left = \(Side.left.identity)\n    id-right = \(Side.right.identity)")
         lines.append("    secret = \"\(secret[side] ?? "")\"")
-        lines += ["  }", "}", ""]
+        lines.append("  }")
+        if let key = postquantumKey[side] {
+            lines += ["  ppk-\(name) {", "    id = quantum", "    secret = \(key)", "  }"]
+        }
+        lines += ["}", ""]
         return lines.joined(separator: "\n")
     }
 }

@@ -116,6 +116,12 @@ struct ScriptedSession: KeyExchangeSession {
             attempts += 1
             if attempts > 2 { return [.closed(.peerUnresponsive)] }
             return request(environment)
+        case .command(.succeedChild(let name, _)): return handle(.command(.createChild(name: name)), &environment)
+        // As if it were time to authenticate again.
+        case .command(.rekeyIKE): return [.renew]
+        case .command(.retire):
+            state = .deleting
+            return removed() + [send(.bye), .closed(.replaced)]
         case .command(.delete):
             state = .deleting
             return removed() + [send(.bye), .closed(.deletedByUs)]

@@ -110,6 +110,13 @@ struct parley_bypass {
 /// Adds or deletes the rule by which such packets look the main table up.
 int parley_bypass_rule(int add, const struct parley_bypass *bypass, unsigned priority);
 
+// Paths
+
+/// A descriptor that can be read when addresses or routes change.
+int parley_path_monitor(void);
+/// Takes what it says; 1 where an address, or a route of the main table, is another, 0 where not.
+int parley_path_changed(int descriptor);
+
 // Memory
 
 /// What the C library's allocator holds, in octets: grown from the heap's end, mapped for large blocks, and how much of the
