@@ -11,15 +11,24 @@ import Primitives
 
 /// The one thread that drives key management: inputs in, effects performed, in order.
 final class ControlLoop {
-    private let files: String
+    /// Where the configuration stands; `nil` where it comes over the control socket alone.
+    let files: String?
     private let inbox: Inbox
-    private let names: NameWatch
+    let names: NameWatch
     let plane: UserspaceEngine
     private let server: ViciServer
     private(set) var manager: KeyManager
     private(set) var journal: Journal
-    private var keys: SharedKeyStore
-    private var users: UserStore
+    /// What is in force, but for the connections, which ``manager`` has.
+    var running: Configuration
+    /// What was in force before, newest last, for a reload that is regretted.
+    var earlier: [Configuration] = []
+    /// Made of ``running`` and the policies when a key is asked for; `nil` after each of their changes.
+    private var keys: SharedKeyStore?
+    var messageCounters = MessageCounters()
+    /// SAs as they were when they last came up, by which a rekeying is told from what it replaces.
+    private(set) var known = KnownAssociations()
+    private var users: UserStore?
     /// Pools that a control client loaded, by name; they stay when the files are read again.
     private var loadedPools: [String: AddressPool] = [:]
     let started: Instant
@@ -29,7 +38,7 @@ final class ControlLoop {
     private var waiting: [RequestID: (Response) -> Void] = [:]
     private var alarms: [UInt64: (at: Instant, ring: () -> Void)] = [:]
     private var lastAlarm: UInt64 = 0
-    private var standing: [ChildKey: SecurityPolicy] = [:]
+    private(set) var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
 
     /// Commands beyond this many are refused while so many wait for SAs to come or go.
@@ -38,7 +47,7 @@ final class ControlLoop {
     private static let farewell = Duration.seconds(3)
 
     init(
-        files: String, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
+        files: String?, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
         logger: Logger
     ) {
         self.files = files
@@ -49,8 +58,8 @@ final class ControlLoop {
         started = Clock.now()
         names = NameWatch(inbox: inbox)
         let policies = ControlLoop.resolved(configuration.policies)
-        keys = SharedKeyStore(configuration.secrets, policies: policies)
-        users = UserStore(configuration.users)
+        running = configuration
+        running.connections = []
         manager = KeyManager(
             now: started, randomness: .buffered, policies: policies,
             settings: ControlLoop.settings(configuration, plane),
@@ -58,7 +67,7 @@ final class ControlLoop {
         names.watch(policies.names)
     }
 
-    private static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
+    static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
         policies.resolved(
             Dictionary(uniqueKeysWithValues: policies.names.map { ($0, Resolver.addresses(of: $0)) }))
     }
@@ -116,7 +125,7 @@ final class ControlLoop {
         case .acquire(let connection, let child): feed(.traffic(.acquire(connection: connection, child: child)))
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
         case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
-        case .signal(.reload): if let problem = reload() { note(.configuration, problem) }
+        case .signal(.reload): if let problem = reload().problem { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
         }
     }
@@ -157,7 +166,9 @@ final class ControlLoop {
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
             let lines = journal.record(event)
+            messageCounters.record(event)
             server.publish(event, lines, loop: self)
+            known.record(event)
         }
         return nil
     }
@@ -197,9 +208,9 @@ final class ControlLoop {
 
     private func answer(_ question: Question) -> Answer {
         switch question {
-        case .checkPassword(let password, let user): users.check(password, of: user)
-        case .password(let user, let peer): users.password(of: user, for: peer)
-        case .prove, .verify, .seed: keys.answer(question)
+        case .checkPassword(let password, let user): userStore.check(password, of: user)
+        case .password(let user, let peer): userStore.password(of: user, for: peer)
+        case .prove, .verify, .seed: keyStore.answer(question)
         }
     }
 
@@ -240,38 +251,35 @@ final class ControlLoop {
         SnapshotMessages.message(session, now: Clock.now()) { [plane] in plane.counters(of: $0) }
     }
 
-    private func note(_ group: LogLine.Group, _ text: String) {
+    func note(_ group: LogLine.Group, _ text: String) {
         let line = LogLine(group: group, level: 0, connection: "", session: nil, text: text)
         journal.write(line)
         server.publish(line)
     }
 
-    // MARK: Configuration
-
-    /// Reads the files again and puts them in force; what is wrong with them comes back, and then nothing changed.
-    func reload() -> String? {
-        switch ConfigurationFiles.load(files) {
-        case .failure(let errors): return errors.description
-        case .success(let configuration):
-            let policies = ControlLoop.resolved(configuration.policies)
-            keys = SharedKeyStore(configuration.secrets, policies: policies)
-            users = UserStore(configuration.users)
-            replacePolicies(policies)
-            names.watch(policies.names)
-            note(.configuration, "loaded \(policies.connections.count) connections")
-            return nil
-        }
+    /// Puts settings in force; those of the machine (ports, devices) need a new start.
+    func use(_ settings: Configuration.Settings) {
+        running.settings = settings
+        manager.use(ControlLoop.settings(running, plane))
     }
 
-    private func replacePolicies(_ policies: PolicyDatabase) {
-        var policies = policies
-        policies.pools = policies.pools.filter { loadedPools[$0.name] == nil }
-        policies.pools += loadedPools.values.sorted { $0.name < $1.name }
-        guard
-            policies.connections != manager.policies.connections || policies.pools != manager.policies.pools
-        else { return }
-        command(.load(policies)) { _ in }
+    /// The keys that are in force.
+    private var keyStore: SharedKeyStore {
+        if let keys { return keys }
+        let store = SharedKeyStore(running.secrets, policies: manager.policies)
+        keys = store
+        return store
     }
+
+    private var userStore: UserStore {
+        if let users { return users }
+        let store = UserStore(running.users)
+        users = store
+        return store
+    }
+
+    /// Lets go of what was made of the configuration before it changes.
+    func forgetKeys() { (keys, users) = (nil, nil) }
 
     /// Puts a pool in force, in the place of one of the same name.
     func load(_ pool: AddressPool) {
@@ -285,6 +293,17 @@ final class ControlLoop {
         var policies = manager.policies
         policies.pools.removeAll { $0.name == name }
         replacePolicies(policies)
+    }
+
+    func replacePolicies(_ policies: PolicyDatabase) {
+        var policies = policies
+        policies.pools = policies.pools.filter { loadedPools[$0.name] == nil }
+        policies.pools += loadedPools.values.sorted { $0.name < $1.name }
+        guard
+            policies.connections != manager.policies.connections || policies.pools != manager.policies.pools
+        else { return }
+        forgetKeys()
+        command(.load(policies)) { _ in }
     }
 
     private func shutDown() {

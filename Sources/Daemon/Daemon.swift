@@ -11,15 +11,15 @@ package enum ParleyVersion {
 
 /// How a daemon is to run.
 package struct DaemonConfiguration: Sendable {
-    /// A `swanctl.conf`, or a directory that holds one.
-    package var files: String
+    /// A `swanctl.conf`, or a directory that holds one; `nil`: connections come over the control socket.
+    package var files: String?
     /// The path of the control socket.
     package var socketPath: String
     /// The TUN device's name.
     package var tunnelName = "parley%d"
     package var logLevel: Logger.Level = .info
 
-    package init(files: String, socketPath: String) {
+    package init(files: String?, socketPath: String) {
         self.files = files
         self.socketPath = socketPath
     }
@@ -37,10 +37,11 @@ package enum Daemon {
     /// - Throws: where the configuration is wrong (every error in it at once), or the machine refuses a socket or the
     ///   TUN device.
     package static func run(_ daemon: DaemonConfiguration) throws(DaemonFailure) {
-        let configuration: Configuration
-        switch ConfigurationFiles.load(daemon.files) {
-        case .success(let loaded): configuration = loaded
-        case .failure(let errors): throw DaemonFailure(description: errors.description)
+        var configuration = Configuration()
+        switch daemon.files.map({ ConfigurationFiles.load($0) }) {
+        case .success(let loaded)?: configuration = loaded
+        case .failure(let errors)?: throw DaemonFailure(description: errors.description)
+        case nil: break
         }
         let inbox = Inbox()
         // Before any thread exists, so that all inherit the signals' mask.

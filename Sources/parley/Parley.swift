@@ -17,6 +17,7 @@ import Glibc
         commands.append(DownCommand.self)
         commands.append(RekeyCommand.self)
         commands.append(StatusCommand.self)
+        commands.append(PlanCommand.self)
         commands.append(ReloadCommand.self)
         commands.append(LogCommand.self)
         commands.append(TraceCommand.self)
