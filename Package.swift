@@ -62,11 +62,13 @@ let package = Package(
         .target(
             name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),
+        .target(name: "Conversion", swiftSettings: pure),
         // Explaining
         .target(
             name: "Explain",
             dependencies: [
                 "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "IPsec", "IPsecDOI", "IKEv1",
+                "KeyManagement", "Configuration",
             ],
             swiftSettings: pure),
         .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
@@ -99,7 +101,9 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Primitives", "Cryptography", "IPsec", "KeyManagement", "Configuration", "Control", "Explain",
+                "Primitives", "Cryptography", "IPsec", "KeyManagement", "Configuration", "Control", "Credentials",
+                "Conversion",
+                "Explain",
                 "Capture", "Simulation", "Platform", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -130,6 +134,7 @@ let package = Package(
             name: "DataPlaneTests",
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
             swiftSettings: edge),
+        .testTarget(name: "ConversionTests", dependencies: ["Conversion", "Configuration", "IPsec"]),
         .testTarget(name: "ControlTests", dependencies: ["Control", "Primitives"]),
         .testTarget(
             name: "DaemonTests",
@@ -175,7 +180,8 @@ let package = Package(
         .testTarget(
             name: "ExplainTests",
             dependencies: [
-                "Explain", "Capture", "IKEv1", "IPsec", "ISAKMP", "Oakley", "SKEME", "Cryptography", "Primitives",
+                "Explain", "KeyManagement", "Configuration", "Credentials", "Capture", "IKEv1", "IPsec", "ISAKMP",
+                "Oakley", "SKEME", "Cryptography", "Primitives",
             ]),
         .testTarget(
             name: "BadInputTests",

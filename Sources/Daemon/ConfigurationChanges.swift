@@ -80,6 +80,7 @@ extension ControlLoop {
         use(configuration.settings)
         replacePolicies(policies)
         names.watch(policies.names)
+        for text in configuration.notes { note(.configuration, text) }
     }
 
     // MARK: Parts

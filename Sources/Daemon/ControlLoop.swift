@@ -3,6 +3,7 @@ import Control
 import Credentials
 import Cryptography
 import DataPlane
+import Explain
 import IPsec
 import KeyManagement
 import Logging
@@ -167,6 +168,13 @@ final class ControlLoop {
         case .report(let event):
             let lines = journal.record(event)
             messageCounters.record(event)
+            let record = journal.decisions.record(
+                event, policies: manager.policies,
+                secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
+                secretName: { [self] in secretName(local: $0, remote: $1) })
+            if let record {
+                server.publish("decision", DecisionMessages.message(record, now: Clock.now()))
+            }
             server.publish(event, lines, loop: self)
             known.record(event)
         }
@@ -276,6 +284,11 @@ final class ControlLoop {
         let store = UserStore(running.users)
         users = store
         return store
+    }
+
+    /// The section of the secret that two ends would use, ours first.
+    func secretName(local: Identity, remote: Identity) -> String? {
+        (keyStore.key(local: local, remote: remote) ?? keyStore.keyForMainMode(local: local, remote: remote))?.name
     }
 
     /// Lets go of what was made of the configuration before it changes.

@@ -28,6 +28,8 @@ struct Journal {
     /// The newest lines, oldest first.
     private(set) var recent: [LogLine] = []
     private var traces = TraceStore()
+    /// Why what was refused was refused.
+    var decisions = DecisionBook()
     private static let recentMaximum = 1000
 
     init(logger: Logger) { self.logger = logger }

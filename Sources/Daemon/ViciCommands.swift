@@ -35,6 +35,7 @@ enum ViciCommands {
         case "get-pools": reply(PoolMessages.pools(message, loop))
         case "load-pool": reply(outcome(PoolMessages.load(message, loop)))
         case "unload-pool": reply(outcome(PoolMessages.unload(message, loop)))
+        case "explain": reply(ExplainCommands.explain(message, loop))
         case "trace": reply(trace(message, loop))
         case "recent-log": reply(recentLog(loop))
         default:

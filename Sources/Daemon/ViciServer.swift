@@ -9,7 +9,7 @@ final class ViciServer {
     /// Events that clients may register for.
     private static let events: Set<String> = [
         "log", "control-log", "list-sa", "list-policy", "list-conn", "list-cert", "list-authority", "ike-updown",
-        "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert",
+        "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert", "decision",
     ]
     /// Clients beyond this are turned away.
     static let clientMaximum = 64

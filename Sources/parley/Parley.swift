@@ -13,6 +13,7 @@ import Glibc
         var commands: [any ParsableCommand.Type] = []
         commands.append(RunCommand.self)
         commands.append(CheckCommand.self)
+        commands.append(ConvertCommand.self)
         commands.append(UpCommand.self)
         commands.append(DownCommand.self)
         commands.append(RekeyCommand.self)

@@ -9,7 +9,8 @@ struct RunCommand: ParsableCommand {
         abstract: "Run the daemon in the foreground.",
         discussion: "SIGHUP reads the configuration again; SIGINT and SIGTERM delete all SAs and end it.")
 
-    @Option(help: "A swanctl.conf, or a directory that holds one; without it, connections come over the control socket.")
+    @Option(
+        help: "A swanctl.conf, or a directory that holds one; without it, connections come over the control socket.")
     var config: String?
 
     @OptionGroup var socket: ControlSocketOption
