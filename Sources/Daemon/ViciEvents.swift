@@ -34,6 +34,8 @@ enum ViciEvents {
         var message = ViciMessage()
         if isUp { message.add("up", flag: true) }
         var snapshot = snapshot
+        // An SA that ends has forgotten what it was keyed with.
+        if !isUp, snapshot.suite == nil { snapshot.suite = loop.known.session(snapshot.id)?.suite }
         if let child {
             if !snapshot.children.contains(where: { $0.id == child }), let gone = loop.known.child(child) {
                 snapshot.children.append(gone)

@@ -64,7 +64,7 @@ import Testing
         #expect(child.lifeTime == .seconds(3600))
         #expect(configuration.secrets.map { $0.identities.map(\.description) } == [["left.example", "right.example"]])
         // What is lost is told, with its line.
-        #expect(conversion.losses.map(\.line).contains(27))
+        #expect(conversion.losses.map(\.line).contains(26))
         #expect(conversion.losses.contains { $0.what.contains("xauth=client") })
         #expect(conversion.losses.contains { $0.what == "RSA key" })
         #expect(!conversion.losses.contains { "\($0)".contains("abc") })
