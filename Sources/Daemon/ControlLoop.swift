@@ -27,6 +27,8 @@ final class ControlLoop {
     /// Made of ``running`` and the policies when a key is asked for; `nil` after each of their changes.
     private var keys: SharedKeyStore?
     var messageCounters = MessageCounters()
+    private(set) var tally = Tally()
+    private let notifier: ServiceNotifier
     /// SAs as they were when they last came up, by which a rekeying is told from what it replaces.
     private(set) var known = KnownAssociations()
     private var users: UserStore?
@@ -49,13 +51,14 @@ final class ControlLoop {
 
     init(
         files: String?, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
-        logger: Logger
+        logger: Logger, logLevels: LogLevels = LogLevels(), notifier: ServiceNotifier = ServiceNotifier()
     ) {
         self.files = files
         self.inbox = inbox
         self.plane = plane
         self.server = server
-        journal = Journal(logger: logger)
+        journal = Journal(logger: logger, levels: logLevels)
+        self.notifier = notifier
         started = Clock.now()
         names = NameWatch(inbox: inbox)
         let policies = ControlLoop.resolved(configuration.policies)
@@ -93,6 +96,8 @@ final class ControlLoop {
                 setStanding(connection.name, child, isSet: true)
             }
         }
+        notifier.ready("\(manager.policies.connections.count) connections")
+        watchOver()
         var end: Instant?
         while true {
             let ready = Poller.wait(
@@ -128,6 +133,7 @@ final class ControlLoop {
         case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
         case .signal(.reload): if let problem = reload().problem { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
+        case .observe(let subject, let reply): reply(observation(of: subject))
         }
     }
 
@@ -168,6 +174,7 @@ final class ControlLoop {
         case .report(let event):
             let lines = journal.record(event)
             messageCounters.record(event)
+            tally.record(event)
             let record = journal.decisions.record(
                 event, policies: manager.policies,
                 secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
@@ -229,6 +236,9 @@ final class ControlLoop {
         waiting[request] = reply
         feed(.command(command, request))
     }
+
+    /// Whether a client of the control socket asked for an event.
+    func hasListener(_ event: String) -> Bool { server.hasListener(event) }
 
     /// Whether another command may wait for SAs to come or go.
     var hasRoomForCommands: Bool { waiting.count < ControlLoop.waitingMaximum }
@@ -319,9 +329,24 @@ final class ControlLoop {
         command(.load(policies)) { _ in }
     }
 
+    /// Tells systemd again and again that this loop turns.
+    private func watchOver() {
+        guard let interval = notifier.watchdogInterval else { return }
+        notifier.alive()
+        _ = alarm(after: interval) { [weak self] in self?.watchOver() }
+    }
+
+    private func observation(of subject: Observatory.Subject) -> String {
+        switch subject {
+        case .metrics: metrics
+        case .health: health
+        }
+    }
+
     private func shutDown() {
         guard !isEnding else { return }
         isEnding = true
+        notifier.stopping()
         note(.daemon, "ending: deleting \(manager.sessionCounts.all) IKE SAs")
         command(.shutDown) { _ in }
     }

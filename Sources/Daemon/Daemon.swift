@@ -1,6 +1,6 @@
 import Configuration
 import IPsec
-package import Logging
+import Logging
 import Platform
 import Primitives
 
@@ -17,7 +17,10 @@ package struct DaemonConfiguration: Sendable {
     package var socketPath: String
     /// The TUN device's name.
     package var tunnelName = "parley%d"
-    package var logLevel: Logger.Level = .info
+    package var logLevels = LogLevels()
+    package var logFormat = LogFormat.text
+    /// The port on the loopback address for `/metrics` and `/health`; `nil`: none.
+    package var observationPort: UInt16?
 
     package init(files: String?, socketPath: String) {
         self.files = files
@@ -46,8 +49,14 @@ package enum Daemon {
         let inbox = Inbox()
         // Before any thread exists, so that all inherit the signals' mask.
         Signals.watch { inbox.post(.signal($0)) }
-        var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = daemon.logLevel
+        let format = daemon.logFormat
+        var logger = Logger(label: "parley") { label in
+            switch format {
+            case .text: StreamLogHandler.standardError(label: label)
+            case .json: JSONLogHandler(label: label) { StandardError.write($0) }
+            }
+        }
+        logger.logLevel = daemon.logLevels.lowest
         do {
             let listener = try ControlListener(path: daemon.socketPath)
             let plane = try UserspaceEngine(
@@ -66,7 +75,10 @@ package enum Daemon {
             let server = ViciServer(listener: listener)
             let loop = ControlLoop(
                 files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,
-                logger: logger)
+                logger: logger, logLevels: daemon.logLevels)
+            if let port = daemon.observationPort {
+                Observatory(inbox: inbox).start(port: port) { [logger] in logger.error("\($0)") }
+            }
             logger.notice(
                 "parley \(ParleyVersion.text) runs",
                 metadata: [

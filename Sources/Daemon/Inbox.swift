@@ -16,6 +16,8 @@ final class Inbox: Sendable {
         case mappingChanged(ChildID, Endpoint)
         case resolved([String: [IPAddress]])
         case signal(Signals.Kind)
+        /// Somebody who watches asks for the state as text.
+        case observe(Observatory.Subject, @Sendable (String) -> Void)
     }
 
     /// Items beyond this are dropped and counted.

@@ -8,6 +8,11 @@ enum ViciEvents {
     static func messages(_ event: Event, loop: ControlLoop) -> [(name: String, message: ViciMessage)] {
         var messages: [(String, ViciMessage)] = []
         if let alert = Alerts.type(of: event) { messages.append(("alert", Alerts.message(alert, event, loop))) }
+        if case .session(.message(let trace)) = event.kind, loop.hasListener("ike-message"),
+            let opened = OpenedMessages.message(event, trace)
+        {
+            messages.append(("ike-message", opened))
+        }
         guard let snapshot = event.snapshot else { return messages }
         switch event.kind {
         case .session(.established): messages.append(("ike-updown", upDown(snapshot, child: nil, isUp: true, loop)))

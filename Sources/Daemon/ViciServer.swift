@@ -9,7 +9,7 @@ final class ViciServer {
     /// Events that clients may register for.
     private static let events: Set<String> = [
         "log", "control-log", "list-sa", "list-policy", "list-conn", "list-cert", "list-authority", "ike-updown",
-        "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert", "decision",
+        "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert", "decision", "ike-message",
     ]
     /// Clients beyond this are turned away.
     static let clientMaximum = 64
@@ -72,9 +72,11 @@ final class ViciServer {
         for (name, message) in ViciEvents.messages(event, loop: loop) { publish(name, message) }
     }
 
+    func hasListener(_ name: String) -> Bool { clients.values.contains { $0.isSubscribed(to: name) } }
+
     /// Sends an event to those who asked for it.
     func publish(_ name: String, _ message: @autoclosure () -> ViciMessage) {
-        guard clients.values.contains(where: { $0.isSubscribed(to: name) }) else { return }
+        guard hasListener(name) else { return }
         let message = message()
         for client in clients.values { client.publish(name, message) }
     }

@@ -22,6 +22,7 @@ import Glibc
         commands.append(ReloadCommand.self)
         commands.append(LogCommand.self)
         commands.append(TraceCommand.self)
+        commands.append(CaptureCommand.self)
         commands.append(DecodeCommand.self)
         commands.append(ExplainCommand.self)
         commands.append(LoopbackCommand.self)
