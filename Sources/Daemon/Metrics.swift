@@ -84,6 +84,8 @@ struct Tally {
         case .identity: "identity"
         case .authentication: "authentication"
         case .noCredential: "no-credential"
+        case .userAuthentication: "user-authentication"
+        case .userRefused: "user-refused"
         case .peer: "peer"
         case .protocolViolation: "protocol-violation"
         case .timeout: "timeout"

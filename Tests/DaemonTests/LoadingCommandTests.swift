@@ -161,18 +161,25 @@ import Testing
         #expect(answer?.text("errmsg")?.contains("not supported by this version") == true)
     }
 
-    @Test func poolsAndAuthoritiesAreRefusedByName() throws {
+    @Test func authoritiesAreRefusedByName() throws {
         let harness = try ControlHarness()
         let client = try harness.client()
-        var pool = ViciMessage()
-        pool.add("home", section: ["addrs": "10.3.0.0/24"])
-        let answer = try client.ask("load-pool", pool)
-        #expect(answer?.flag("success") == false)
-        #expect(answer?.text("errmsg")?.contains("pools") == true)
-        #expect(try client.ask("get-pools")?.isEmpty == true)
-        #expect(try client.ask("unload-pool", ["name": "x"])?.text("errmsg") == "x not found")
+        var authority = ViciMessage()
+        authority.add("ca", section: ["cacert": "junk"])
+        #expect(try client.ask("load-authority", authority)?.flag("success") == false)
         #expect(try client.ask("get-authorities")?.list("authorities") == [])
         #expect(try client.ask("unload-authority")?.text("errmsg") == "unload: missing authority name")
+    }
+
+    @Test func passwordsOfUsersComeAndGo() throws {
+        let harness = try ControlHarness()
+        let client = try harness.client()
+        #expect(try client.ask("load-shared", secret("bob", type: "XAUTH", owners: ["bob"]))?.flag("success") == true)
+        #expect(try client.ask("load-shared", secret("site"))?.flag("success") == true)
+        #expect(try client.ask("get-shared")?.list("keys") == ["site", "bob"])
+        #expect(harness.loop.running.users.count == 1)
+        #expect(try client.ask("unload-shared", ["id": "bob"])?.flag("success") == true)
+        #expect(harness.loop.running.users.isEmpty)
     }
 
     // MARK: Every command and event

@@ -34,8 +34,7 @@ extension Interop {
             (#"^list-conns/\d+/\w+/children/\w+/(local|remote)-ts/\d+$"#, "ports by number"),
             (#"^(load-conn|load-cert|load-key|load-token|load-authority|load-pool|load-shared)/refused$"#, "says more"),
             (#"^load-conn (version 7|empty|port)/"#, "refuses what charon bends"),
-            (#"^(load-pool|get-pools|load-shared ppk|load-shared eap|get-shared)/"#, "not supported yet"),
-            (#"^unload-pool/"#, "not supported yet"),
+            (#"^load-shared ppk/"#, "not supported yet"),
         ]
 
         /// A list of calls; the label tells calls of one command apart.
@@ -88,7 +87,10 @@ extension Interop {
                 ("unload-authority", Call("unload-authority", ["name": "x"])),
                 ("unload-authority", Call("unload-authority")),
                 ("load-authority", Call("load-authority", ["ca1": ["wrong": "x"]])),
-                ("get-pools empty", Call("get-pools")), ("unload-pool", Call("unload-pool")),
+                ("get-pools empty", Call("get-pools")),
+                ("load-pool good", Call("load-pool", ["p5": ["addrs": "10.4.0.0/24", "dns": ["10.4.0.1"]]])),
+                ("get-pools one", Call("get-pools")), ("get-pools one", Call("get-pools", ["name": "nothing"])),
+                ("unload-pool one", Call("unload-pool", ["name": "p5"])), ("unload-pool", Call("unload-pool")),
                 ("unload-pool none", Call("unload-pool", ["name": "nothing"])),
                 ("get-algorithms", Call("get-algorithms")),
                 ("get-counters", Call("get-counters")), ("get-counters all", Call("get-counters", ["all": "yes"])),

@@ -105,6 +105,17 @@ struct Reasoning {
         case .peer(let number, _): scene.version == 1 ? peerRemediesV1(number) : peerRemediesV2(number)
         case .timeout:
             [Remedy(.either, "\(path).remote_addrs", current: connection.map { texts($0.remoteAddresses) })]
+        case .userAuthentication(let user):
+            [
+                Remedy(
+                    .either, "secrets.xauth-NAME.secret",
+                    wanted: "the password of \(user.map { "\($0)" } ?? "the user")")
+            ]
+        case .userRefused(let user):
+            [
+                Remedy(.either, "secrets.xauth-NAME.secret", wanted: "the same on both sides"),
+                Remedy(.here, "\(path).local.xauth_id", current: user.map { "\($0)" }, wanted: "the user's name"),
+            ]
         case .policy(let words): policyRemedies(words)
         case .protocolViolation: []
         }
