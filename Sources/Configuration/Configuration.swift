@@ -47,6 +47,23 @@ package struct Configuration: Sendable {
         self.settings = settings
     }
 
+    /// Takes over what a part brings, such as one that came over the control socket: of equal names, the part's counts.
+    /// Connections are not among it; they are put in force one by one.
+    package mutating func absorb(_ part: Configuration) {
+        Configuration.absorb(part.secrets, into: &secrets)
+        Configuration.absorb(part.users, into: &users)
+    }
+
+    private static func absorb(_ part: [SharedKey], into keys: inout [SharedKey]) {
+        for key in part {
+            if !key.name.isEmpty, let index = keys.firstIndex(where: { $0.name == key.name }) {
+                keys[index] = key
+            } else {
+                keys.append(key)
+            }
+        }
+    }
+
     /// For key management.
     package var policies: PolicyDatabase { PolicyDatabase(connections: connections, pools: pools) }
 
@@ -63,6 +80,21 @@ package struct Configuration: Sendable {
         diagnostics += checker.log.diagnostics
         if diagnostics.isEmpty { return configuration }
         throw ConfigurationErrors(inFileOrder(diagnostics))
+    }
+
+    /// Checks settings that came one by one over the control socket rather than in a file.
+    ///
+    /// - Parameters:
+    ///   - root: sections by their names in `swanctl.conf`, without references.
+    ///   - settings: what is in force, for defaults that stand there.
+    /// - Throws: every error there is; the positions are those of `root`.
+    package static func check(
+        _ root: SettingsSection, settings: Settings
+    ) throws(ConfigurationErrors) -> Configuration {
+        let checker = ConfigurationChecker()
+        let configuration = checker.check(ResolvedSettings(tree: root, templates: []), settings: settings)
+        if checker.log.diagnostics.isEmpty { return configuration }
+        throw ConfigurationErrors(checker.log.diagnostics)
     }
 
     private static func inFileOrder(_ diagnostics: [Diagnostic]) -> [Diagnostic] {

@@ -11,9 +11,11 @@ struct ConfigurationChecker {
     private static let sections = ["connections", "secrets", "pools", "charon"]
 
     /// What could be read; it counts only where nothing was reported.
-    func check(_ resolved: ResolvedSettings) -> Configuration {
+    ///
+    /// - Parameter settings: what counts where the tree has no section `charon`.
+    func check(_ resolved: ResolvedSettings, settings base: Configuration.Settings = .init()) -> Configuration {
         let tree = resolved.tree
-        var configuration = Configuration()
+        var configuration = Configuration(settings: base)
         for setting in tree.settings {
             log.report(
                 "unknown key '\(setting.name.excerpt)' outside of any section", at: setting.key.position,

@@ -1,4 +1,4 @@
-import Cryptography
+package import Cryptography
 package import IPsec
 
 /// Reads proposals as `swanctl.conf` writes them: keywords joined by hyphens, with charon's conventions.
@@ -71,6 +71,30 @@ package enum ProposalKeywords {
             ("modpnone", .keyExchange(.none)),
         ]
     }()
+
+    /// Every algorithm that a keyword stands for, each once, in the order of the tables.
+    package static let algorithms:
+        (
+            encryption: [EncryptionID], integrity: [IntegrityID], prf: [PRFID], keyExchange: [KeyExchangeID]
+        ) = {
+            var encryption: [EncryptionID] = []
+            var integrity: [IntegrityID] = []
+            var prfs: [PRFID] = []
+            var groups: [KeyExchangeID] = []
+            for (_, meaning) in keywords {
+                switch meaning {
+                case .encryption(let cipher): encryption.appendOnce(cipher.id)
+                case .integrity(let check, let prf):
+                    integrity.appendOnce(check)
+                    prfs.appendOnce(prf)
+                case .prf(let prf): prfs.appendOnce(prf)
+                case .keyExchange(let group), .additionalKeyExchange(let group, _): groups.appendOnce(group)
+                case .sequenceNumbers: break
+                }
+            }
+            groups.removeAll { $0 == .none }
+            return (encryption, integrity, prfs, groups)
+        }()
 
     /// Keywords of swanctl that this version has no algorithm for.
     private static let unsupported: Set<String> = {

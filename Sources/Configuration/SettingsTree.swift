@@ -13,6 +13,12 @@ package struct SpannedText: Hashable, Sendable {
 package struct Setting: Hashable, Sendable {
     package var key: SpannedText
     package var value: SpannedText
+
+    package init(key: SpannedText, value: SpannedText) {
+        self.key = key
+        self.value = value
+    }
+
     package var name: String { key.text }
 }
 
@@ -31,7 +37,8 @@ package struct SettingsSection: Hashable, Sendable {
     package func setting(_ name: String) -> Setting? { settings.first { $0.name == name } }
     package func section(_ name: String) -> SettingsSection? { sections.first { $0.name.text == name } }
 
-    mutating func set(_ setting: Setting) {
+    /// Takes a setting in, in the place of the one of that name where there is one.
+    package mutating func set(_ setting: Setting) {
         if let index = settings.firstIndex(where: { $0.name == setting.name }) {
             settings[index] = setting
         } else {
@@ -40,7 +47,7 @@ package struct SettingsSection: Hashable, Sendable {
     }
 
     /// Takes a section in, into the one of that name where there is one.
-    mutating func merge(_ section: SettingsSection) {
+    package mutating func merge(_ section: SettingsSection) {
         guard let index = sections.firstIndex(where: { $0.name.text == section.name.text }) else {
             sections.append(section)
             return
@@ -60,7 +67,7 @@ extension SettingsSection {
     /// Sections and settings that a resolved tree may have in all: references multiply what a small file says.
     static let maximumResolvedNodes = 200_000
     /// How deep sections may nest. swanctl.conf needs five levels.
-    static let maximumDepth = 16
+    package static let maximumDepth = 16
 
     /// The tree with every reference replaced by what it refers to: a section's own settings first, then those of its
     /// references in their order, and so on below; an empty value hides a setting that would come from a reference.

@@ -3,7 +3,8 @@ package import IPsec
 
 /// Holds every key of this node, and answers the questions of key exchanges so that these never see one. A value.
 package struct CredentialStore: Sendable {
-    private let sharedKeys: SharedKeyStore
+    /// The pre-shared keys among them.
+    package let sharedKeys: SharedKeyStore
     private let privateKeys: [PrivateKey]
     private let trustedKeys: [PublicKey]
 
@@ -24,17 +25,21 @@ package struct CredentialStore: Sendable {
     /// those of them whose private halves are here; one that names none gets all that its method admits.
     package func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
         var policies = policies
-        let own = privateKeys.map(\.publicKey)
-        for index in policies.connections.indices {
-            for round in policies.connections[index].local.indices {
-                let named = policies.connections[index].local[round]
-                guard named.method.usesPublicKeys else { continue }
-                policies.connections[index].local[round].publicKeys =
-                    named.publicKeyFiles.isEmpty
-                    ? own.filter { named.method.admits($0.kind) } : named.publicKeys.filter(own.contains)
-            }
-        }
+        for connection in policies.connections { policies.put(completing(connection)) }
         return policies
+    }
+
+    private func completing(_ connection: Connection) -> Connection {
+        var connection = connection
+        let own = privateKeys.map(\.publicKey)
+        for round in connection.local.indices {
+            let named = connection.local[round]
+            guard named.method.usesPublicKeys else { continue }
+            connection.local[round].publicKeys =
+                named.publicKeyFiles.isEmpty
+                ? own.filter { named.method.admits($0.kind) } : named.publicKeys.filter(own.contains)
+        }
+        return connection
     }
 
     /// Answers any question.

@@ -19,7 +19,8 @@ enum ConnectionMessages {
             body.add("local-\(index + 1)", section: end(round, identity: round.exactIdentity?.description))
         }
         for (index, round) in connection.remote.enumerated() {
-            body.add("remote-\(index + 1)", section: end(round, identity: "\(round.identity)"))
+            let identity = round.identity == .any ? nil : "\(round.identity)"
+            body.add("remote-\(index + 1)", section: end(round, identity: identity))
         }
         var children = ViciMessage()
         for child in connection.children { children.add(child.name, section: message(child)) }
@@ -29,8 +30,10 @@ enum ConnectionMessages {
         return message
     }
 
+    /// One authentication round; charon has the four lists in every one, whether or not there is anything in them.
     private static func end(_ round: AuthenticationRound, identity: String?) -> ViciMessage {
         var section = ViciMessage()
+        section.add("id", optional: identity)
         switch round.method {
         case .preSharedKey: section.add("class", "pre-shared key")
         case .extendedAuthentication:
@@ -40,7 +43,7 @@ enum ConnectionMessages {
         case .publicKey: section.add("class", "public key")
         case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }
-        section.add("id", optional: identity)
+        for list in ["groups", "cert_policy", "certs", "cacerts"] { section.add(list, list: [String]()) }
         return section
     }
 

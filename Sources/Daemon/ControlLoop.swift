@@ -3,6 +3,7 @@ import Control
 import Credentials
 import Cryptography
 import DataPlane
+import Explain
 import IPsec
 import KeyManagement
 import Logging
@@ -11,15 +12,28 @@ import Primitives
 
 /// The one thread that drives key management: inputs in, effects performed, in order.
 final class ControlLoop {
-    private let files: String
+    /// Where the configuration stands; `nil` where it comes over the control socket alone.
+    let files: String?
     private let inbox: Inbox
-    private let names: NameWatch
+    let names: NameWatch
     let plane: UserspaceEngine
     private let server: ViciServer
     private(set) var manager: KeyManager
     private(set) var journal: Journal
-    private var keys: CredentialStore
-    private var users: UserStore
+    /// What is in force, but for the connections and pools, which ``manager`` has.
+    var running: Configuration
+    /// The keys of swanctl's directories that are in force.
+    var keyFiles = KeyFiles.Found()
+    /// What was in force before, newest last, for a reload that is regretted.
+    var earlier: [Loaded] = []
+    /// Made of ``running``, ``keyFiles`` and the policies when a key is asked for; `nil` after each of their changes.
+    private var keys: CredentialStore?
+    private var users: UserStore?
+    var messageCounters = MessageCounters()
+    private(set) var tally = Tally()
+    private let notifier: ServiceNotifier
+    /// SAs as they were when they last came up, by which a rekeying is told from what it replaces.
+    private(set) var known = KnownAssociations()
     /// Pools that a control client loaded, by name; they stay when the files are read again.
     private var loadedPools: [String: AddressPool] = [:]
     let started: Instant
@@ -29,7 +43,7 @@ final class ControlLoop {
     private var waiting: [RequestID: (Response) -> Void] = [:]
     private var alarms: [UInt64: (at: Instant, ring: () -> Void)] = [:]
     private var lastAlarm: UInt64 = 0
-    private var standing: [ChildKey: SecurityPolicy] = [:]
+    private(set) var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
 
     /// Commands beyond this many are refused while so many wait for SAs to come or go.
@@ -38,32 +52,30 @@ final class ControlLoop {
     private static let farewell = Duration.seconds(3)
 
     init(
-        files: String, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
-        logger: Logger
+        files: String?, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
+        logger: Logger, logLevels: LogLevels = LogLevels(), notifier: ServiceNotifier = ServiceNotifier()
     ) {
         self.files = files
         self.inbox = inbox
         self.plane = plane
         self.server = server
-        journal = Journal(logger: logger)
+        journal = Journal(logger: logger, levels: logLevels)
+        self.notifier = notifier
         started = Clock.now()
         names = NameWatch(inbox: inbox)
-        let found = KeyFiles.load(beside: files, configuration.passphrases)
-        let resolved = ControlLoop.resolved(configuration.policies)
-        keys = CredentialStore(
-            sharedKeys: configuration.secrets, privateKeys: found.privateKeys, trustedKeys: found.publicKeys,
-            policies: resolved)
-        let policies = keys.completing(resolved)
-        users = UserStore(configuration.users)
+        if let files { keyFiles = KeyFiles.load(beside: files, configuration.passphrases) }
+        let policies = keyFiles.completing(ControlLoop.resolved(configuration.policies))
+        running = configuration
+        running.connections = []
         manager = KeyManager(
             now: started, randomness: .buffered, policies: policies,
             settings: ControlLoop.settings(configuration, plane),
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
-        for problem in found.problems { note(.configuration, problem) }
+        for problem in keyFiles.problems { note(.configuration, problem) }
     }
 
-    private static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
+    static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
         policies.resolved(
             Dictionary(uniqueKeysWithValues: policies.names.map { ($0, Resolver.addresses(of: $0)) }))
     }
@@ -88,6 +100,8 @@ final class ControlLoop {
                 setStanding(connection.name, child, isSet: true)
             }
         }
+        notifier.ready("\(manager.policies.connections.count) connections")
+        watchOver()
         var end: Instant?
         while true {
             let ready = Poller.wait(
@@ -122,8 +136,9 @@ final class ControlLoop {
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
         case .pathsChanged: feed(.pathsChanged)
         case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
-        case .signal(.reload): if let problem = reload() { note(.configuration, problem) }
+        case .signal(.reload): if let problem = reload().problem { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
+        case .observe(let subject, let reply): reply(observation(of: subject))
         }
     }
 
@@ -163,7 +178,17 @@ final class ControlLoop {
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
             let lines = journal.record(event)
+            messageCounters.record(event)
+            tally.record(event)
+            let record = journal.decisions.record(
+                event, policies: manager.policies,
+                secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
+                secretName: { [self] in secretName(local: $0, remote: $1) })
+            if let record {
+                server.publish("decision", DecisionMessages.message(record, now: Clock.now()))
+            }
             server.publish(event, lines, loop: self)
+            known.record(event)
         }
         return nil
     }
@@ -203,9 +228,9 @@ final class ControlLoop {
 
     private func answer(_ question: Question) -> Answer {
         switch question {
-        case .checkPassword(let password, let user): users.check(password, of: user)
-        case .password(let user, let peer): users.password(of: user, for: peer)
-        case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt: keys.answer(question)
+        case .checkPassword(let password, let user): userStore.check(password, of: user)
+        case .password(let user, let peer): userStore.password(of: user, for: peer)
+        case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt: keyStore.answer(question)
         }
     }
 
@@ -216,6 +241,9 @@ final class ControlLoop {
         waiting[request] = reply
         feed(.command(command, request))
     }
+
+    /// Whether a client of the control socket asked for an event.
+    func hasListener(_ event: String) -> Bool { server.hasListener(event) }
 
     /// Whether another command may wait for SAs to come or go.
     var hasRoomForCommands: Bool { waiting.count < ControlLoop.waitingMaximum }
@@ -248,43 +276,43 @@ final class ControlLoop {
         }
     }
 
-    private func note(_ group: LogLine.Group, _ text: String) {
+    func note(_ group: LogLine.Group, _ text: String) {
         let line = LogLine(group: group, level: 0, connection: "", session: nil, text: text)
         journal.write(line)
         server.publish(line)
     }
 
-    // MARK: Configuration
-
-    /// Reads the files again and puts them in force; what is wrong with them comes back, and then nothing changed.
-    func reload() -> String? {
-        switch ConfigurationFiles.load(files) {
-        case .failure(let errors): return errors.description
-        case .success(let configuration):
-            let found = KeyFiles.load(beside: files, configuration.passphrases)
-            let resolved = ControlLoop.resolved(configuration.policies)
-            keys = CredentialStore(
-                sharedKeys: configuration.secrets, privateKeys: found.privateKeys, trustedKeys: found.publicKeys,
-                policies: resolved)
-            for problem in found.problems { note(.configuration, problem) }
-            let policies = keys.completing(resolved)
-            users = UserStore(configuration.users)
-            replacePolicies(policies)
-            names.watch(policies.names)
-            note(.configuration, "loaded \(policies.connections.count) connections")
-            return nil
-        }
+    /// Puts settings in force; those of the machine (ports, devices) need a new start.
+    func use(_ settings: Configuration.Settings) {
+        running.settings = settings
+        manager.use(ControlLoop.settings(running, plane))
     }
 
-    private func replacePolicies(_ policies: PolicyDatabase) {
-        var policies = policies
-        policies.pools = policies.pools.filter { loadedPools[$0.name] == nil }
-        policies.pools += loadedPools.values.sorted { $0.name < $1.name }
-        guard
-            policies.connections != manager.policies.connections || policies.pools != manager.policies.pools
-        else { return }
-        command(.load(policies)) { _ in }
+    /// The keys that are in force.
+    private var keyStore: CredentialStore {
+        if let keys { return keys }
+        let store = CredentialStore(
+            sharedKeys: running.secrets, privateKeys: keyFiles.privateKeys, trustedKeys: keyFiles.publicKeys,
+            policies: manager.policies)
+        keys = store
+        return store
     }
+
+    private var userStore: UserStore {
+        if let users { return users }
+        let store = UserStore(running.users)
+        users = store
+        return store
+    }
+
+    /// The section of the secret that two ends would use, ours first.
+    func secretName(local: Identity, remote: Identity) -> String? {
+        let shared = keyStore.sharedKeys
+        return (shared.key(local: local, remote: remote) ?? shared.keyForMainMode(local: local, remote: remote))?.name
+    }
+
+    /// Lets go of what was made of the configuration before it changes.
+    func forgetKeys() { (keys, users) = (nil, nil) }
 
     /// Puts a pool in force, in the place of one of the same name.
     func load(_ pool: AddressPool) {
@@ -300,9 +328,35 @@ final class ControlLoop {
         replacePolicies(policies)
     }
 
+    func replacePolicies(_ policies: PolicyDatabase) {
+        var policies = policies
+        policies.pools = policies.pools.filter { loadedPools[$0.name] == nil }
+        policies.pools += loadedPools.values.sorted { $0.name < $1.name }
+        guard
+            policies.connections != manager.policies.connections || policies.pools != manager.policies.pools
+        else { return }
+        forgetKeys()
+        command(.load(policies)) { _ in }
+    }
+
+    /// Tells systemd again and again that this loop turns.
+    private func watchOver() {
+        guard let interval = notifier.watchdogInterval else { return }
+        notifier.alive()
+        _ = alarm(after: interval) { [weak self] in self?.watchOver() }
+    }
+
+    private func observation(of subject: Observatory.Subject) -> String {
+        switch subject {
+        case .metrics: metrics
+        case .health: health
+        }
+    }
+
     private func shutDown() {
         guard !isEnding else { return }
         isEnding = true
+        notifier.stopping()
         note(.daemon, "ending: deleting \(manager.sessionCounts.all) IKE SAs")
         command(.shutDown) { _ in }
     }

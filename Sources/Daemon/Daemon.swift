@@ -1,6 +1,6 @@
 import Configuration
 import IPsec
-package import Logging
+import Logging
 import Platform
 import Primitives
 
@@ -11,15 +11,18 @@ package enum ParleyVersion {
 
 /// How a daemon is to run.
 package struct DaemonConfiguration: Sendable {
-    /// A `swanctl.conf`, or a directory that holds one.
-    package var files: String
+    /// A `swanctl.conf`, or a directory that holds one; `nil`: connections come over the control socket.
+    package var files: String?
     /// The path of the control socket.
     package var socketPath: String
     /// The TUN device's name.
     package var tunnelName = "parley%d"
-    package var logLevel: Logger.Level = .info
+    package var logLevels = LogLevels()
+    package var logFormat = LogFormat.text
+    /// The port on the loopback address for `/metrics` and `/health`; `nil`: none.
+    package var observationPort: UInt16?
 
-    package init(files: String, socketPath: String) {
+    package init(files: String?, socketPath: String) {
         self.files = files
         self.socketPath = socketPath
     }
@@ -37,16 +40,23 @@ package enum Daemon {
     /// - Throws: where the configuration is wrong (every error in it at once), or the machine refuses a socket or the
     ///   TUN device.
     package static func run(_ daemon: DaemonConfiguration) throws(DaemonFailure) {
-        let configuration: Configuration
-        switch ConfigurationFiles.load(daemon.files) {
-        case .success(let loaded): configuration = loaded
-        case .failure(let errors): throw DaemonFailure(description: errors.description)
+        var configuration = Configuration()
+        switch daemon.files.map({ ConfigurationFiles.load($0) }) {
+        case .success(let loaded)?: configuration = loaded
+        case .failure(let errors)?: throw DaemonFailure(description: errors.description)
+        case nil: break
         }
         let inbox = Inbox()
         // Before any thread exists, so that all inherit the signals' mask.
         Signals.watch { inbox.post(.signal($0)) }
-        var logger = Logger(label: "parley") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = daemon.logLevel
+        let format = daemon.logFormat
+        var logger = Logger(label: "parley") { label in
+            switch format {
+            case .text: StreamLogHandler.standardError(label: label)
+            case .json: JSONLogHandler(label: label) { StandardError.write($0) }
+            }
+        }
+        logger.logLevel = daemon.logLevels.lowest
         do {
             let listener = try ControlListener(path: daemon.socketPath)
             let plane = try UserspaceEngine(
@@ -66,7 +76,10 @@ package enum Daemon {
             let server = ViciServer(listener: listener)
             let loop = ControlLoop(
                 files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,
-                logger: logger)
+                logger: logger, logLevels: daemon.logLevels)
+            if let port = daemon.observationPort {
+                Observatory(inbox: inbox).start(port: port) { [logger] in logger.error("\($0)") }
+            }
             logger.notice(
                 "parley \(ParleyVersion.text) runs",
                 metadata: [

@@ -94,6 +94,7 @@ enum EventLines {
         case .noSuchConfiguration(let name): "no configuration is named '\(name)'"
         case .ambiguousChild(let child, let connections):
             "child '\(child)' exists in \(connections.joined(separator: ", ")): say which with --ike"
+        case .notInstalled(let child): "policy '\(child)' is not installed"
         case .nothingMatches: "no SA matches"
         case .noRemoteAddress(let connection): "connection '\(connection)' has no address to go to"
         case .closed(let reason): text(reason)

@@ -18,6 +18,8 @@ final class Inbox: Sendable {
         case pathsChanged
         case resolved([String: [IPAddress]])
         case signal(Signals.Kind)
+        /// Somebody who watches asks for the state as text.
+        case observe(Observatory.Subject, @Sendable (String) -> Void)
     }
 
     /// Items beyond this are dropped and counted.

@@ -28,9 +28,17 @@ struct Journal {
     /// The newest lines, oldest first.
     private(set) var recent: [LogLine] = []
     private var traces = TraceStore()
+    /// Why what was refused was refused.
+    var decisions = DecisionBook()
     private static let recentMaximum = 1000
 
-    init(logger: Logger) { self.logger = logger }
+    /// Which lines are written, by topic; all are kept.
+    private let levels: LogLevels
+
+    init(logger: Logger, levels: LogLevels) {
+        self.logger = logger
+        self.levels = levels
+    }
 
     /// Writes an event down. Messages go to the traces alone, at most with a line of detail.
     mutating func record(_ event: Event) -> [LogLine] {
@@ -47,7 +55,9 @@ struct Journal {
         var metadata: Logger.Metadata = ["group": "\(line.group.rawValue)"]
         if !line.connection.isEmpty { metadata["connection"] = "\(line.connection)" }
         if let session = line.session { metadata["ikeSA"] = "\(session)" }
-        logger.log(level: level, "\(line.text)", metadata: metadata)
+        if levels.lets(level, topic: line.group.rawValue) {
+            logger.log(level: level, "\(line.text)", metadata: metadata)
+        }
         if recent.count >= 2 * Journal.recentMaximum { recent.removeFirst(Journal.recentMaximum) }
         recent.append(line)
     }

@@ -1,6 +1,8 @@
 import Configuration
+import Credentials
 import Cryptography
 import Glibc
+import IPsec
 
 /// Reads keys from swanctl's directories beside `swanctl.conf`.
 enum KeyFiles {
@@ -15,6 +17,11 @@ enum KeyFiles {
         var publicKeys: [PublicKey] = []
         /// What could not be used, in words.
         var problems: [String] = []
+
+        /// The policies with the keys that our own rounds can use.
+        func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
+            CredentialStore(privateKeys: privateKeys).completing(policies)
+        }
     }
 
     /// Everything that the directories hold; what cannot be used is told and passed over, as swanctl does.

@@ -42,10 +42,7 @@ final class NameWatch: Sendable {
 extension PolicyDatabase {
     /// The names that connections use instead of addresses.
     var names: Set<String> {
-        Set(
-            connections.flatMap { $0.localAddresses + $0.remoteAddresses }.compactMap { pattern in
-                if case .name(let name, _) = pattern { name } else { nil }
-            })
+        Set(connections.flatMap(\.names))
     }
 
     /// The database with the addresses of its names filled in; a name without an answer keeps what it had.
@@ -54,11 +51,21 @@ extension PolicyDatabase {
             guard case .name(let name, _) = pattern, let found = answers[name], !found.isEmpty else { return pattern }
             return .name(name, found)
         }
-        var database = self
-        for index in database.connections.indices {
-            database.connections[index].localAddresses = connections[index].localAddresses.map(fill)
-            database.connections[index].remoteAddresses = connections[index].remoteAddresses.map(fill)
+        return PolicyDatabase(
+            connections: connections.map { connection in
+                var connection = connection
+                connection.localAddresses = connection.localAddresses.map(fill)
+                connection.remoteAddresses = connection.remoteAddresses.map(fill)
+                return connection
+            }, pools: pools)
+    }
+}
+
+extension Connection {
+    /// The names that it uses instead of addresses.
+    var names: [String] {
+        (localAddresses + remoteAddresses).compactMap { pattern in
+            if case .name(let name, _) = pattern { name } else { nil }
         }
-        return database
     }
 }

@@ -59,8 +59,8 @@ enum PoolMessages {
 
     /// Unloads a pool, unless somebody has an address of it.
     static func unload(_ message: ViciMessage, _ loop: ControlLoop) -> String? {
-        guard let name = message.text("name") else { return "which pool is meant? give name" }
-        guard loop.manager.policies.pool(name) != nil else { return "no pool is named '\(name)'" }
+        guard let name = message.text("name") else { return "missing pool name to unload" }
+        guard loop.manager.policies.pool(name) != nil else { return "\(name) not found" }
         let online = loop.manager.leases.counts(of: name).online
         guard online == 0 else { return "\(online) addresses of pool '\(name)' are in use" }
         loop.unload(pool: name)

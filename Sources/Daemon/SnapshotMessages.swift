@@ -33,9 +33,13 @@ package enum SnapshotMessages {
         if session.isRemoteBehindNAT { body.add("nat-remote", flag: true) }
         if session.isLocalBehindNAT || session.isRemoteBehindNAT { body.add("nat-any", flag: true) }
         if let suite = session.suite { add(suite, to: &body) }
-        if let established = session.established { body.add("established", seconds(now - established)) }
-        if let rekey = session.rekeyAt { body.add("rekey-time", seconds(rekey - now)) }
-        if let reauthenticate = session.reauthenticateAt { body.add("reauth-time", seconds(reauthenticate - now)) }
+        // charon tells none of these of an SA that ends.
+        let isLiving = session.state != .deleting
+        if isLiving, let established = session.established { body.add("established", seconds(now - established)) }
+        if isLiving, let rekey = session.rekeyAt { body.add("rekey-time", seconds(rekey - now)) }
+        if isLiving, let reauthenticate = session.reauthenticateAt {
+            body.add("reauth-time", seconds(reauthenticate - now))
+        }
         if !session.localVirtualAddresses.isEmpty { body.add("local-vips", list: session.localVirtualAddresses) }
         if !session.remoteVirtualAddresses.isEmpty { body.add("remote-vips", list: session.remoteVirtualAddresses) }
         if !session.queuedExchanges.isEmpty { body.add("tasks-queued", list: session.queuedExchanges) }

@@ -8,7 +8,8 @@ import Platform
 final class ViciServer {
     /// Events that clients may register for.
     private static let events: Set<String> = [
-        "log", "control-log", "list-sa", "list-conn", "ike-updown", "child-updown",
+        "log", "control-log", "list-sa", "list-policy", "list-conn", "list-cert", "list-authority", "ike-updown",
+        "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert", "decision", "ike-message",
     ]
     /// Clients beyond this are turned away.
     static let clientMaximum = 64
@@ -45,18 +46,22 @@ final class ViciServer {
     /// Sends a log line to those who follow the log, and to those whose command is running.
     func publish(_ line: LogLine) {
         guard !clients.isEmpty else { return }
-        var message = ViciMessage()
-        message.add("group", line.group.rawValue)
-        message.add("level", line.level)
-        message.add("thread", "1")
-        if let session = line.session {
-            message.add("ikesa-name", line.connection)
-            message.add("ikesa-uniqueid", session)
+        func message(_ thread: Bool) -> ViciMessage {
+            var message = ViciMessage()
+            message.add("group", line.group.rawValue)
+            message.add("level", line.level)
+            if thread { message.add("thread", "1") }
+            if let session = line.session {
+                message.add("ikesa-name", line.connection)
+                message.add("ikesa-uniqueid", session)
+            }
+            message.add("msg", line.text)
+            return message
         }
-        message.add("msg", line.text)
+        let (toAll, toOne) = (message(true), message(false))
         for client in clients.values {
-            client.publish("log", message)
-            if client.follows(line) { client.publish("control-log", message) }
+            client.publish("log", toAll)
+            if client.follows(line) { client.publish("control-log", toOne) }
         }
     }
 
@@ -64,23 +69,15 @@ final class ViciServer {
     func publish(_ event: Event, _ lines: [LogLine], loop: ControlLoop) {
         guard !clients.isEmpty else { return }
         for line in lines { publish(line) }
-        let name: String
-        let isUp: Bool
-        var child: ChildID?
-        switch event.kind {
-        case .session(.established): (name, isUp) = ("ike-updown", true)
-        case .closed: (name, isUp) = ("ike-updown", false)
-        case .session(.childEstablished(let id)): (name, isUp, child) = ("child-updown", true, id)
-        case .session(.childClosed(let id)): (name, isUp, child) = ("child-updown", false, id)
-        case .session, .dropped: return
-        }
-        guard var snapshot = event.snapshot, clients.values.contains(where: { $0.isSubscribed(to: name) }) else {
-            return
-        }
-        snapshot.children = snapshot.children.filter { $0.id == child }
-        var message = ViciMessage()
-        if isUp { message.add("up", flag: true) }
-        message.entries += loop.message(of: snapshot).entries
+        for (name, message) in ViciEvents.messages(event, loop: loop) { publish(name, message) }
+    }
+
+    func hasListener(_ name: String) -> Bool { clients.values.contains { $0.isSubscribed(to: name) } }
+
+    /// Sends an event to those who asked for it.
+    func publish(_ name: String, _ message: @autoclosure () -> ViciMessage) {
+        guard hasListener(name) else { return }
+        let message = message()
         for client in clients.values { client.publish(name, message) }
     }
 

@@ -262,17 +262,38 @@ package struct Connection: Hashable, Sendable {
 
 /// All connections, in the order of the configuration, with the question that a responder asks them.
 package struct PolicyDatabase: Sendable {
-    package var connections: [Connection]
+    package private(set) var connections: [Connection]
     package var pools: [AddressPool]
+    /// Where in `connections` a name stands; of equal names, the first.
+    private var positions: [String: Int]
 
     package init(connections: [Connection] = [], pools: [AddressPool] = []) {
         self.connections = connections
         self.pools = pools
+        positions = Dictionary(
+            connections.enumerated().map { ($0.element.name, $0.offset) }, uniquingKeysWith: { first, _ in first })
     }
 
     package func pool(_ name: String) -> AddressPool? { pools.first { $0.name == name } }
 
-    package func connection(_ name: String) -> Connection? { connections.first { $0.name == name } }
+    package func connection(_ name: String) -> Connection? { positions[name].map { connections[$0] } }
+
+    /// Puts a connection in the place of the one of its name, or behind all others.
+    package mutating func put(_ connection: Connection) {
+        if let position = positions[connection.name] {
+            connections[position] = connection
+        } else {
+            positions[connection.name] = connections.count
+            connections.append(connection)
+        }
+    }
+
+    /// Takes the connection of that name out; nothing happens where there is none.
+    package mutating func remove(_ name: String) {
+        guard let position = positions[name] else { return }
+        connections.remove(at: position)
+        self = PolicyDatabase(connections: connections, pools: pools)
+    }
 
     /// The connections that could be meant by a message between two addresses in a version of IKE (1 or 2), the closest
     /// first; equals keep their order.

@@ -7,9 +7,15 @@ extension KeyManager {
         case .initiate(let connection, let child): initiate(connection, child, request, &effects)
         case .terminate(let target): terminate(target, request, &effects)
         case .rekey(let target): rekey(target, request, &effects)
+        case .abandon(let target): abandon(target, request, &effects)
+        case .reauthenticate(let target): reauthenticate(target, request, &effects)
         case .load(let policies):
             load(policies, &effects)
             effects.append(.reply(request, .done(matches: policies.connections.count)))
+        case .put(let connection): put(connection, request, &effects)
+        case .drop(let connection): drop(connection, request, &effects)
+        case .install(let connection, let child): install(connection, child, request, &effects)
+        case .uninstall(let connection, let child): uninstall(connection, child, request, &effects)
         case .shutDown: shutDown(request, &effects)
         }
     }
@@ -92,7 +98,7 @@ extension KeyManager {
 
     // MARK: Down and rekey
 
-    private func children(of target: Target) -> [(session: SessionID, child: Entry.Child)] {
+    func children(of target: Target) -> [(session: SessionID, child: Entry.Child)] {
         sessions(of: target).flatMap { id in (sessions[id]?.children ?? []).map { (session: id, child: $0) } }
             .filter { match in
                 !match.child.isLingering && (target.child == nil || target.child == match.child.name)
@@ -101,7 +107,7 @@ extension KeyManager {
             .sorted { $0.child.id.value < $1.child.id.value }
     }
 
-    private func sessions(of target: Target) -> [SessionID] {
+    func sessions(of target: Target) -> [SessionID] {
         guard !target.isEmpty else { return [] }
         return sessions.filter { id, entry in
             (target.session == nil || target.session == id)
@@ -146,7 +152,7 @@ extension KeyManager {
                 commands.isEmpty ? .failed(.nothingMatches, matches: 0) : .done(matches: commands.count)))
     }
 
-    private mutating func forgetWishes(_ target: Target) {
+    mutating func forgetWishes(_ target: Target) {
         let names = Set(sessions(of: target).compactMap { sessions[$0]?.connection })
         connections.forget { key in
             (target.connection.map { $0 == key.connection } ?? names.contains(key.connection) || target.child != nil)
@@ -173,14 +179,21 @@ extension KeyManager {
         for old in before.connections {
             for child in old.children
             where child.standingAction != nil && policies.connection(old.name)?.child(child.name) != child {
-                effects.append(.trap(connection: old.name, child, isSet: false))
+                setTrap(old.name, child, isSet: false, &effects)
             }
         }
         connections.forget { key in policies.connection(key.connection)?.child(key.child) == nil }
         for connection in policies.connections where before.connection(connection.name) != connection {
             wishFor(connection, at: environment.now)
             for child in connection.children where child.standingAction != nil {
-                effects.append(.trap(connection: connection.name, child, isSet: true))
+                setTrap(connection.name, child, isSet: true, &effects)
+            }
+        }
+        // Children that their connection has no more go alone; the rest of it goes on.
+        for old in before.connections {
+            guard let new = policies.connection(old.name) else { continue }
+            for child in old.children where new.child(child.name) == nil {
+                end(child: child.name, of: old.name, &effects)
             }
         }
         // SAs whose connection is gone have nobody who wants them.

@@ -35,8 +35,21 @@ package enum Command: Sendable {
     case initiate(connection: String?, child: String?)
     case terminate(Target)
     case rekey(Target)
+    /// Delete IKE SAs here, and tell the peers without waiting for them to answer.
+    case abandon(Target)
+    /// Authenticate anew: replace the IKE SA with all its children by one that is negotiated from the start.
+    case reauthenticate(Target)
     /// Put another set of connections in force. SAs of connections that did not change stay.
     case load(PolicyDatabase)
+    /// Put one connection in force, beside the others or in the place of the one of its name. SAs stay, but those of
+    /// children that are gone and that `start_action` had brought up.
+    case put(Connection)
+    /// Take one connection out of force. SAs stay, but those that `start_action` had brought up.
+    case drop(connection: String)
+    /// Watch for packets of a child that has no SA yet; without `connection`, of the only one that has the child.
+    case install(connection: String?, child: String)
+    /// Stop watching for packets of a child.
+    case uninstall(connection: String?, child: String)
     /// Delete every SA and end.
     case shutDown
 }
@@ -50,6 +63,8 @@ package enum Response: Hashable, Sendable {
 
     package enum Failure: Hashable, Sendable {
         case noSuchConfiguration(String)
+        /// No policy of that child is being watched for.
+        case notInstalled(child: String)
         case ambiguousChild(String, connections: [String])
         case nothingMatches
         /// The connection names no address to which a first message could go.

@@ -85,6 +85,8 @@ package struct KeyManager: Sendable {
     var admission = Admission()
     var connections = Connections()
     var pending = PendingRequests()
+    /// Children whose ``ChildPolicy/standingAction`` is in force, or that were asked to be watched for.
+    package internal(set) var traps: Set<ChildKey> = []
     var cookieSecrets: CookieSecrets
     var firstMessages: FirstMessages
     package internal(set) var counters = KeyManagerCounters()
@@ -101,7 +103,12 @@ package struct KeyManager: Sendable {
         firstMessages = FirstMessages(&environment.randomness)
         admission.limits = limits ?? AdmissionLimits(settings)
         environment.policies = policies
-        for connection in policies.connections { wishFor(connection, at: now) }
+        for connection in policies.connections {
+            wishFor(connection, at: now)
+            for child in connection.children where child.standingAction != nil {
+                traps.insert(ChildKey(connection: connection.name, child: child.name))
+            }
+        }
     }
 
     /// When ``handle(_:now:)`` must be called with `.deadline` at the latest; `nil` when nothing is awaited.
@@ -110,6 +117,14 @@ package struct KeyManager: Sendable {
         case (let timer?, let intent?): min(timer, intent)
         case (let timer, let intent): timer ?? intent
         }
+    }
+
+    /// Has sessions use other settings from their next step on. Our own ports are the sockets', and stay.
+    package mutating func use(_ settings: EngineSettings) {
+        var settings = settings
+        settings.port = environment.settings.port
+        settings.natPort = environment.settings.natPort
+        environment.settings = settings
     }
 
     /// The policies in force.
@@ -396,7 +411,8 @@ package struct KeyManager: Sendable {
             sessions[id]?.requested.removeAll { $0 == child }
             pending.childWasRefused(key, refusal)
             connections.failed(key, now: environment.now, &environment.randomness)
-        case .message, .refused(nil, _), .retransmitting, .note: withSnapshot = false
+        case .refused(nil, _): break
+        case .message, .retransmitting, .note: withSnapshot = false
         }
         effects.append(
             report(id, connection: connection, .session(event), child: childName, withSnapshot: withSnapshot))

@@ -31,6 +31,29 @@ package enum Machine {
         return Memory(grown: heap.grown, mapped: heap.mapped, used: heap.used, free: heap.free)
     }
 
+    /// Nanoseconds since 1970.
+    package static func nanoseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return UInt64(max(0, now.tv_sec)) * 1_000_000_000 + UInt64(max(0, now.tv_nsec))
+    }
+
+    /// The date and time in UTC, to the microsecond, as RFC 3339 writes them.
+    package static func timestamp() -> String {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        var seconds = now.tv_sec
+        var parts = tm()
+        gmtime_r(&seconds, &parts)
+        func digits(_ value: some BinaryInteger, _ count: Int) -> String {
+            let text = String(value)
+            return String(repeating: "0", count: max(0, count - text.count)) + text
+        }
+        let date = "\(digits(parts.tm_year + 1900, 4))-\(digits(parts.tm_mon + 1, 2))-\(digits(parts.tm_mday, 2))"
+        let time = "\(digits(parts.tm_hour, 2)):\(digits(parts.tm_min, 2)):\(digits(parts.tm_sec, 2))"
+        return "\(date)T\(time).\(digits(now.tv_nsec / 1000, 6))Z"
+    }
+
     /// The local date and time, as `ctime` writes it without the day of the week.
     package static func date() -> String {
         var seconds = time(nil)

@@ -11,11 +11,14 @@ struct ExplainCommand: ParsableCommand {
         commandName: "explain", abstract: "Say what ISAKMP, Oakley, SKEME and IKE each are, and what a word means.",
         discussion: """
             A part is printed from the tables that the code itself runs on. Any other word is a notification, a \
-            payload or a refusal, by name or number. Without a word, lists what can be explained.
+            payload or a refusal, by name or number. Without a word, lists what can be explained. With --peer, says what \
+            would become of a peer, without any traffic: asked of the daemon, or of the files that --config names.
             """)
 
-    @Argument(help: "isakmp, oakley, skeme, ike; or a name or number, such as NO_PROPOSAL_CHOSEN or 14.")
+    @Argument(help: "isakmp, oakley, skeme, ike; a name or number, such as NO_PROPOSAL_CHOSEN or 14; or last.")
     var word: String?
+
+    @OptionGroup var decisions: DecisionOptions
 
     @Option(help: "Mark what this connection uses.")
     var connection: String?
@@ -27,6 +30,7 @@ struct ExplainCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
+        if word == "last" || decisions.peer != nil { return try decisions.validate(word: word) }
         guard (connection == nil) == (config == nil) else {
             throw ValidationError("--connection and --config go together")
         }
@@ -37,6 +41,9 @@ struct ExplainCommand: ParsableCommand {
     }
 
     func run() throws {
+        if word == "last" || decisions.peer != nil {
+            return try decisions.run(config: config, json: json)
+        }
         guard let word else { return list() }
         if let part = Composition.Part(rawValue: word.lowercased()) {
             let explanation = Composition.explain(part, connection: try wanted())

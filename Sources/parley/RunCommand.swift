@@ -1,6 +1,5 @@
 import ArgumentParser
 import Daemon
-import Logging
 
 /// `parley run`: the daemon.
 struct RunCommand: ParsableCommand {
@@ -9,25 +8,38 @@ struct RunCommand: ParsableCommand {
         abstract: "Run the daemon in the foreground.",
         discussion: "SIGHUP reads the configuration again; SIGINT and SIGTERM delete all SAs and end it.")
 
-    @Option(help: "A swanctl.conf, or a directory that holds one.")
-    var config: String
+    @Option(
+        help: "A swanctl.conf, or a directory that holds one; without it, connections come over the control socket.")
+    var config: String?
 
     @OptionGroup var socket: ControlSocketOption
 
     @Option(help: "The TUN device's name; %d stands for a free number.")
     var tunnel = "parley%d"
 
-    @Option(help: "What to log: trace, debug, info, notice, warning or error.")
+    @Option(
+        help:
+            "What to log: trace, debug, info, notice, warning or error, and TOPIC=LEVEL where a topic (dmn, ike, chd, cfg, net) differs: info,net=debug."
+    )
     var logLevel = "info"
 
+    @Option(help: "How to log: text, or json with one object a line.")
+    var logFormat = "text"
+
+    @Option(help: "Serve /metrics (OpenMetrics) and /health on this port of 127.0.0.1.")
+    var observe: UInt16?
+
     func validate() throws {
-        if Logger.Level(rawValue: logLevel) == nil { throw ValidationError("unknown log level '\(logLevel)'") }
+        if LogLevels(logLevel) == nil { throw ValidationError("unknown log level '\(logLevel)'") }
+        if LogFormat(rawValue: logFormat) == nil { throw ValidationError("--log-format is text or json") }
     }
 
     func run() throws {
         var daemon = DaemonConfiguration(files: config, socketPath: socket.path)
         daemon.tunnelName = tunnel
-        daemon.logLevel = Logger.Level(rawValue: logLevel) ?? .info
+        daemon.logLevels = LogLevels(logLevel) ?? LogLevels()
+        daemon.logFormat = LogFormat(rawValue: logFormat) ?? .text
+        daemon.observationPort = observe
         do {
             try Daemon.run(daemon)
         } catch {

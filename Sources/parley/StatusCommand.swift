@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import Platform
 
 /// `parley status`: the SAs that there are.
 struct StatusCommand: ParsableCommand {
@@ -15,18 +16,44 @@ struct StatusCommand: ParsableCommand {
     @Flag(help: "Print JSON, with vici's keys.")
     var json = false
 
+    @Flag(name: .shortAndLong, help: "Show the table again and again, with rates, until interrupted.")
+    var watch = false
+
+    @Option(help: "With --watch: seconds between two tables.")
+    var interval: Double = 1
+
     @OptionGroup var socket: ControlSocketOption
+
+    func validate() throws {
+        guard (0.1...3600).contains(interval) else { throw ValidationError("--interval is from 0.1 to 3600 seconds") }
+        if watch && json { throw ValidationError("--watch draws a table: it does not go with --json") }
+    }
+
+    private func sessions(_ client: inout ViciClient) throws -> [ViciMessage] {
+        var message: ViciMessage = ["noblock": "yes"]
+        message.add("ike", optional: ike)
+        message.add("child", optional: child)
+        var sessions: [ViciMessage] = []
+        let answer = try client.request("list-sas", message, events: ["list-sa"]) { name, session in
+            if name == "list-sa" { sessions.append(session) }
+        }
+        try answer.requireSuccess("status")
+        return sessions
+    }
 
     func run() throws {
         try socket.withClient { client in
-            var message: ViciMessage = ["noblock": "yes"]
-            message.add("ike", optional: ike)
-            message.add("child", optional: child)
-            var sessions: [ViciMessage] = []
-            let answer = try client.request("list-sas", message, events: ["list-sa"]) { name, session in
-                if name == "list-sa" { sessions.append(session) }
+            if watch {
+                var rates = TrafficRates()
+                while true {
+                    let sessions = try sessions(&client)
+                    let lines = rates.lines(sessions, at: Clock.now())
+                    // Home, each line with the rest of it cleared, then all below.
+                    Console.print("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\n") + "\u{1B}[J")
+                    _ = Poller.wait([], milliseconds: Int32(interval * 1000))
+                }
             }
-            try answer.requireSuccess("status")
+            let sessions = try sessions(&client)
             if json {
                 Console.print(JSONValue.array(sessions.map(\.jsonValue)).text())
             } else if sessions.isEmpty {

@@ -18,7 +18,12 @@ final class ControlHarness {
     private let plane: UserspaceEngine
 
     /// - Parameter connections: to addresses where nobody answers.
-    init(_ connections: [Connection] = []) throws {
+    convenience init(_ connections: [Connection] = []) throws {
+        try self.init(configuration: Configuration(connections: connections), files: "/nonexistent")
+    }
+
+    /// - Parameter files: where `plan` and `reload` look.
+    init(configuration inForce: Configuration, files: String) throws {
         path = FileManager.default.temporaryDirectory.appending(path: "vici-\(UUID().uuidString.prefix(8))").path
         var configuration = UserspaceConfiguration()
         configuration.port = 0
@@ -28,7 +33,7 @@ final class ControlHarness {
         plane = try UserspaceEngine(configuration, receiveIKE: { _, _ in }, report: { _ in })
         server = ViciServer(listener: try ControlListener(path: path))
         loop = ControlLoop(
-            files: "/nonexistent", configuration: Configuration(connections: connections), inbox: Inbox(), plane: plane,
+            files: files, configuration: inForce, inbox: Inbox(), plane: plane,
             server: server, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 

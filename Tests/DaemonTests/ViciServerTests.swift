@@ -263,7 +263,7 @@ import Testing
         for _ in 0..<10 {
             let answer = try client.ask("initiate", ["child": "nothing", "timeout": "60000"])
             #expect(answer?.text("success") == "no")
-            #expect(answer?.text("errmsg") == "no configuration is named 'nothing'")
+            #expect(answer?.text("errmsg") == "CHILD_SA config 'nothing' not found")
         }
         #expect(harness.loop.scheduledCount == before)
     }

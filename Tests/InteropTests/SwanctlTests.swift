@@ -54,11 +54,13 @@ extension Interop {
                 // Each of the other commands ends with a failure where it means nothing.
                 try swanctl(
                     lab, "--initiate", "--child", "nothing", succeeds: false,
-                    prints: ["initiate failed: no configuration is named 'nothing'"])
+                    prints: ["initiate failed: CHILD_SA config 'nothing' not found"])
                 try swanctl(
-                    lab, "--rekey", "--ike", "nothing", succeeds: false, prints: ["rekey failed: no SA matches"])
+                    lab, "--rekey", "--ike", "nothing", succeeds: false,
+                    prints: ["rekey failed: no matching SAs to rekey found"])
                 try swanctl(
-                    lab, "--terminate", "--ike", "nothing", succeeds: false, prints: ["terminate failed: no SA matches"]
+                    lab, "--terminate", "--ike", "nothing", succeeds: false,
+                    prints: ["terminate failed: no matching SAs to terminate found"]
                 )
                 // A child that was just replaced lingers; ending its name does not wait for that.
                 let (_, before) = try lab.installed(on: .left)
@@ -68,7 +70,8 @@ extension Interop {
                     lab, "--terminate", "--child", "inner", "--timeout", "3",
                     prints: ["[CHD] inner{", "terminate completed successfully"])
                 try swanctl(
-                    lab, "--terminate", "--child", "inner", succeeds: false, prints: ["terminate failed: no SA matches"]
+                    lab, "--terminate", "--child", "inner", succeeds: false,
+                    prints: ["terminate failed: no matching SAs to terminate found"]
                 )
                 try swanctl(lab, "--rekey", "--ike", "net", prints: ["rekey completed successfully"])
                 try swanctl(
