@@ -39,6 +39,23 @@ package enum PseudorandomFunction {
         }
     }
 
+    /// The first `count` octets of a key, or where it is shorter (RFC 2409 Appendix B):
+    ///
+    ///     K = K1 | K2 | …, K1 = prf(key, 0), Kn = prf(key, Kn-1)
+    package static func stretch(
+        _ prf: PRFID, key: Secret, count: Int
+    ) throws(CryptographyError) -> Secret {
+        if key.count >= count { return key[0..<count] }
+        var blocks = [try derive(prf, key: key, [.open([0])])]
+        var length = blocks[0].count
+        while length < count {
+            let block = try derive(prf, key: key, [.secret(blocks[blocks.count - 1])])
+            blocks.append(block)
+            length += block.count
+        }
+        return Secret(concatenating: blocks)[0..<count]
+    }
+
     /// The first `count` octets of prf+ (RFC 7296 §2.13).
     ///
     ///     prf+ (K,S) = T1 | T2 | T3 | T4 | ...

@@ -8,11 +8,15 @@
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/dh.h>
+#include <openssl/dsa.h>
 #include <openssl/ec.h>
+#include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/md5.h>
 #include <openssl/params.h>
+#include <openssl/pem.h>
+#include <openssl/proverr.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
@@ -20,5 +24,18 @@
 
 /* Swift does not import macros made of other macros' parts. */
 static const int PARLEY_PKEY_KEYPAIR = EVP_PKEY_KEYPAIR;
+
+/* How many candidates for the length of a synthetic message are drawn. */
+enum { PARLEY_PKCS1_CANDIDATES = 128 };
+
+/* Takes the padding of EME-PKCS1-v1_5 (RFC 2437 section 9.1.2) off `block`, in time and with memory accesses that depend
+ * on `width` alone. Where it does not hold, where the message would not be `shortest` to `longest` octets long, or where
+ * `usable` is not 1, the message is the end of `synthetic`, as long as the last of `candidates` (two octets each) that
+ * fits says. The message is the end of `output`; its length is returned.
+ *
+ * `block`, `synthetic` and `output` have `width` octets, 11 to 65,535; `longest` is `width - 11` at most. */
+uint32_t parley_pkcs1_unpad(
+    const uint8_t *block, const uint8_t *synthetic, const uint8_t *candidates, uint32_t width, uint32_t shortest,
+    uint32_t longest, uint32_t usable, uint8_t *output);
 
 #endif
