@@ -62,18 +62,7 @@ let package = Package(
         .target(
             name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),
-        // Explaining
-        .target(
-            name: "Explain",
-            dependencies: [
-                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "IPsec", "IPsecDOI", "IKEv1",
-            ],
-            swiftSettings: pure),
-        .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
-        // Edges
-        .target(name: "CPlatform"),
-        .target(
-            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
+        // Certificates
         .target(
             name: "Certificates",
             dependencies: [
@@ -82,6 +71,18 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ],
             swiftSettings: pure),
+        // Explaining
+        .target(
+            name: "Explain",
+            dependencies: [
+                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "IPsec", "IPsecDOI", "IKEv1", "Certificates",
+            ],
+            swiftSettings: pure),
+        .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
+        // Edges
+        .target(name: "CPlatform"),
+        .target(
+            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
         .target(name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(
             name: "Simulation",
@@ -99,7 +100,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Primitives", "Cryptography", "IPsec", "KeyManagement", "Configuration", "Control", "Explain",
+                "Primitives", "Cryptography", "IPsec", "KeyManagement", "Configuration", "Control", "Certificates",
+                "Explain",
                 "Capture", "Simulation", "Platform", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -141,7 +143,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "parley", "Configuration", "Control", "Explain", "Platform",
+                "parley", "Certificates", "Configuration", "Control", "Cryptography", "Explain", "IPsec", "Platform",
+                "Primitives",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(
