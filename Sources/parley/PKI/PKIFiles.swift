@@ -147,7 +147,7 @@ enum KeyTypeArgument: String, ExpressibleByArgument, CaseIterable {
             kind = self == .ed25519 ? .ed25519 : .ed448
         }
         do throws(CryptographyError) {
-            return try PrivateKey.generate(kind)
+            return try PrivateKey.make(kind)
         } catch {
             throw PKIFailure("the key cannot be made: \(error)")
         }

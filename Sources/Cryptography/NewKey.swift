@@ -14,7 +14,7 @@ extension PrivateKey {
     package static let generatedModulusBits = 2048...8192
 
     /// Makes a key with libcrypto's own generator.
-    package static func generate(_ kind: KeyGenerationKind) throws(CryptographyError) -> PrivateKey {
+    package static func make(_ kind: KeyGenerationKind) throws(CryptographyError) -> PrivateKey {
         defer { ERR_clear_error() }
         let type: Int32
         switch kind {
