@@ -68,19 +68,7 @@ let package = Package(
             name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),
         .target(name: "Conversion", swiftSettings: pure),
-        // Explaining
-        .target(
-            name: "Explain",
-            dependencies: [
-                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "KeyDeterminationModes", "IPsec", "IPsecDOI",
-                "IKEv1", "KeyManagement", "Configuration",
-            ],
-            swiftSettings: pure),
-        .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
-        // Edges
-        .target(name: "CPlatform"),
-        .target(
-            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
+        // Certificates
         .target(
             name: "Certificates",
             dependencies: [
@@ -89,6 +77,19 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ],
             swiftSettings: pure),
+        // Explaining
+        .target(
+            name: "Explain",
+            dependencies: [
+                "Primitives", "Cryptography", "ISAKMP", "Oakley", "SKEME", "KeyDeterminationModes", "IPsec", "IPsecDOI",
+                "IKEv1", "KeyManagement", "Configuration", "Certificates",
+            ],
+            swiftSettings: pure),
+        .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
+        // Edges
+        .target(name: "CPlatform"),
+        .target(
+            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
         .target(name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         .target(
             name: "Simulation",
@@ -111,7 +112,7 @@ let package = Package(
             name: "parley",
             dependencies: [
                 "Primitives", "Cryptography", "KeyDeterminationModes", "IPsec", "KeyManagement", "Configuration",
-                "Control", "Credentials", "Conversion", "Explain",
+                "Control", "Credentials", "Certificates", "Conversion", "Explain",
                 "Capture", "Simulation", "Platform", "Daemon",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -156,7 +157,8 @@ let package = Package(
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "parley", "Configuration", "Control", "Explain", "Platform",
+                "parley", "Certificates", "Configuration", "Control", "Cryptography", "Explain", "IPsec", "Platform",
+                "Primitives",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(

@@ -53,3 +53,5 @@ uint32_t parley_pkcs1_unpad(
     }
     return length;
 }
+
+void parley_free_certificates(void *stack) { sk_X509_pop_free((STACK_OF(X509) *)stack, X509_free); }

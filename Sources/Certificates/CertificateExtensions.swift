@@ -1,3 +1,4 @@
+package import IPsec
 internal import SwiftASN1
 internal import X509
 
@@ -25,36 +26,7 @@ package struct CertificateExtensions: Hashable, Sendable {
         package static let decipherOnly = KeyUsage(rawValue: 1 << 8)
     }
 
-    /// A purpose of RFC 5280 §4.2.1.12 as dotted numbers.
-    package struct Purpose: Hashable, Sendable, CustomStringConvertible {
-        package var identifier: String
-        package init(_ identifier: String) { self.identifier = identifier }
-
-        package static let any = Purpose("2.5.29.37.0")
-        package static let serverAuthentication = Purpose("1.3.6.1.5.5.7.3.1")
-        package static let clientAuthentication = Purpose("1.3.6.1.5.5.7.3.2")
-        package static let codeSigning = Purpose("1.3.6.1.5.5.7.3.3")
-        package static let emailProtection = Purpose("1.3.6.1.5.5.7.3.4")
-        package static let ocspSigning = Purpose("1.3.6.1.5.5.7.3.9")
-        /// id-kp-ipsecIKE (RFC 4945 §5.1.3.12).
-        package static let ipsecIKE = Purpose("1.3.6.1.5.5.7.3.17")
-        /// iKEIntermediate, which Windows and older Apple clients look for.
-        package static let ikeIntermediate = Purpose("1.3.6.1.5.5.8.2.2")
-
-        package var description: String {
-            switch self {
-            case .any: "any purpose"
-            case .serverAuthentication: "serverAuth"
-            case .clientAuthentication: "clientAuth"
-            case .codeSigning: "codeSigning"
-            case .emailProtection: "emailProtection"
-            case .ocspSigning: "OCSPSigning"
-            case .ipsecIKE: "ipsecIKE"
-            case .ikeIntermediate: "iKEIntermediate"
-            default: identifier
-            }
-        }
-    }
+    package typealias Purpose = CertificatePurpose
 
     package var basicConstraints: BasicConstraints?
     package var keyUsage: KeyUsage?

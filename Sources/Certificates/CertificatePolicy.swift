@@ -1,14 +1,8 @@
+package import IPsec
+
 /// How strictly paths are judged.
 package struct CertificatePolicy: Hashable, Sendable {
-    /// What follows when nothing is known about a certificate's revocation: the values of `revocation`.
-    package enum Revocation: String, CaseIterable, Hashable, Sendable {
-        /// Nothing: only a certificate that is known to be revoked fails.
-        case relaxed
-        /// It fails if it says where to ask.
-        case ifURI = "ifuri"
-        /// It fails.
-        case strict
-    }
+    package typealias Revocation = RevocationPolicy
 
     package var revocation = Revocation.relaxed
     /// RFC 4945 §5.1.3.12 to the letter: an extended key usage must hold ipsecIKE or any. Else serverAuth, clientAuth and

@@ -15,7 +15,10 @@ struct PathJudge {
 
     func report() -> ChainReport {
         var report = ChainReport(
-            wanted: identity, present: path.first?.names ?? [], links: path.map(ChainReport.Link.init))
+            wanted: identity, present: path.first?.names ?? [],
+            links: path.map {
+                ChainReport.Link(subject: $0.subject, issuer: $0.issuer, serialNumber: $0.serialNumber)
+            })
         let signatures = path.indices.map(signatureOutcome)
         // Names and revocation are only worth a look, and its cost, where the path is the work of those it names.
         let isSigned = isTrusted && !signatures.contains { if case .failed = $0 { true } else { false } }

@@ -1,3 +1,4 @@
+package import IPsec
 package import Primitives
 
 /// What is known about revocation: lists and responses, from wherever they came. Each is checked before it is believed.

@@ -6,36 +6,7 @@ internal import X509
 
 /// A certificate revocation list, base or delta (RFC 5280 §5), read and not judged.
 package struct RevocationList: Hashable, Sendable {
-    /// Why a certificate was revoked (RFC 5280 §5.3.1), by number.
-    package struct Reason: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
-        package var rawValue: UInt8
-        package init(rawValue: UInt8) { self.rawValue = rawValue }
-
-        package static let unspecified = Reason(rawValue: 0)
-        package static let keyCompromise = Reason(rawValue: 1)
-        package static let authorityCompromise = Reason(rawValue: 2)
-        package static let affiliationChanged = Reason(rawValue: 3)
-        package static let superseded = Reason(rawValue: 4)
-        package static let cessationOfOperation = Reason(rawValue: 5)
-        package static let certificateHold = Reason(rawValue: 6)
-        /// In a delta alone: no longer revoked.
-        package static let removeFromList = Reason(rawValue: 8)
-        package static let privilegeWithdrawn = Reason(rawValue: 9)
-
-        package var description: String {
-            switch self {
-            case .keyCompromise: "key compromise"
-            case .authorityCompromise: "CA compromise"
-            case .affiliationChanged: "affiliation changed"
-            case .superseded: "superseded"
-            case .cessationOfOperation: "cessation of operation"
-            case .certificateHold: "certificate hold"
-            case .removeFromList: "removed from the list"
-            case .privilegeWithdrawn: "privilege withdrawn"
-            default: "no reason given"
-            }
-        }
-    }
+    package typealias Reason = RevocationReason
 
     package struct Entry: Hashable, Sendable {
         package var date: WallTime

@@ -25,6 +25,7 @@ extension PrivateKey {
             guard let context, EVP_PKEY_keygen_init(context) == 1, EVP_PKEY_generate(context, &key) == 1 else {
                 throw .libraryFailure("EVP_PKEY_generate")
             }
+        case .ed25519, .ed448: throw .unsupported("\(kind)")
         }
         guard let key else { throw .libraryFailure("EVP_PKEY_generate") }
         return try adopt(key)

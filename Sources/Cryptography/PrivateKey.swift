@@ -12,10 +12,15 @@ package final class PrivateKey: Sendable {
     /// Reads a key in PEM or DER: PKCS#1, PKCS#8 (encrypted or not), SEC1 or DSA's form.
     ///
     /// - Parameter passphrase: opens an encrypted key; nobody is asked for one.
-    package init(parsing octets: Secret, passphrase: Secret? = nil) throws(KeyDefect) {
+    package convenience init(parsing octets: Secret, passphrase: Secret? = nil) throws(KeyDefect) {
         defer { ERR_clear_error() }
         guard octets.count <= KeyHandle.maximumOctets else { throw .unreadable }
-        let handle = KeyHandle(try PrivateKey.read(octets, passphrase))
+        try self.init(adopting: KeyHandle(try PrivateKey.read(octets, passphrase)))
+    }
+
+    /// Takes over a key of libcrypto's.
+    init(adopting handle: KeyHandle) throws(KeyDefect) {
+        defer { ERR_clear_error() }
         let kind = try handle.kind()
         // A key whose halves do not belong together would answer with nonsense, or leak a factor in doing so.
         let context = EVP_PKEY_CTX_new(handle.pointer, nil)

@@ -7,12 +7,17 @@ package enum KeyKind: Hashable, Sendable, CustomStringConvertible {
     /// With the octets of its subgroup's order.
     case dsa(orderOctets: Int)
     case ecdsa(SignatureCurve)
+    /// RFC 8032.
+    case ed25519
+    case ed448
 
     package var description: String {
         switch self {
         case .rsa(let octets): "RSA-\(octets * 8)"
         case .dsa: "DSA"
         case .ecdsa(let curve): "ECDSA P-\(curve.rawValue)"
+        case .ed25519: "Ed25519"
+        case .ed448: "Ed448"
         }
     }
 }
@@ -145,7 +150,9 @@ final class KeyHandle: @unchecked Sendable {
             case "secp521r1", "P-521": return .ecdsa(.p521)
             default: throw .unsupported("curve \(text)")
             }
-        default: throw .unsupported("a key that is neither RSA, DSA nor ECDSA")
+        case EVP_PKEY_ED25519: return .ed25519
+        case EVP_PKEY_ED448: return .ed448
+        default: throw .unsupported("a key that is neither RSA, DSA, ECDSA nor EdDSA")
         }
     }
 

@@ -70,7 +70,7 @@ private enum SignatureForm {
     /// Octets of each half of a signature of two numbers; `nil` for RSA.
     private static func half(_ kind: KeyKind) -> Int? {
         switch kind {
-        case .rsa: nil
+        case .rsa, .ed25519, .ed448: nil
         case .dsa(let octets): octets
         case .ecdsa(let curve): curve.octets
         }

@@ -55,6 +55,7 @@ package struct KeyConstraint: Hashable, Sendable {
         case .rsa(let octets): (family == .any || family == .rsa) && octets * 8 >= minimumBits
         case .ecdsa(let curve): (family == .any || family == .ecdsa) && curve.rawValue >= minimumBits
         case .dsa: (family == .any || family == .dss) && minimumBits == 0
+        case .ed25519, .ed448: family == .any && minimumBits == 0
         }
     }
 }

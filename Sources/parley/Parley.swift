@@ -27,6 +27,7 @@ import Glibc
         commands.append(ExplainCommand.self)
         commands.append(LoopbackCommand.self)
         commands.append(SimulateCommand.self)
+        commands.append(PKICommand.self)
         commands.append(VersionCommand.self)
         return commands
     }

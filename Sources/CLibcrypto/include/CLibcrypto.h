@@ -16,6 +16,7 @@
 #include <openssl/md5.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <openssl/proverr.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
@@ -37,5 +38,8 @@ enum { PARLEY_PKCS1_CANDIDATES = 128 };
 uint32_t parley_pkcs1_unpad(
     const uint8_t *block, const uint8_t *synthetic, const uint8_t *candidates, uint32_t width, uint32_t shortest,
     uint32_t longest, uint32_t usable, uint8_t *output);
+
+/* Frees a stack of certificates with what it holds: the typed functions are macros, which Swift does not import. */
+void parley_free_certificates(void *stack);
 
 #endif

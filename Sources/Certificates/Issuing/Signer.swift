@@ -18,6 +18,12 @@ package struct Signer: Sendable {
         self.sign = sign
     }
 
+    /// Signs with a key of ours, by an algorithm as strong as the key; `nil` for a key that signs no certificates.
+    package init?(_ key: PrivateKey) {
+        guard let algorithm = key.signatureAlgorithm else { return nil }
+        self.init(algorithm) { try? key.sign(message: $0, algorithm) }
+    }
+
     /// SEQUENCE { body, algorithm, signature }: the outer form of certificates, requests and lists.
     func envelope(_ body: [UInt8]) throws(Failure) -> [UInt8] {
         guard let signature = sign(body) else { throw .key }

@@ -1,5 +1,4 @@
 package import Cryptography
-package import IPsec
 package import Primitives
 
 /// One rule that each certificate of a path is held to.
@@ -47,10 +46,10 @@ package enum CertificateProblem: Hashable, Sendable {
     case notAuthority
     case pathTooLong(allowed: Int, found: Int)
     case keyUsageLacks(String)
-    case purposes([CertificateExtensions.Purpose])
+    case purposes([CertificatePurpose])
     case nameNotPermitted(SubjectName, by: DistinguishedName)
     case nameExcluded(SubjectName, NameSubtree, by: DistinguishedName)
-    case revoked(WallTime, RevocationList.Reason)
+    case revoked(WallTime, RevocationReason)
     case revocationUnknown(RevocationGap)
     case identityAbsent
     case untrusted
@@ -80,6 +79,11 @@ package struct ChainReport: Error, Hashable, Sendable {
     package struct Finding: Hashable, Sendable {
         package var check: CertificateCheck
         package var outcome: Outcome
+
+        package init(check: CertificateCheck, outcome: Outcome) {
+            self.check = check
+            self.outcome = outcome
+        }
     }
 
     package struct Link: Hashable, Sendable {
@@ -88,11 +92,13 @@ package struct ChainReport: Error, Hashable, Sendable {
         package var serialNumber: [UInt8]
         package var findings: [Finding]
 
-        package init(_ certificate: Certificate) {
-            subject = certificate.subject
-            issuer = certificate.issuer
-            serialNumber = certificate.serialNumber
-            findings = []
+        package init(
+            subject: DistinguishedName, issuer: DistinguishedName, serialNumber: [UInt8], findings: [Finding] = []
+        ) {
+            self.subject = subject
+            self.issuer = issuer
+            self.serialNumber = serialNumber
+            self.findings = findings
         }
 
         package var problems: [(check: CertificateCheck, problem: CertificateProblem)] {
@@ -110,25 +116,16 @@ package struct ChainReport: Error, Hashable, Sendable {
     /// The end entity first.
     package var links: [Link]
 
+    package init(wanted: Identity?, present: [SubjectName], links: [Link]) {
+        self.wanted = wanted
+        self.present = present
+        self.links = links
+    }
+
     /// Every problem with the place of its certificate.
     package var problems: [(link: Int, check: CertificateCheck, problem: CertificateProblem)] {
         links.enumerated().flatMap { index, link in link.problems.map { (index, $0.check, $0.problem) } }
     }
 
     package var isGood: Bool { links.allSatisfy { $0.problems.isEmpty } }
-}
-
-/// A path that passed every check; only ``PathBuilder`` makes one.
-package struct ValidatedPath: Hashable, Sendable {
-    /// The end entity first, the trusted authority last.
-    package let certificates: [Certificate]
-    package let report: ChainReport
-
-    init(_ certificates: [Certificate], _ report: ChainReport) {
-        self.certificates = certificates
-        self.report = report
-    }
-
-    /// When the first of its certificates expires.
-    package var expiry: WallTime { certificates.map(\.notAfter).min() ?? WallTime(seconds: 0) }
 }

@@ -1,44 +1,14 @@
-package import IPsec
 package import Primitives
-internal import SwiftASN1
-internal import X509
 
 /// One of the names of a subjectAltName or of a name constraint: a GeneralName (RFC 5280 §4.2.1.6).
 package enum SubjectName: Hashable, Sendable {
     case dns(String)
     case email(String)
     case address(IPAddress)
-    case directory(IPsec.DistinguishedName)
+    case directory(DistinguishedName)
     case uri(String)
     /// A form that is not compared here, by the number of its tag.
     case other(UInt)
-
-    init(_ name: GeneralName) throws(CertificateDefect) {
-        switch name {
-        case .dnsName(let text): self = .dns(text)
-        case .rfc822Name(let text): self = .email(text)
-        case .uniformResourceIdentifier(let text): self = .uri(text)
-        case .ipAddress(let octets):
-            guard let address = IPAddress(octets: octets.bytes) else {
-                throw .malformed("an address in a name has 4 or 16 octets")
-            }
-            self = .address(address)
-        case .directoryName(let name):
-            self = .directory(try SubjectName.directory(name))
-        case .otherName: self = .other(0)
-        case .x400Address: self = .other(3)
-        case .ediPartyName: self = .other(5)
-        case .registeredID: self = .other(8)
-        }
-    }
-
-    static func directory(_ name: X509.DistinguishedName) throws(CertificateDefect) -> IPsec.DistinguishedName {
-        try Reading.attempt("a directory name") {
-            var serializer = DER.Serializer()
-            try serializer.serialize(name)
-            return try IPsec.DistinguishedName(parsing: serializer.serializedBytes[...])
-        }
-    }
 }
 
 extension SubjectName: CustomStringConvertible {
@@ -65,31 +35,12 @@ package enum NameSubtree: Hashable, Sendable {
     case email(String)
     /// The addresses that agree with the first in the bits of the mask.
     case addresses(IPAddress, mask: IPAddress)
-    case directory(IPsec.DistinguishedName)
+    case directory(DistinguishedName)
     case uri(String)
     case other(UInt)
 
-    init(_ name: GeneralName) throws(CertificateDefect) {
-        if case .ipAddress(let octets) = name {
-            let half = octets.bytes.count / 2
-            guard octets.bytes.count.isMultiple(of: 2), let address = IPAddress(octets: octets.bytes.prefix(half)),
-                let mask = IPAddress(octets: octets.bytes.dropFirst(half))
-            else { throw .malformed("a block of addresses has 8 or 32 octets") }
-            self = .addresses(address, mask: mask)
-            return
-        }
-        switch try SubjectName(name) {
-        case .dns(let text): self = .dns(text)
-        case .email(let text): self = .email(text)
-        case .uri(let text): self = .uri(text)
-        case .directory(let name): self = .directory(name)
-        case .address: throw .malformed("a block of addresses has 8 or 32 octets")
-        case .other(let number): self = .other(number)
-        }
-    }
-
     /// Whether both speak of the same form of names, so that the subtree decides.
-    func isOfForm(of name: SubjectName) -> Bool {
+    package func isOfForm(of name: SubjectName) -> Bool {
         switch (self, name) {
         case (.dns, .dns), (.email, .email), (.directory, .directory), (.uri, .uri): true
         case (.addresses(let block, _), .address(let address)): block.family == address.family
@@ -99,7 +50,7 @@ package enum NameSubtree: Hashable, Sendable {
     }
 
     /// Whether a name of this form lies within the subtree. A form that is not known here contains nothing.
-    func contains(_ name: SubjectName) -> Bool {
+    package func contains(_ name: SubjectName) -> Bool {
         switch (self, name) {
         case (.dns(let base), .dns(let text)): NameSubtree.isWithin(text, base)
         case (.email(let base), .email(let text)): NameSubtree.isMailbox(text, within: base)

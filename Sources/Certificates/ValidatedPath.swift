@@ -1,0 +1,17 @@
+package import IPsec
+package import Primitives
+
+/// A path that passed every check; only ``PathBuilder`` makes one.
+package struct ValidatedPath: Hashable, Sendable {
+    /// The end entity first, the trusted authority last.
+    package let certificates: [Certificate]
+    package let report: ChainReport
+
+    init(_ certificates: [Certificate], _ report: ChainReport) {
+        self.certificates = certificates
+        self.report = report
+    }
+
+    /// When the first of its certificates expires.
+    package var expiry: WallTime { certificates.map(\.notAfter).min() ?? WallTime(seconds: 0) }
+}

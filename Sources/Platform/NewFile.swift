@@ -1,0 +1,56 @@
+import Glibc
+
+/// Files that are written whole.
+package enum NewFile {
+    /// Writes a file, in place of one that is there: readers see the old one or the new one.
+    ///
+    /// - Parameter isPrivate: its owner alone may read it, else everybody may.
+    /// - Throws: the failing call and its `errno`.
+    package static func write(_ octets: [UInt8], to path: String, isPrivate: Bool = false) throws(PlatformError) {
+        let temporary = "\(path).\(getpid())~"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, isPrivate ? 0o600 : 0o644)
+        guard descriptor >= 0 else { throw PlatformError("open", code: errno) }
+        do throws(PlatformError) {
+            defer { close(descriptor) }
+            var rest = octets[...]
+            while !rest.isEmpty {
+                // SAFETY: the pointer is used within the closure, for the octets that it covers.
+                let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+                if count < 0 {
+                    if errno == EINTR { continue }
+                    throw PlatformError("write", code: errno)
+                }
+                rest = rest.dropFirst(count)
+            }
+            guard rename(temporary, path) == 0 else { throw PlatformError("rename", code: errno) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+    }
+
+    /// Makes a directory and those above it where they are missing.
+    package static func makeDirectory(_ path: String, isPrivate: Bool = false) throws(PlatformError) {
+        if let slash = path.lastIndex(of: "/"), slash != path.startIndex, !exists(String(path[..<slash])) {
+            try makeDirectory(String(path[..<slash]))
+        }
+        if mkdir(path, isPrivate ? 0o700 : 0o755) != 0, errno != EEXIST { throw PlatformError("mkdir", code: errno) }
+    }
+
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// The names in a directory, sorted; none where there is no such directory.
+    package static func names(in directory: String) -> [String] {
+        guard let stream = opendir(directory) else { return [] }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            // SAFETY: d_name is terminated, and lives until the next readdir.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+}
