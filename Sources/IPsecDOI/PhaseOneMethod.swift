@@ -142,7 +142,7 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
 extension PhaseOneMethod: CustomStringConvertible {
     package var description: String {
         if base != self { return "\(base) and XAUTH" }
-        switch self {
+        return switch self {
         case .preSharedKey: "pre-shared key"
         case .dssSignature: "DSS signatures"
         case .rsaSignature: "RSA signatures"
