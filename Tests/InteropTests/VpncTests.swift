@@ -105,9 +105,10 @@ extension Interop {
                 #expect(child.remoteSelectors == ["\(Self.address)/32"])
                 #expect(
                     try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
-                #expect(try lab.transfer(megabytes: 2, source: Self.address) >= 1_500_000)
+                // Up to a socket's buffer of the sent octets is still on its way when iperf3 counts.
+                #expect(try lab.transfer(megabytes: 16, source: Self.address) > 8_000_000)
                 let (_, used) = try lab.installed(on: .right)
-                #expect(used.count("bytes-in") > 1_500_000 && used.count("packets-out") > 100)
+                #expect(used.count("bytes-in") > 8_000_000 && used.count("packets-out") > 100)
                 // Deletes of the client's take everything away, and the address is remembered.
                 client.stop()
                 try lab.awaitEmpty(sides: [.right])
@@ -123,7 +124,9 @@ extension Interop {
                 let client = try Vpnc(lab, password: "another")
                 defer { client.stop() }
                 try client.awaitEnd()
-                #expect(client.output.contains("authentication unsuccessful"), "\(client.output)")
+                // What the gateway says, and what a client without a terminal makes of it.
+                #expect(client.output.contains("Authentication failed, try again"), "\(client.output)")
+                #expect(client.output.contains("can't reuse password"), "\(client.output)")
                 #expect(lab.right.log.contains("the password of 'joe' is not right"))
                 try lab.awaitEmpty(seconds: 30, sides: [.right])
             }
