@@ -18,11 +18,11 @@ extension IKEv1Session {
             publicValue: negotiation.peerPublicValue,
             cookie: (isInitiator ? responderCookie : initiatorCookie).octets
         )
-        let isOurs = prover == role
+        let (proving, other) = prover == role ? (own, peer) : (peer, own)
+        let function = negotiation.method.proofFunction ?? keys.prf
+        let offer = negotiation.offer
         return try Attempt.cryptography { () throws(CryptographyError) in
-            try PreSharedKey.proof(
-                negotiation.method.proofFunction ?? keys.prf, seed: seed, own: isOurs ? own : peer,
-                peer: isOurs ? peer : own, offer: negotiation.offer, identity: identity)
+            try PreSharedKey.proof(function, seed: seed, own: proving, peer: other, offer: offer, identity: identity)
         }
     }
 

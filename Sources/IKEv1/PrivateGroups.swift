@@ -63,9 +63,7 @@ extension IKEv1Session {
 
     /// What a transform of phase 1 offers; `nil` where it is unknown. A group in full is one of the numbered ones, or one
     /// that the registry holds: nobody has proved anything yet, so no other is looked into.
-    static func phaseOneProposal(
-        _ transform: TransformPayload, _ registry: GroupRegistry
-    ) -> Proposal? {
+    static func phaseOneProposal(_ transform: TransformPayload, _ registry: GroupRegistry) -> Proposal? {
         if let number = PhaseOneProposal.group(transform) {
             guard !number.isPrivate || registry[number] != nil else { return nil }
             return PhaseOneProposal.proposal(transform)
@@ -75,8 +73,7 @@ extension IKEv1Session {
             description.number ?? registry.numbers.first { registry[$0]?.description == description }
         return number.flatMap {
             PhaseOneProposal.proposal(
-                PhaseOneProposal.replacingGroup(of: transform, by: [PhaseOneProposal.groupAttribute($0)]),
-                method: method)
+                PhaseOneProposal.replacingGroup(of: transform, by: [PhaseOneProposal.groupAttribute($0)]))
         }
     }
 }

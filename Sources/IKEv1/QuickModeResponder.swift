@@ -48,16 +48,16 @@ extension IKEv1Session {
         _ payloads: [Payload], _ exchange: Exchange, _ chain: CipherChain, _ header: Header, _ phaseOne: PhaseOne,
         _ context: inout Context
     ) throws(Fault) {
-        let associations = payloads.filter { $0.type == .securityAssociation }
-        guard associations.count <= QuickMode.maximumPairs,
-            children.count + associations.count <= IKEv1Session.maximumChildren
+        let offered = payloads.filter { $0.type == .securityAssociation }
+        guard offered.count <= QuickMode.maximumPairs,
+            children.count + offered.count <= IKEv1Session.maximumChildren
         else {
             throw .refused(
-                .policy("a Quick Mode of \(associations.count) SAs"),
+                .policy("a Quick Mode of \(offered.count) SAs"),
                 notification: NotificationType.noProposalChosen)
         }
         var offers: [SecurityAssociationPayload] = []
-        for payload in associations {
+        for payload in offered {
             offers.append(try IKEv1Session.securityAssociation([payload], situation: situation))
         }
         let named = try selectors(payloads, role: .responder)

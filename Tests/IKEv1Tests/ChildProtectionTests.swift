@@ -38,7 +38,7 @@ import Testing
     /// The transform's number and the attribute say the same algorithm twice, and must agree (RFC 2407 §4.5).
     @Test func refusesContradictions() throws {
         let payload = PhaseTwoProposal.payload(
-            [Self.ah([.hmacSHA256_128])], spi: [1, 2, 3, 4], encapsulation: .tunnel, lifeSeconds: 0)
+            [Self.ah([.hmacSHA256_128])], spi: [1, 2, 3, 4], encapsulation: .tunnel, life: PhaseTwoLife())
         let proposal = try #require(payload.proposals.first)
         #expect(proposal.protocolID == IPsecDOI.protocolAH)
         var transform = try #require(proposal.transforms.first)
