@@ -111,8 +111,7 @@ extension IKEv1Session {
         suite = selection.suite
         negotiation.transform = choice.proposals[0].transforms[0]
         negotiation.method = method
-        negotiation.exchange.proceed(
-            as: negotiation.isAggressive ? Exchanges.aggressiveMode(method) : Exchanges.mainMode(method))
+        negotiation.exchange.proceed(as: negotiation.figure(of: method))
         noteVendors(payloads, &negotiation)
     }
 
@@ -207,9 +206,7 @@ extension IKEv1Session {
                 let chosen = known[selection.offer]
                 negotiation.transform = chosen.transform
                 negotiation.method = chosen.method
-                negotiation.exchange.proceed(
-                    as: negotiation.isAggressive
-                        ? Exchanges.aggressiveMode(chosen.method) : Exchanges.mainMode(chosen.method))
+                negotiation.exchange.proceed(as: negotiation.figure(of: chosen.method))
                 negotiation.candidates = candidates
                 responderCookie = context.environment.freshIKESPI()
                 context.emit(.claim(spi: responderCookie))

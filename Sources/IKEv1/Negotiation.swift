@@ -79,6 +79,12 @@ struct Negotiation: Sendable {
     var isAggressive: Bool { exchange.description.type == .aggressive }
     var isBase: Bool { exchange.description.type == .base }
 
+    /// The exchange of this mode as an authentication method draws it; Base Mode has one form.
+    func figure(of method: PhaseOneMethod) -> ExchangeDescription {
+        if isBase { return Exchanges.baseMode }
+        return isAggressive ? Exchanges.aggressiveMode(method) : Exchanges.mainMode(method)
+    }
+
     /// Octets of a nonce (RFC 2409 §5: 8 to 256).
     static let nonceOctets = 32
     static let nonceRange = 8...256

@@ -107,18 +107,18 @@ import Testing
         ),
         (
             "local { auth = skp }",
-            "2:16: wrong value 'skp' for 'auth' in connections.home.local: expected psk, "
+            "2:16: wrong value 'skp' for 'auth' in connections.home.local: expected psk, xauth, "
                 + "pubkey, rsa, ecdsa, dss, rsa-encryption or rsa-encryption-revised"
         ),
         (
             "local { auth = eap-tls }",
             "2:16: 'auth = eap-tls' in connections.home.local is \(unsupported); only "
-                + "'psk', 'pubkey', 'rsa', 'ecdsa', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
+                + "'psk', 'xauth', 'pubkey', 'rsa', 'ecdsa', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
             "local { auth = rsa-2048-sha256 }",
             "2:16: 'auth = rsa-2048-sha256' in connections.home.local is \(unsupported); only "
-                + "'psk', 'pubkey', 'rsa', 'ecdsa', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
+                + "'psk', 'xauth', 'pubkey', 'rsa', 'ecdsa', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
             "version = 1\nlocal { auth = rsa }",
