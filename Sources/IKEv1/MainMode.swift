@@ -29,7 +29,8 @@ extension IKEv1Session {
         context.emit(.claim(spi: initiatorCookie))
         var negotiation = Negotiation(
             connection.isAggressive
-                ? Exchanges.aggressiveMode(method) : connection.isBase ? Exchanges.baseMode : Exchanges.mainMode(method),
+                ? Exchanges.aggressiveMode(method)
+                : connection.isBase ? Exchanges.baseMode : Exchanges.mainMode(method),
             role: .initiator)
         negotiation.offer = offer.body
         negotiation.method = method

@@ -157,10 +157,8 @@ extension IKEv1Session {
         guard let purpose = transaction.purpose, transaction.exchange.awaited != nil else {
             throw .dropped("this Transaction exchange awaits nothing")
         }
+        // The message ID and the HASH tie an answer to its question; strongSwan's has an identifier of its own.
         let attributes = try open(datagram, header, phaseOne.keys, &transaction, &context)
-        guard attributes.identifier == transaction.identifier else {
-            throw .dropped("the identifier is another transaction's")
-        }
         guard attributes.type == (purpose.isSetting ? .acknowledge : .reply) else {
             throw .dropped("a request awaits its reply, a setting its acknowledgement")
         }

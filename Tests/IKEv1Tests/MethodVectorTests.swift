@@ -56,7 +56,8 @@ import VectorSupport
 
     @Test func everyMethodButOneHasARecord() {
         let methods = Set(Self.records.map { $0[text: "method"] })
-        #expect(methods == Set(PhaseOneMethod.all.filter { $0 != .preSharedKey }.map { "\($0.rawValue)" }))
+        let plain = PhaseOneMethod.all.filter { $0.base == $0 && $0 != .preSharedKey }
+        #expect(methods == Set(plain.map { "\($0.rawValue)" }))
     }
 
     @Test(arguments: records)

@@ -50,7 +50,11 @@ extension Interop {
                     case .charon: #expect(said.contains("NO_PROP") || said.contains("no proposal"))
                     case .parley where side == .left: #expect(said.contains("none of our proposals"))
                     // The responder knows both lists, and shows them.
-                    case .parley: #expect(said.contains("aes128-sha256") && said.contains("aes256"))
+                    case .parley:
+                        try eventually("the responder's log shows both lists") {
+                            let log = lab.peer(side).log
+                            return log.contains("aes128-sha256") && log.contains("aes256")
+                        }
                     }
                 }
                 try lab.awaitEmpty()

@@ -161,16 +161,5 @@ extension Interop {
                 #expect(online.contains("1 / 0 / 254"), "\(online)")
             }
         }
-
-        @Test("a split tunnel", arguments: scenarios)
-        func split(_ scenario: Scenario) throws {
-            try Lab.with(scenario) { lab in
-                try load(lab, RoadWarrior(splitInclude: "10.2.0.0/25"))
-                try lab.up()
-                let (_, child) = try lab.installed(on: .left)
-                #expect(child.remoteSelectors == ["10.2.0.0/25"])
-                #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
-            }
-        }
     }
 }
