@@ -45,6 +45,7 @@ final class ControlLoop {
     private var lastAlarm: UInt64 = 0
     private(set) var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
+    private let keyLog: KeyLog?
 
     /// Commands beyond this many are refused while so many wait for SAs to come or go.
     private static let waitingMaximum = 1024
@@ -53,7 +54,8 @@ final class ControlLoop {
 
     init(
         files: String?, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
-        logger: Logger, logLevels: LogLevels = LogLevels(), notifier: ServiceNotifier = ServiceNotifier()
+        logger: Logger, logLevels: LogLevels = LogLevels(), notifier: ServiceNotifier = ServiceNotifier(),
+        keyLog: KeyLog? = nil
     ) {
         self.files = files
         self.inbox = inbox
@@ -61,6 +63,7 @@ final class ControlLoop {
         self.server = server
         journal = Journal(logger: logger, levels: logLevels)
         self.notifier = notifier
+        self.keyLog = keyLog
         started = Clock.now()
         names = NameWatch(inbox: inbox)
         if let files { keyFiles = KeyFiles.load(beside: files, configuration.passphrases) }
@@ -69,10 +72,11 @@ final class ControlLoop {
         running.connections = []
         manager = KeyManager(
             now: started, randomness: .buffered, policies: policies,
-            settings: ControlLoop.settings(configuration, plane),
+            settings: ControlLoop.settings(configuration, plane, disclosesKeys: keyLog != nil),
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
         for problem in keyFiles.problems { note(.configuration, problem) }
+        keyLog?.complain = { [logger] in logger.warning("\($0)") }
     }
 
     static func resolved(_ policies: PolicyDatabase) -> PolicyDatabase {
@@ -83,13 +87,16 @@ final class ControlLoop {
     /// What the configuration says, with what this data plane needs: its own ports, and ESP inside UDP, always where it
     /// has no raw sockets and otherwise where a connection does not ask for the contrary: the kernel takes and gives
     /// UDP datagrams many at a time, and bare packets one by one.
-    private static func settings(_ configuration: Configuration, _ plane: UserspaceEngine) -> EngineSettings {
+    private static func settings(
+        _ configuration: Configuration, _ plane: UserspaceEngine, disclosesKeys: Bool
+    ) -> EngineSettings {
         var settings = configuration.settings.engine
         settings.port = plane.boundPort
         settings.natPort = plane.boundNATPort
         settings.forceEncapsulation = !plane.carriesBarePackets
         settings.preferEncapsulation = true
         settings.traceMessages = true
+        settings.disclosesKeys = disclosesKeys
         return settings
     }
 
@@ -167,7 +174,10 @@ final class ControlLoop {
     private func perform(_ effect: Effect) -> Input? {
         switch effect {
         case .send(let datagram): _ = plane.sendIKE(datagram)
-        case .install(let association): plane.install(association)
+        case .install(let association):
+            keyLog?.note(association)
+            plane.install(association)
+        case .disclose(let keys): keyLog?.note(keys)
         case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
         case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
         case .addAddress(let address): plane.addAddress(address)
@@ -285,7 +295,7 @@ final class ControlLoop {
     /// Puts settings in force; those of the machine (ports, devices) need a new start.
     func use(_ settings: Configuration.Settings) {
         running.settings = settings
-        manager.use(ControlLoop.settings(running, plane))
+        manager.use(ControlLoop.settings(running, plane, disclosesKeys: keyLog != nil))
     }
 
     /// The keys that are in force.

@@ -21,6 +21,8 @@ package struct DaemonConfiguration: Sendable {
     package var logFormat = LogFormat.text
     /// The port on the loopback address for `/metrics` and `/health`; `nil`: none.
     package var observationPort: UInt16?
+    /// A directory for the keys of all SAs, as a profile of Wireshark's; `nil`: none are written.
+    package var keyLogDirectory: String?
 
     package init(files: String?, socketPath: String) {
         self.files = files
@@ -58,6 +60,13 @@ package enum Daemon {
         }
         logger.logLevel = daemon.logLevels.lowest
         do {
+            var keyLog: KeyLog?
+            if let directory = daemon.keyLogDirectory {
+                do { keyLog = try KeyLog(directory: directory) } catch {
+                    throw DaemonFailure(description: "key log: \(error)")
+                }
+                logger.warning("the keys of all SAs are written to \(directory): who reads them reads the traffic")
+            }
             let listener = try ControlListener(path: daemon.socketPath)
             let plane = try UserspaceEngine(
                 planeConfiguration(daemon, configuration),
@@ -76,7 +85,7 @@ package enum Daemon {
             let server = ViciServer(listener: listener)
             let loop = ControlLoop(
                 files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,
-                logger: logger, logLevels: daemon.logLevels)
+                logger: logger, logLevels: daemon.logLevels, keyLog: keyLog)
             if let port = daemon.observationPort {
                 Observatory(inbox: inbox).start(port: port) { [logger] in logger.error("\($0)") }
             }
@@ -88,6 +97,8 @@ package enum Daemon {
                 ])
             loop.run()
             server.finish()
+        } catch let error as DaemonFailure {
+            throw error
         } catch let error as ControlSocketError {
             throw DaemonFailure(description: "control socket: \(error)")
         } catch {

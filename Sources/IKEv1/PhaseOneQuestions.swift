@@ -156,6 +156,14 @@ extension IKEv1Session {
         let values = isInitiator ? (pair.publicValue, peerValue) : (peerValue, pair.publicValue)
         negotiation.seed = skeyid
         negotiation.keys = keys
+        if context.settings.disclosesKeys {
+            let material = KeyMaterial(encryption: keys.encryptionKey, integrity: nil)
+            context.emit(
+                .disclose(
+                    DisclosedKeys(
+                        version: 1, initiatorSPI: initiatorCookie, responderSPI: responderCookie, suite: suite,
+                        initiator: material, responder: material)))
+        }
         negotiation.chain = CipherChain(
             iv: try keys.firstIV(initiatorPublicValue: values.0, responderPublicValue: values.1))
     }

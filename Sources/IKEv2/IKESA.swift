@@ -42,6 +42,21 @@ struct IKESA: Sendable {
     /// Octets of the longest message that is known to pass (RFC 7383 §2.5.2).
     var pathLimit = Int.max
 
+    /// Hands the keys out where the settings say so.
+    func disclose(_ context: inout Context) {
+        guard context.settings.disclosesKeys else { return }
+        func material(initiator: Bool) -> KeyMaterial {
+            KeyMaterial(
+                encryption: keys.encryption(suite, initiator: initiator),
+                integrity: keys.integrity(suite, initiator: initiator))
+        }
+        context.emit(
+            .disclose(
+                DisclosedKeys(
+                    version: 2, initiatorSPI: initiatorSPI, responderSPI: responderSPI, suite: suite,
+                    initiator: material(initiator: true), responder: material(initiator: false))))
+    }
+
     var ownSPI: UInt64 { isInitiator ? initiatorSPI : responderSPI }
 
     func header(_ exchange: ExchangeType, messageID: UInt32, isResponse: Bool) -> Header {

@@ -160,6 +160,7 @@ extension IKESession {
         associations[0].responderSPI = header.responder.value
         associations[0].suite = selection.suite
         associations[0].keys = keys
+        associations[0].disclose(&context)
         associations[0].pending = []
         associations[0].nextRequestID = 1
         associations[0].peerTakesFragments =

@@ -42,7 +42,7 @@ extension IKESession {
             let secret = try combine(keyPair, keyExchange.value)
             try initiation.transcript.append(content.transcript, fromInitiator: false, sa.suite, initiation.proofs)
             initiation.proofs = try renew(
-                secret, initiatorNonce: initiation.initiatorNonce, responderNonce: initiation.responderNonce)
+                secret, initiatorNonce: initiation.initiatorNonce, responderNonce: initiation.responderNonce, &context)
             initiation.remaining.removeFirst()
             initiation.keyPair = nil
             try proceed(initiation, &context)
@@ -73,14 +73,14 @@ extension IKESession {
             fromInitiator: false, sa.suite, acceptance.proofs)
         try respond(sa.ownSPI, header, to: datagram, payloads, &context)
         acceptance.proofs = try renew(
-            secret, initiatorNonce: acceptance.initiatorNonce, responderNonce: acceptance.responderNonce)
+            secret, initiatorNonce: acceptance.initiatorNonce, responderNonce: acceptance.responderNonce, &context)
         acceptance.remaining.removeFirst()
         phase = .awaitingAuthenticationRequest(acceptance)
     }
 
     /// The half-open SA goes on with the keys that come of another shared secret.
     private mutating func renew(
-        _ secret: Secret, initiatorNonce: [UInt8], responderNonce: [UInt8]
+        _ secret: Secret, initiatorNonce: [UInt8], responderNonce: [UInt8], _ context: inout Context
     ) throws(Fault) -> ProofKeys {
         let sa = associations[0]
         let (keys, proofs) = try KeySchedule.intermediate(
@@ -89,6 +89,7 @@ extension IKESession {
                 initiatorNonce: initiatorNonce, responderNonce: responderNonce, initiatorSPI: sa.initiatorSPI,
                 responderSPI: sa.responderSPI))
         associations[0].keys = keys
+        associations[0].disclose(&context)
         return proofs
     }
 }

@@ -270,6 +270,7 @@ extension IKESession {
             isInitiator: isInitiator, suite: suite, keys: keys, nextIV: context.environment.randomness.uint64(),
             peerTakesFragments: old.peerTakesFragments)
         new.pathLimit = old.pathLimit
+        new.disclose(&context)
         return new
     }
 }

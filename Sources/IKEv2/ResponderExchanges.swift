@@ -113,6 +113,7 @@ extension IKESession {
             peerTakesFragments: takesFragments && candidates[0].cutsMessages)
         sa.expectedRequestID = 1
         associations = [sa]
+        sa.disclose(&context)
         phase = .awaitingAuthenticationRequest(
             Acceptance(
                 proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,

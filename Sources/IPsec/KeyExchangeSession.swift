@@ -102,6 +102,8 @@ package enum SessionEffect: Sendable {
     case addAddress(IPAddress)
     case removeAddress(IPAddress)
     indirect case report(SessionEvent)
+    /// An IKE SA has these keys from now on. Only where ``EngineSettings/disclosesKeys`` asks for it.
+    indirect case disclose(DisclosedKeys)
     /// The IKE SA ages: a successor is wanted, which adopts the children (IKEv1).
     case renew
     /// The peer deleted an SA with this outbound SPI that this session does not have; a sibling may.
@@ -224,6 +226,8 @@ package struct EngineSettings: Hashable, Sendable {
     /// contrary.
     package var preferEncapsulation = false
     package var traceMessages = false
+    /// Hand out the keys of every IKE SA, for a protocol analyser. Who has them reads and forges everything.
+    package var disclosesKeys = false
     /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.
     package var window: UInt32 = 1
     /// Octets of the IP packets that long messages of IKEv2 are cut to fit (RFC 7383), by family.

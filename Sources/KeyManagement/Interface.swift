@@ -146,4 +146,6 @@ package enum Effect: Sendable {
     case ask(QuestionID, Question)
     case reply(RequestID, Response)
     case report(Event)
+    /// An IKE SA has these keys from now on; only where the settings ask for it.
+    case disclose(DisclosedKeys)
 }

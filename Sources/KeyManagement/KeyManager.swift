@@ -322,6 +322,7 @@ package struct KeyManager: Sendable {
         case .addAddress(let address): addAddress(address, to: id, &effects)
         case .removeAddress(let address): removeAddress(address, from: id, &effects)
         case .report(let event): digest(event, of: id, &effects)
+        case .disclose(let keys): effects.append(.disclose(keys))
         case .renew: renew(id, &effects)
         case .peerDeleted(let spi): passOn(deleted: spi, from: id, &effects)
         case .closed(let reason): close(id, reason, &effects)

@@ -11,7 +11,7 @@ package enum NewFile {
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, isPrivate ? 0o600 : 0o644)
         guard descriptor >= 0 else { throw PlatformError("open", code: errno) }
         do throws(PlatformError) {
-            defer { close(descriptor) }
+            defer { Glibc.close(descriptor) }
             var rest = octets[...]
             while !rest.isEmpty {
                 // SAFETY: the pointer is used within the closure, for the octets that it covers.
@@ -26,6 +26,34 @@ package enum NewFile {
         } catch {
             unlink(temporary)
             throw error
+        }
+    }
+
+    /// Opens a file that only grows, makes it where it is missing, and keeps everybody but its owner from reading it.
+    /// A symbolic link is refused.
+    ///
+    /// - Returns: a descriptor that the caller closes.
+    package static func openPrivateLog(_ path: String) throws(PlatformError) -> Int32 {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw PlatformError("open \(path)", code: errno) }
+        guard fchmod(descriptor, 0o600) == 0 else {
+            let code = errno
+            Glibc.close(descriptor)
+            throw PlatformError("chmod \(path)", code: code)
+        }
+        return descriptor
+    }
+
+    package static func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
+
+    /// Adds octets in one call, so that a reader sees whole lines.
+    package static func append(_ octets: [UInt8], to descriptor: Int32) throws(PlatformError) {
+        while true {
+            // SAFETY: the pointer is used within the closure, for the octets that it covers.
+            let count = octets.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count == octets.count { return }
+            if count >= 0 { throw PlatformError("write", code: ENOSPC) }
+            if errno != EINTR { throw PlatformError("write", code: errno) }
         }
     }
 

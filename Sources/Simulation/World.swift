@@ -116,7 +116,7 @@ package struct World {
                     nodes[index].engine.move(child, local: local, remote: remote)
                 case .addAddress(let address): addAddress(address, to: index)
                 case .removeAddress(let address): nodes[index].addresses.remove(address)
-                case .trap: break
+                case .trap, .disclose: break
                 case .ask(let id, let question): inputs.append(.answer(id, nodes[index].answerer.answer(question)))
                 case .reply(let request, let response): nodes[index].replies[request] = response
                 case .report(let event):

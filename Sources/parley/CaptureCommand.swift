@@ -12,7 +12,7 @@ struct CaptureCommand: ParsableCommand {
         discussion: """
             The daemon hands out the messages as it reads and writes them, so that the file holds the payloads in the \
             clear, and no keys: identities and configuration data can be read by whoever reads the file. It is made \
-            readable for its owner alone. Without --count, ends when interrupted; the file is whole after every packet.
+            readable for its owner alone. To open a recording of the wire itself, run the daemon with --key-log. Without --count, ends when interrupted; the file is whole after every packet.
             """)
 
     @Argument(help: "The file to write.", completion: .file())

@@ -29,6 +29,13 @@ struct RunCommand: ParsableCommand {
     @Option(help: "Serve /metrics (OpenMetrics) and /health on this port of 127.0.0.1.")
     var observe: UInt16?
 
+    @Option(
+        help: ArgumentHelp(
+            "Write the keys of all SAs into this directory, which Wireshark takes as a profile.",
+            discussion: "For debugging alone: whoever reads these files can read and forge the traffic."),
+        completion: .directory)
+    var keyLog: String?
+
     func validate() throws {
         if LogLevels(logLevel) == nil { throw ValidationError("unknown log level '\(logLevel)'") }
         if LogFormat(rawValue: logFormat) == nil { throw ValidationError("--log-format is text or json") }
@@ -40,6 +47,7 @@ struct RunCommand: ParsableCommand {
         daemon.logLevels = LogLevels(logLevel) ?? LogLevels()
         daemon.logFormat = LogFormat(rawValue: logFormat) ?? .text
         daemon.observationPort = observe
+        daemon.keyLogDirectory = keyLog
         do {
             try Daemon.run(daemon)
         } catch {

@@ -37,6 +37,7 @@ struct Pair {
         var events: [SessionEvent] = []
         var closed: ClosureReason?
         var sent: [Datagram] = []
+        var disclosed: [DisclosedKeys] = []
         var children: [ChildSnapshot] { session.snapshot.children }
         var usable: [ChildSnapshot] { children.filter { $0.state == .installed } }
         var refusals: [Refusal] {
@@ -166,6 +167,7 @@ struct Pair {
                     end.outbound[spi]?.remote = remote
                 }
             case .report(let event): end.events.append(event)
+            case .disclose(let keys): end.disclosed.append(keys)
             case .closed(let reason):
                 end.closed = reason
                 end.environment.leases.release(end.session.id)

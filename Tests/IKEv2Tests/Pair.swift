@@ -30,6 +30,7 @@ struct Pair {
         /// Post-quantum keys by name.
         var postquantum: [String: [UInt8]] = [:]
         var sent: [Datagram] = []
+        var disclosed: [DisclosedKeys] = []
         var children: [ChildSnapshot] { session.snapshot.children }
         /// The earliest timer; of equals always the same, so that a seed tells the whole story.
         var nextTimer: (at: Instant, timer: SessionTimer)? {
@@ -139,6 +140,7 @@ struct Pair {
                     ends[side.rawValue].outbound[spi]?.remote = remote
                 }
             case .report(let event): ends[side.rawValue].events.append(event)
+            case .disclose(let keys): ends[side.rawValue].disclosed.append(keys)
             case .addAddress, .removeAddress: preconditionFailure("no virtual addresses here")
             case .renew: ends[side.rawValue].renewals += 1
             case .peerDeleted: preconditionFailure("IKEv2's children stay with their session")

@@ -51,7 +51,7 @@ enum Prerequisites {
         var missing: [String] = []
         if getuid() != 0 { missing.append("root") }
         let path = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map(String.init)
-        for tool in ["ip", "ss", "nft", "ethtool", "tcpdump", "ping", "iperf3", "swanctl", "charon-systemd"] {
+        for tool in ["ip", "ss", "nft", "ethtool", "tcpdump", "ping", "iperf3", "tshark", "swanctl", "charon-systemd"] {
             let places = (path + ["/usr/sbin", "/sbin"]).map { "\($0)/\(tool)" }
             if !places.contains(where: FileManager.default.isExecutableFile(atPath:)) { missing.append(tool) }
         }

@@ -169,6 +169,9 @@ final class Parley: Peer {
         return files.isExecutableFile(atPath: path) ? path : nil
     }()
 
+    /// Further options of `parley run`, for the next start.
+    var options: [String] = []
+
     override var log: String {
         (try? String(contentsOf: directory.appendingPathComponent("output"), encoding: .utf8)) ?? ""
     }
@@ -198,7 +201,7 @@ final class Parley: Peer {
         guard let binary = Parley.binary else { throw LabFailure("no parley is built") }
         process = try Subprocess(
             network.on(
-                side, [binary, "run", "--config", configurationPath, "--uri", uri]),
+                side, [binary, "run", "--config", configurationPath, "--uri", uri] + options),
             outputPath: directory.appendingPathComponent("output"))
         try awaitSocket()
     }

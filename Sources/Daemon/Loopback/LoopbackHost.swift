@@ -107,7 +107,7 @@ final class LoopbackHost {
                 case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
                 case .addAddress, .removeAddress: break
                 case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
-                case .trap: break
+                case .trap, .disclose: break
                 case .ask(let id, let question): inputs.append(.answer(id, keys.answer(question)))
                 case .reply(_, let response): replies.append(response)
                 case .report(let event): note(event)

@@ -1,0 +1,47 @@
+import Explain
+import IPsec
+import Platform
+
+/// Writes the keys of all SAs into a directory that Wireshark and tshark take as a profile. Only where the operator asked
+/// for it by name when the daemon started: who reads these files reads the traffic.
+final class KeyLog {
+    private var descriptors: [AnalyserTables.Table: Int32] = [:]
+    /// Says that an SA is missing in the files.
+    var complain: (String) -> Void = { _ in }
+
+    /// Makes the directory and its files where they are missing; what is in them stays.
+    init(directory: String) throws(PlatformError) {
+        try NewFile.makeDirectory(directory, isPrivate: true)
+        for table in AnalyserTables.Table.allCases {
+            descriptors[table] = try NewFile.openPrivateLog("\(directory)/\(table.rawValue)")
+        }
+        let preferences = "\(directory)/preferences"
+        if !NewFile.exists(preferences) {
+            try NewFile.write(Array("esp.enable_encryption_decode: TRUE\n".utf8), to: preferences, isPrivate: true)
+        }
+    }
+
+    deinit {
+        for descriptor in descriptors.values { NewFile.close(descriptor) }
+    }
+
+    func note(_ keys: DisclosedKeys) {
+        write(AnalyserTables.line(keys), missing: "an IKE SA")
+    }
+
+    func note(_ association: SecurityAssociation) {
+        write(AnalyserTables.line(association), missing: "\(association.name) {\(association.child)}")
+    }
+
+    private func write(_ line: (table: AnalyserTables.Table, text: String)?, missing: String) {
+        guard let line, let descriptor = descriptors[line.table] else {
+            complain("the keys of \(missing) are not logged: Wireshark's tables have no name for its suite")
+            return
+        }
+        do {
+            try NewFile.append(Array("\(line.text)\n".utf8), to: descriptor)
+        } catch {
+            complain("the keys of \(missing) are not logged: \(error)")
+        }
+    }
+}
