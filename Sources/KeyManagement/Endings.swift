@@ -9,13 +9,28 @@ extension KeyManager {
         return (entry.children + entry.removed).first { $0.id == child }?.name
     }
 
-    mutating func childClosed(_ child: ChildID, _ name: String?, of id: SessionID, _ connection: String) {
+    /// Marks what a command of ours ends, so that its end is not taken for the peer's doing.
+    mutating func noteEnd(_ command: SessionCommand, of id: SessionID) {
+        switch command {
+        case .delete, .abandon, .retire: sessions[id]?.isEnding = true
+        case .deleteChild(let child):
+            guard let index = sessions[id]?.children.firstIndex(where: { $0.id == child }) else { return }
+            sessions[id]?.children[index].isEnding = true
+        default: break
+        }
+    }
+
+    mutating func childClosed(
+        _ child: ChildID, _ name: String?, of id: SessionID, _ connection: String, _ effects: inout [Effect]
+    ) {
         pending.childIsGone(child)
         guard let name else { return }
         let key = ChildKey(connection: connection, child: name)
         if isUp(key, except: child) { return }
-        if policies.connection(connection)?.child(name)?.closeAction == .start {
-            connections.want(key, firstTry: environment.now + .seconds(1))
+        let entry = sessions[id]
+        let isOurs = (entry.map { $0.children + $0.removed } ?? []).contains { $0.id == child && $0.isEnding }
+        if !isOurs, entry?.isEnding != true, let policy = policies.connection(connection)?.child(name) {
+            act(policy.closeAction, key, &effects)
         }
         // A wish from earlier, fulfilled until now, is due again.
         connections.failed(key, now: environment.now, &environment.randomness)
@@ -61,7 +76,7 @@ extension KeyManager {
         if tryAgain(entry, id, reason, &effects) { return }
         pending.sessionClosed(id, reason)
         for name in Set(entry.requested + (entry.children + entry.removed).map(\.name)).sorted() {
-            wishAfterClosure(ChildKey(connection: entry.connection, child: name), reason)
+            wishAfterClosure(ChildKey(connection: entry.connection, child: name), reason, &effects)
         }
     }
 
@@ -79,16 +94,29 @@ extension KeyManager {
         return true
     }
 
-    private mutating func wishAfterClosure(_ key: ChildKey, _ reason: ClosureReason) {
+    private mutating func wishAfterClosure(_ key: ChildKey, _ reason: ClosureReason, _ effects: inout [Effect]) {
         let policy = policies.connection(key.connection)?.child(key.child)
-        let restarts =
+        let action: ChildAction =
             switch reason {
-            case .peerUnresponsive: policy?.deadPeerAction == .start
-            case .deletedByPeer: policy?.closeAction == .start
-            case .expired: true
-            case .deletedByUs, .refused, .replaced: false
+            case .peerUnresponsive: policy?.deadPeerAction ?? .none
+            case .deletedByPeer: policy?.closeAction ?? .none
+            case .expired: .start
+            case .deletedByUs, .refused, .replaced: .none
             }
-        if restarts { connections.want(key, firstTry: environment.now + .seconds(1)) }
+        act(action, key, &effects)
         connections.failed(key, now: environment.now, &environment.randomness)
+    }
+
+    /// What `close_action` and `dpd_action` want of a child that is gone: to be set up again soon, or by its next packet.
+    private mutating func act(_ action: ChildAction, _ key: ChildKey, _ effects: inout [Effect]) {
+        switch action {
+        case .none: break
+        case .start: connections.want(key, firstTry: environment.now + .seconds(1))
+        case .trap:
+            guard !traps.contains(key), let child = policies.connection(key.connection)?.child(key.child) else {
+                return
+            }
+            setTrap(key.connection, child, isSet: true, &effects)
+        }
     }
 }

@@ -57,6 +57,8 @@ package struct KeyManager: Sendable {
         var mayAdopt = false
         /// A child has just come up on it, which a newer sibling may have to take over (IKEv1).
         var hasNewChild = false
+        /// It ends because of us, or of itself: no action answers the end of its children one by one.
+        var isEnding = false
 
         struct Child: Sendable {
             var id: ChildID
@@ -65,6 +67,8 @@ package struct KeyManager: Sendable {
             var outbound: SPI?
             /// Replaced, and kept only for packets that are on their way: it ends by itself, soon.
             var isLingering = false
+            /// We are deleting it.
+            var isEnding = false
         }
     }
 
@@ -287,7 +291,9 @@ package struct KeyManager: Sendable {
 
     /// Hands an input to a session and carries its effects over.
     mutating func feed(_ input: SessionInput, to id: SessionID, _ effects: inout [Effect]) {
+        if case .command(let command) = input { noteEnd(command, of: id) }
         guard let results = sessions[id]?.session.handle(input, &environment) else { return }
+        if case .closed? = results.last { sessions[id]?.isEnding = true }
         for result in results { apply(result, of: id, &effects) }
         if sessions[id]?.removed.isEmpty == false { sessions[id]?.removed = [] }
         if sessions[id]?.mayAdopt == true { adoptChildren(into: id, &effects) }
@@ -405,7 +411,7 @@ package struct KeyManager: Sendable {
             sessions[id]?.mayAdopt = isVersion1
         case .childClosed(let child):
             childName = name(of: child, in: id)
-            childClosed(child, childName, of: id, connection)
+            childClosed(child, childName, of: id, connection, &effects)
         case .refused(let child?, let refusal):
             childName = child
             let key = ChildKey(connection: connection, child: child)

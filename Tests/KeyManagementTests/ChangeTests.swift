@@ -85,6 +85,58 @@ import Testing
         #expect(manager.traps.isEmpty)
     }
 
+    @Test func aPeersDeleteLeavesATrapWhereCloseActionSaysSo() throws {
+        var manager = KeyManagerTests.manager(children: [KeyManagerTests.child { $0.closeAction = .trap }])
+        let sent = KeyManagerTests.sent(
+            manager.handle(.command(.initiate(connection: nil, child: "net"), RequestID(1)), now: KeyManagerTests.at(0))
+        )
+        let request = try #require(sent.first)
+        _ = manager.handle(.datagram(KeyManagerTests.answer(.answer, to: request)), now: KeyManagerTests.at(0.1))
+        #expect(manager.traps.isEmpty)
+        let ended = manager.handle(
+            .datagram(KeyManagerTests.answer(.bye, to: request)), now: KeyManagerTests.at(1))
+        #expect(traps(ended) == [true])
+        #expect(manager.traps == [ChildKey(connection: "peer", child: "net")])
+    }
+
+    @Test func aDeadPeerLeavesATrapWhereItsActionSaysSo() throws {
+        var manager = KeyManagerTests.manager(children: [KeyManagerTests.child { $0.deadPeerAction = .trap }])
+        var effects = manager.handle(
+            .command(.initiate(connection: nil, child: "net"), RequestID(1)), now: KeyManagerTests.at(0))
+        while let due = manager.nextDeadline, !manager.snapshots.isEmpty {
+            effects += manager.handle(.deadline, now: due)
+        }
+        #expect(traps(effects) == [true])
+    }
+
+    @Test(arguments: [ChildAction.start, .trap]) func whatWeEndStaysDown(action: ChildAction) throws {
+        for child in [nil, "net"] {
+            var manager = KeyManagerTests.manager(
+                children: [
+                    KeyManagerTests.child {
+                        $0.closeAction = action
+                        $0.deadPeerAction = action
+                    }
+                ])
+            let sent = KeyManagerTests.sent(
+                manager.handle(
+                    .command(.initiate(connection: nil, child: "net"), RequestID(1)), now: KeyManagerTests.at(0)))
+            _ = manager.handle(
+                .datagram(KeyManagerTests.answer(.answer, to: try #require(sent.first))), now: KeyManagerTests.at(0.1))
+            var effects = manager.handle(
+                .command(
+                    .terminate(Target(connection: "peer", child: child, session: nil, childID: nil)), RequestID(2)),
+                now: KeyManagerTests.at(1))
+            #expect(KeyManagerTests.replies(effects) == [.done(matches: 1)])
+            while let due = manager.nextDeadline, due < KeyManagerTests.at(60) {
+                effects += manager.handle(.deadline, now: due)
+            }
+            #expect(
+                KeyManagerTests.sent(effects).allSatisfy { $0.octets.last != ScriptedSession.Message.request.rawValue })
+            #expect(traps(effects).isEmpty)
+        }
+    }
+
     @Test func anAbandonedSAGoesAtOnce() throws {
         var manager = try ChangeTests.established()
         let effects = manager.handle(
