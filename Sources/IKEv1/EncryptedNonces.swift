@@ -187,13 +187,13 @@ extension IKEv1Session {
             try haveKeys(&negotiation, &context)
             return
         }
-        let peer = try Attempt.parsing { () throws(ParseError) in
-            try Identification.identity(negotiation.peerIdentityBody)
-        }
-        if let fitting = fittingConnection(for: peer, negotiation) {
+        // One that cannot be read is nobody's, and answered like any other: what stands in for a broken ciphertext may
+        // look like anything.
+        let peer = try? Identification.identity(negotiation.peerIdentityBody)
+        if let fitting = peer.flatMap({ fittingConnection(for: $0, negotiation) }) {
             connection = fitting
         } else {
-            context.note("no connection accepts \(peer)")
+            context.note("no connection accepts \(peer.map(\.description) ?? "an identity that cannot be read")")
         }
         localIdentity = connection?.localIdentity ?? Identity(local.address)
         try encryptHalf(&negotiation, &context)

@@ -15,6 +15,8 @@ import Testing
         case none
         /// A ciphertext whose padding holds, of a message that the peer did not send.
         case another
+        /// One whose padding holds, of an address with too many octets: what stands in for a broken ciphertext may be so.
+        case unreadable
         /// The smallest numbers, whose padding does not hold.
         case zero, one, two
         /// One bit of the peer's own changed.
@@ -72,6 +74,9 @@ import Testing
         case .none: return body
         case .another:
             let other = isNonce ? [UInt8](repeating: 1, count: 32) : [2, 0, 0, 0] + Array("nobody.example".utf8)
+            return (try? key.encrypt(Secret(other))) ?? []
+        case .unreadable:
+            let other = isNonce ? [UInt8](repeating: 2, count: 32) : [1, 0, 0, 0] + Array("left.example".utf8)
             return (try? key.encrypt(Secret(other))) ?? []
         case .zero: return number(0)
         case .one: return number(1)
