@@ -90,7 +90,9 @@ let package = Package(
         .target(name: "CPlatform"),
         .target(
             name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
-        .target(name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
+        .target(
+            name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec", "Certificates"],
+            swiftSettings: pure),
         .target(
             name: "Simulation",
             dependencies: [
@@ -104,7 +106,7 @@ let package = Package(
             dependencies: [
                 "Primitives", "Cryptography", "ISAKMP", "KeyDeterminationModes", "IPsec", "KeyManagement", "DataPlane",
                 "Configuration",
-                "Control", "Credentials", "Explain", "Platform", "Simulation",
+                "Control", "Certificates", "Credentials", "Explain", "Platform", "Simulation",
                 .product(name: "Logging", package: "swift-log"), .product(name: "FlyingFox", package: "FlyingFox"),
             ],
             swiftSettings: edge),
@@ -150,7 +152,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyDeterminationModes", "KeyManagement",
+                "Certificates", "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyDeterminationModes",
+                "KeyManagement",
                 "Platform", "Primitives", "VectorSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -169,7 +172,7 @@ let package = Package(
             ]),
         .testTarget(
             name: "CredentialsTests",
-            dependencies: ["Credentials", "Cryptography", "IPsec", "Primitives", "VectorSupport"]),
+            dependencies: ["Certificates", "Credentials", "Cryptography", "IPsec", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "IKEv2Tests",
             dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),

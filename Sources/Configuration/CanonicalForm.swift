@@ -113,6 +113,9 @@ extension AuthenticationRound {
         }
         if exactIdentity != nil || !isLocal { section.add("id", identity.typedText) }
         if !publicKeyFiles.isEmpty { section.add("pubkeys", list: publicKeyFiles) }
+        if !certificates.certificateFiles.isEmpty { section.add("certs", list: certificates.certificateFiles) }
+        if !certificates.authorityFiles.isEmpty { section.add("cacerts", list: certificates.authorityFiles) }
+        if certificates.revocation != .relaxed { section.add("revocation", certificates.revocation.rawValue) }
         return section.entries
     }
 }

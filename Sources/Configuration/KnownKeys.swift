@@ -40,10 +40,9 @@ enum KnownKeys {
         unsupported: ["mediated_by", "mediation_peer"])
 
     static let authentication = rules(
-        supported: ["auth", "id", "round", "xauth_id", "pubkeys"],
+        supported: ["auth", "id", "round", "xauth_id", "pubkeys", "certs", "cacerts", "revocation"],
         unsupported: [
-            "eap_id", "aaa_id", "certs", "cacerts", "ca_id", "groups", "cert_policy",
-            "revocation",
+            "eap_id", "aaa_id", "ca_id", "groups", "cert_policy",
         ])
 
     static let child = rules(
@@ -114,10 +113,10 @@ enum KnownKeys {
         "stop-scripts", "tls", "x509", "iptfs", "imcv", "tnc",
     ]
     /// Prefixes of names in `secrets` that tell a directory of key files.
-    static let keyDirectories = ["private", "rsa", "ecdsa", "pkcs8"]
+    static let keyDirectories = ["private", "rsa", "ecdsa", "pkcs8", "pkcs12"]
     /// Prefixes of names in `secrets`.
     static let unsupportedSecrets = [
-        "ntlm", "pkcs12", "token",
+        "ntlm", "token",
     ]
 
     /// The values of `auth` that swanctl knows, by how they start.

@@ -43,12 +43,13 @@ extension ConfigurationChecker {
             section.setting("auth")?.value.position ?? section.name.position
         }
         for (round, section, isRemote) in local + remote where round.method.usesPublicKeys {
-            if connection.version != .v1 {
+            if connection.version != .v1, round.method.kind > 1 {
                 log.report(
-                    "public keys prove an end in IKE version 1 alone so far: write version = 1 in \(reader.path)",
+                    "encrypted nonces prove an end in IKE version 1 alone: write version = 1 in \(reader.path)",
                     at: position(section))
                 return
             }
+            if connection.version == .v2 { continue }
             guard plain(connection.local).kind == plain(connection.remote).kind else {
                 log.report(
                     "in IKE version 1 both ends prove themselves in the same way, and local and remote of "
@@ -113,6 +114,7 @@ extension ConfigurationChecker {
         round.identity =
             end == "local" ? localIdentity(reader, isOwnUser ? "xauth_id" : "id") : remoteIdentity(reader)
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
+        round.certificates = certificates(reader, end)
         return round
     }
 
@@ -133,6 +135,22 @@ extension ConfigurationChecker {
                 suggestion: NearestName.find(text, in: known))
         }
         return nil
+    }
+
+    /// The files of certificates that a round names. What they hold is read where the keys are.
+    private func certificates(_ reader: SectionReader, _ end: String) -> CertificateConstraints {
+        var constraints = CertificateConstraints()
+        constraints.certificateFiles = reader.setting("certs").map { ValueGrammar.list($0.value.text) } ?? []
+        for key in ["cacerts", "revocation"] where end == "local" {
+            guard let setting = reader.setting(key) else { continue }
+            log.report(
+                "'\(key)' in \(reader.path) is for the peer: it belongs into a remote section", at: setting.key.position
+            )
+        }
+        constraints.authorityFiles = reader.setting("cacerts").map { ValueGrammar.list($0.value.text) } ?? []
+        constraints.revocation =
+            reader.word("revocation", RevocationPolicy.allCases.map { ($0.rawValue, $0) }) ?? .relaxed
+        return constraints
     }
 
     /// The files that `pubkeys` names, and the keys in those that can be read.
@@ -176,7 +194,7 @@ extension ConfigurationChecker {
 extension AuthenticationMethod {
     /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
     fileprivate static let keywords = [
-        "psk", "xauth", "pubkey", "rsa", "ecdsa", "dss", "rsa-encryption", "rsa-encryption-revised",
+        "psk", "xauth", "pubkey", "rsa", "ecdsa", "ed25519", "ed448", "dss", "rsa-encryption", "rsa-encryption-revised",
     ]
 
     fileprivate init?(keyword: String) {

@@ -1,5 +1,6 @@
 package import Cryptography
 package import IPsec
+package import Primitives
 
 /// Holds every key of this node, and answers the questions of key exchanges so that these never see one. A value.
 package struct CredentialStore: Sendable {
@@ -7,22 +8,26 @@ package struct CredentialStore: Sendable {
     package let sharedKeys: SharedKeyStore
     private let privateKeys: [PrivateKey]
     private let trustedKeys: [PublicKey]
+    private let certificates: CertificateStore
 
     /// - Parameters:
     ///   - privateKeys: our own, in order of preference.
     ///   - trustedKeys: raw keys of peers that no connection names: each proves its own identifier and nothing else.
+    ///   - certificates: our own, those of authorities, and what was revoked.
     ///   - policies: see ``SharedKeyStore/init(_:policies:)``.
     package init(
         sharedKeys: [SharedKey] = [], privateKeys: [PrivateKey] = [], trustedKeys: [PublicKey] = [],
-        policies: PolicyDatabase = PolicyDatabase()
+        certificates: CertificateStore = CertificateStore(), policies: PolicyDatabase = PolicyDatabase()
     ) {
         self.sharedKeys = SharedKeyStore(sharedKeys, policies: policies)
         self.privateKeys = privateKeys
         self.trustedKeys = trustedKeys
+        self.certificates = certificates
     }
 
     /// The policies with what only this store knows: the keys that our own rounds can use. A round that names keys keeps
-    /// those of them whose private halves are here; one that names none gets all that its method admits.
+    /// those of them whose private halves are here; one that names none gets all that its method admits. Files of
+    /// certificates become what they hold.
     package func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
         var policies = policies
         for connection in policies.connections { policies.put(completing(connection)) }
@@ -32,8 +37,12 @@ package struct CredentialStore: Sendable {
     private func completing(_ connection: Connection) -> Connection {
         var connection = connection
         let own = privateKeys.map(\.publicKey)
+        for round in connection.remote.indices {
+            connection.remote[round] = certificates.completing(remote: connection.remote[round])
+        }
         for round in connection.local.indices {
-            let named = connection.local[round]
+            let named = certificates.completing(local: connection.local[round], keys: privateKeys)
+            connection.local[round] = named
             guard named.method.usesPublicKeys else { continue }
             connection.local[round].publicKeys =
                 named.publicKeyFiles.isEmpty
@@ -43,7 +52,9 @@ package struct CredentialStore: Sendable {
     }
 
     /// Answers any question.
-    package func answer(_ question: Question) -> Answer {
+    ///
+    /// - Parameter now: what certificates are held to.
+    package func answer(_ question: Question, now: WallTime) -> Answer {
         switch question {
         case .prove, .verify, .seed, .mix: sharedKeys.answer(question)
         // Users' passwords are no keys.
@@ -53,6 +64,9 @@ package struct CredentialStore: Sendable {
             verify(scheme, remote, keys, digest, signature)
         case .encrypt(let key, let messages): encrypt(key, messages)
         case .decrypt(let key, let ciphertexts): decrypt(key, ciphertexts)
+        case .signMessage(let signing): certificates.sign(signing, keys: privateKeys)
+        case .verifyMessage(let verification):
+            certificates.verify(verification, trustedKeys: trustedKeys, now: now)
         }
     }
 

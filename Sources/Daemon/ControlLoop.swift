@@ -75,7 +75,9 @@ final class ControlLoop {
             settings: ControlLoop.settings(configuration, plane, disclosesKeys: keyLog != nil),
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
-        for problem in keyFiles.problems { note(.configuration, problem) }
+        for problem in keyFiles.problems + keyFiles.certificates.missingFiles(policies) {
+            note(.configuration, problem)
+        }
         keyLog?.complain = { [logger] in logger.warning("\($0)") }
     }
 
@@ -240,7 +242,8 @@ final class ControlLoop {
         switch question {
         case .checkPassword(let password, let user): userStore.check(password, of: user)
         case .password(let user, let peer): userStore.password(of: user, for: peer)
-        case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt: keyStore.answer(question)
+        case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage:
+            keyStore.answer(question, now: Clock.wallTime())
         }
     }
 
@@ -303,7 +306,7 @@ final class ControlLoop {
         if let keys { return keys }
         let store = CredentialStore(
             sharedKeys: running.secrets, privateKeys: keyFiles.privateKeys, trustedKeys: keyFiles.publicKeys,
-            policies: manager.policies)
+            certificates: keyFiles.certificates, policies: manager.policies)
         keys = store
         return store
     }

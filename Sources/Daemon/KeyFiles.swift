@@ -1,3 +1,4 @@
+import Certificates
 import Configuration
 import Credentials
 import Cryptography
@@ -7,7 +8,8 @@ import IPsec
 /// Reads keys from swanctl's directories beside `swanctl.conf`.
 enum KeyFiles {
     /// Files larger than this hold no key.
-    private static let maximumOctets = 64 * 1024
+    static let maximumOctets = 64 * 1024
+    private static let maximumPKCS12Octets = 1024 * 1024
     /// Files of one directory.
     private static let maximumFiles = 1000
 
@@ -15,12 +17,14 @@ enum KeyFiles {
         var privateKeys: [PrivateKey] = []
         /// Of `pubkey`.
         var publicKeys: [PublicKey] = []
+        /// Of `x509`, `x509ca` and `x509crl`.
+        var certificates = CertificateStore()
         /// What could not be used, in words.
         var problems: [String] = []
 
         /// The policies with the keys that our own rounds can use.
         func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
-            CredentialStore(privateKeys: privateKeys).completing(policies)
+            CredentialStore(privateKeys: privateKeys, certificates: certificates).completing(policies)
         }
     }
 
@@ -56,7 +60,60 @@ enum KeyFiles {
                 found.problems.append("public key \(path): \(text(error, false))")
             }
         }
+        load(pkcs12: ConfigurationFiles.joined(base, "pkcs12"), passphrases, into: &found)
+        load(certificates: base, into: &found)
         return found
+    }
+
+    /// Files with a key, its certificate and those above it (RFC 7292).
+    private static func load(pkcs12 directory: String, _ passphrases: [KeyPassphrase], into found: inout Found) {
+        for file in files(in: directory) {
+            let path = ConfigurationFiles.joined(directory, file)
+            let passphrase = passphrases.first { $0.file == path || ($0.directory == "pkcs12" && $0.file == file) }
+            do throws(KeyDefect) {
+                guard case .success(let octets) = octets(path, maximum: maximumPKCS12Octets) else { throw .unreadable }
+                let opened = try PKCS12(parsing: octets, passphrase: passphrase?.secret ?? Secret([UInt8]()))
+                let filed = opened.certificates.compactMap { try? Certificate(parsing: $0) }.map {
+                    CertificateStore.Filed(file: file, path: path, certificate: $0)
+                }
+                found.privateKeys.append(opened.key)
+                found.certificates.entities += filed.prefix(1)
+                found.certificates.authorities += filed.dropFirst()
+            } catch {
+                found.problems.append("PKCS #12 file \(path): \(text(error, passphrase != nil))")
+            }
+        }
+    }
+
+    private static func load(certificates base: String, into found: inout Found) {
+        for name in ["x509", "x509ca", "x509crl"] {
+            let directory = ConfigurationFiles.joined(base, name)
+            for file in files(in: directory) {
+                let path = ConfigurationFiles.joined(directory, file)
+                do throws(CertificateDefect) {
+                    let maximum = name == "x509crl" ? RevocationList.maximumOctets : maximumOctets
+                    guard case .success(let octets) = octets(path, maximum: maximum) else {
+                        throw .malformed("it cannot be read")
+                    }
+                    if name == "x509crl" {
+                        found.certificates.lists += try RevocationList.read(file: octets)
+                        continue
+                    }
+                    let filed = try Certificate.read(file: octets).map {
+                        CertificateStore.Filed(file: file, path: path, certificate: $0)
+                    }
+                    if name == "x509" {
+                        found.certificates.entities += filed.prefix(1)
+                        // What stands behind an end entity's certificate in its file may stand in between.
+                        found.certificates.authorities += filed.dropFirst().filter { !$0.certificate.isSelfIssued }
+                    } else {
+                        found.certificates.authorities += filed
+                    }
+                } catch {
+                    found.problems.append("certificates in \(path): \(error)")
+                }
+            }
+        }
     }
 
     private static func text(_ defect: KeyDefect, _ hasPassphrase: Bool) -> String {
@@ -106,19 +163,19 @@ enum KeyFiles {
     }
 
     /// A file's octets.
-    static func octets(_ path: String) -> Result<[UInt8], IncludeFailure> {
+    static func octets(_ path: String, maximum: Int = maximumOctets) -> Result<[UInt8], IncludeFailure> {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return .failure(IncludeFailure(String(cString: strerror(errno)))) }
         defer { close(descriptor) }
         var octets: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 4096)
-        while octets.count <= maximumOctets {
+        while octets.count <= maximum {
             let count = Glibc.read(descriptor, &buffer, buffer.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { return .failure(IncludeFailure(String(cString: strerror(errno)))) }
             if count == 0 { return .success(octets) }
             octets += buffer[..<count]
         }
-        return .failure(IncludeFailure("it is larger than \(maximumOctets) octets"))
+        return .failure(IncludeFailure("it is larger than \(maximum) octets"))
     }
 }

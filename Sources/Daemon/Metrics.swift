@@ -86,6 +86,7 @@ struct Tally {
         case .noCredential: "no-credential"
         case .userAuthentication: "user-authentication"
         case .userRefused: "user-refused"
+        case .certificate: "certificate"
         case .peer: "peer"
         case .protocolViolation: "protocol-violation"
         case .timeout: "timeout"

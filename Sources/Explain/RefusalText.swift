@@ -13,12 +13,14 @@ package enum RefusalText {
         case .identity(let wanted, let seen):
             "the peer says it is '\(seen)', and \(wanted.map { "'\($0)'" }.joined(separator: " or ")) was wanted"
         case .authentication(let peer):
-            "authentication of '\(peer)' failed: the pre-shared keys most likely differ"
-        case .noCredential(let local, let remote): "no pre-shared key is configured for '\(local)' and '\(remote)'"
+            "authentication of '\(peer)' failed: the pre-shared keys most likely differ, or it signed with another key"
+        case .noCredential(let local, let remote):
+            "no pre-shared key is configured for '\(local)' and '\(remote)', nor a key pair that would do"
         case .userAuthentication(let user?): "'\(user)' did not authenticate: nobody has that name and that password"
         case .userAuthentication(nil): "the peer has no user name and password to give"
         case .userRefused(let user):
             "the peer does not accept the name and password of our user" + (user.map { " '\($0)'" } ?? "")
+        case .certificate(let report): ChainReportText.summary(report)
         case .peer(let number, let name): "the peer refused with \(name) (\(number))\(peerHint(number))"
         case .protocolViolation(let rule): "the peer broke the protocol: \(rule)"
         case .timeout: "the peer did not finish in time"
@@ -48,6 +50,7 @@ package enum RefusalText {
                 "see that secrets.xauth* has a section with 'id = \(user.map { "\($0)" } ?? "USER")' and the password, and that "
                     + "'xauth_id' names the user"
             ]
+        case .certificate(let report): ChainReportText.lines(report)
         case .userAuthentication(nil), .peer, .protocolViolation, .timeout, .policy: []
         }
     }

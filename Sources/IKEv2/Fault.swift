@@ -22,6 +22,7 @@ enum Fault: Error {
     case identity(wanted: [IdentityPattern], seen: Identity)
     case authentication(Identity)
     case noCredential(local: Identity, remote: Identity)
+    case certificate(ChainReport)
     /// Another group is wanted than that of the KE payload.
     case otherGroup(KeyExchangeID)
     case temporary(String)
@@ -46,6 +47,7 @@ enum Fault: Error {
         case .identity(let wanted, let seen): .identity(wanted: wanted, seen: seen)
         case .authentication(let peer): .authentication(peer: peer)
         case .noCredential(let local, let remote): .noCredential(local: local, remote: remote)
+        case .certificate(let report): .certificate(report)
         case .otherGroup(let group): .policy("key exchange \(group.name.keyword) is wanted")
         case .temporary(let reason): .policy(reason)
         case .childNotFound(let spi): .policy("no child with SPI \(spi)")
@@ -64,7 +66,7 @@ enum Fault: Error {
         case .unauthentic, .unexpected: nil
         case .noConnection, .noProposal, .cryptography: NotifyPayload(.noProposalChosen)
         case .selectors: NotifyPayload(.selectorsUnacceptable)
-        case .identity, .authentication, .noCredential: NotifyPayload(.authenticationFailed)
+        case .identity, .authentication, .noCredential, .certificate: NotifyPayload(.authenticationFailed)
         case .otherGroup(let group):
             NotifyPayload(
                 .invalidKeyExchange,

@@ -156,6 +156,7 @@ extension Fault {
         case .selectors: "the traffic selectors have nothing in common"
         case .identity: "no connection fits this identity"
         case .authentication: "the proof of identity does not hold"
+        case .certificate: "the certificate is none to rely on"
         case .noCredential: "no key is known for this pair of identities"
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"

@@ -28,6 +28,8 @@ struct Initiation: Sendable {
     var request: [UInt8]
     var response: [UInt8]
     var localIdentity: Identity
+    /// What the responder says of signatures.
+    var support: SignatureSupport
     /// Key exchanges that precede IKE_AUTH, and the one under way.
     var remaining: [KeyExchangeID] = []
     var keyPair: KeyPair?
@@ -36,7 +38,7 @@ struct Initiation: Sendable {
     var peerTakesChildless = false
     /// Keys with the post-quantum key in them, and our proof with these.
     var mixed: MixedKeys?
-    var mixedProof: [UInt8]?
+    var mixedProof: OwnProof?
     var transcript = IntermediateTranscript()
     /// The first child, or `nil` where its configuration went away meanwhile.
     var child: ChildAttempt?
@@ -76,6 +78,7 @@ extension IKESession {
             state.spi, 0, local: local, remote: remote, isForced: isForcingEncapsulation(context))
         if connection.fragmentation != .no { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
         if connection.postquantumKey != nil { payloads.append(NotifyPayload(.usePPK).payload) }
+        if connection.usesSignatures { payloads.append(SignatureSupport.notification.payload) }
         if connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
@@ -173,7 +176,8 @@ extension IKESession {
         localIdentity = identity
         var initiation = Initiation(
             proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,
-            response: datagram.octets, localIdentity: identity, remaining: selection.suite.furtherKeyExchanges)
+            response: datagram.octets, localIdentity: identity, support: SignatureSupport(content),
+            remaining: selection.suite.furtherKeyExchanges)
         initiation.peerTakesPPK = connection.postquantumKey != nil && content.notification(.usePPK) != nil
         initiation.peerTakesChildless = content.notification(.childlessSupported) != nil
         if connection.requiresPostquantumKey, !initiation.peerTakesPPK {
@@ -214,7 +218,7 @@ extension IKESession {
 
     /// Everything but the proofs of identity is agreed on: the credential store is asked for ours.
     mutating func askOwnProof(_ initiation: Initiation, _ context: inout Context) throws(Fault) {
-        guard let sa = current, let prf = sa.suite.prf else { return }
+        guard let sa = current, let prf = sa.suite.prf, let connection else { return }
         let identity = initiation.localIdentity
         let octets = try KeySchedule.signedOctets(
             sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,
@@ -222,7 +226,11 @@ extension IKESession {
                 ?? initiation.proofs.initiator, identity: identity,
             intermediate: initiation.transcript.octets(authenticationID: sa.nextRequestID))
         let question = context.environment.freshQuestionID()
-        context.emit(.ask(question, .prove(prf, local: identity, remote: expectedRemoteIdentity, octets: octets)))
+        context.emit(
+            .ask(
+                question,
+                ownProof(
+                    connection, prf, identity: identity, remote: expectedRemoteIdentity, octets, initiation.support)))
         phase = .awaitingOwnProof(initiation, question)
     }
 

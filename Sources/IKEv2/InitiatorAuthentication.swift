@@ -16,7 +16,7 @@ extension IKESession {
         case .awaitingInitiatorsMixedKeys(let acceptance, question, let pending):
             try receiveMixedKeys(answer, acceptance, pending, &context)
         case .awaitingOwnProof(let initiation, question):
-            guard case .proof(let proof) = answer else {
+            guard let proof = answer.ownProof else {
                 fail(.noCredential(local: initiation.localIdentity, remote: expectedRemoteIdentity), &context)
                 return
             }
@@ -40,16 +40,22 @@ extension IKESession {
     }
 
     private mutating func sendAuthentication(
-        _ initiation: Initiation, _ proof: [UInt8], _ context: inout Context
+        _ initiation: Initiation, _ proof: OwnProof,
+        _ context: inout Context
     ) throws(Fault) {
         guard let connection, let spi = current?.ownSPI else { return }
         var initiation = initiation
         var payloads = [Payload(.identityInitiator, body: IdentityPayload.body(initiation.localIdentity))]
+        payloads += proof.certificates
         if isFirstContact(context) { payloads.append(NotifyPayload(.initialContact).payload) }
+        if !connection.requestedAuthorities.isEmpty {
+            payloads.append(CertificateRequestPayload.payload(connection.requestedAuthorities))
+        }
         if case .exactly(let identity) = connection.remoteIdentity {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
-        payloads.append(AuthenticationPayload(proof: initiation.mixedProof ?? proof).payload)
+        payloads += (initiation.mixedProof ?? proof).certificates
+        payloads.append((initiation.mixedProof ?? proof).authentication.payload)
         let isChildless =
             connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless
         initiation.child = isChildless ? nil : takePlannedChild(&context)
@@ -61,7 +67,7 @@ extension IKESession {
         if initiation.mixed != nil, let identity = connection.postquantumKey {
             payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
             if initiation.mixedProof != nil {
-                payloads.append(NotifyPayload(.noPPKAuthentication, data: proof).payload)
+                payloads.append(NotifyPayload(.noPPKAuthentication, data: proof.authentication.proof).payload)
             }
         }
         phase = .awaitingAuthenticationResponse(initiation)
@@ -98,7 +104,7 @@ extension IKESession {
         guard case .awaitingAuthenticationResponse(var initiation) = phase, let connection, let suite = current?.suite,
             let prf = suite.prf
         else { return }
-        guard let authentication = content.authentication, let identity = content.identityResponder else {
+        guard content.authentication != nil, let identity = content.identityResponder else {
             let error = content.error
             release(initiation.child, &context)
             if let error {
@@ -113,10 +119,6 @@ extension IKESession {
             try bidFarewell(refusal, initiation, &context)
             return
         }
-        guard authentication.method == AuthenticationPayload.sharedKey else {
-            try bidFarewell(.authentication(peer: identity), initiation, &context)
-            return
-        }
         guard settlePPK(content, &initiation) else {
             try bidFarewell(.policy("the ends do not agree on a post-quantum key"), initiation, &context)
             return
@@ -126,13 +128,17 @@ extension IKESession {
             suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
             proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: identity,
             intermediate: initiation.transcript.octets(authenticationID: (current?.nextRequestID ?? 1) - 1))
+        let asked: Question
+        do throws(Fault) {
+            asked = try peerProof(
+                connection, prf, identity: identity, local: initiation.localIdentity, octets, content,
+                content.authentication?.proof ?? [])
+        } catch {
+            try bidFarewell(error.refusal, initiation, &context)
+            return
+        }
         let question = context.environment.freshQuestionID()
-        context.emit(
-            .ask(
-                question,
-                .verify(
-                    prf, local: initiation.localIdentity, remote: identity, octets: octets,
-                    proof: authentication.proof)))
+        context.emit(.ask(question, asked))
         phase = .awaitingPeerVerified(initiation, question, content)
     }
 
@@ -150,7 +156,8 @@ extension IKESession {
                 concludeFirstChild(attempt, initiation, content, &context)
             }
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
-        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password, .mixed:
+        case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .encrypted, .decrypted, .password, .mixed:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

@@ -15,6 +15,10 @@ struct MessageContent: Sendable {
     var selectorsResponder: [TrafficSelector]?
     var notifications: [NotifyPayload] = []
     var deletions: [DeletePayload] = []
+    /// DER, as they came.
+    var certificates: [[UInt8]] = []
+    /// Hashes of the authorities that the peer trusts.
+    var certificateRequests: [[UInt8]] = []
     /// Of IKE_INTERMEDIATE: what both ends will authenticate of the message.
     var transcript: [UInt8] = []
 
@@ -62,6 +66,19 @@ struct MessageContent: Sendable {
             case .deleteV2:
                 deletions.append(
                     try Attempt.parsing { () throws(ParseError) in try DeletePayload(parsing: payload) })
+            case .certificateV2:
+                let certificate = try Attempt.parsing { () throws(ParseError) in try CertificatePayload.parse(payload) }
+                guard let certificate else { continue }
+                guard certificates.count < CertificatePayload.maximumCount else {
+                    throw .violation("more than \(CertificatePayload.maximumCount) CERT payloads")
+                }
+                certificates.append(certificate)
+            case .certificateRequestV2:
+                let hashes = try Attempt.parsing { () throws(ParseError) in
+                    try CertificateRequestPayload.parse(payload)
+                }
+                let room = CertificateRequestPayload.maximumCount - certificateRequests.count
+                certificateRequests += hashes.prefix(room)
             default:
                 if payload.isCritical && !payload.type.isKnown { throw .unknownCriticalPayload(payload.type) }
             }

@@ -48,6 +48,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     /// RFC 6023 §3.
     static let childlessSupported = NotificationType(rawValue: 16418)
     static let fragmentationSupported = NotificationType(rawValue: 16430)
+    static let signatureHashAlgorithms = NotificationType(rawValue: 16431)
     // RFC 8784 §3
     static let usePPK = NotificationType(rawValue: 16435)
     static let ppkIdentity = NotificationType(rawValue: 16436)
@@ -101,6 +102,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .authenticationLifetime: "AUTH_LIFETIME"
         case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
+        case .signatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS"
         case .usePPK: "USE_PPK"
         case .ppkIdentity: "PPK_IDENTITY"
         case .noPPKAuthentication: "NO_PPK_AUTH"

@@ -12,6 +12,8 @@ struct Acceptance: Sendable {
     /// RealMessage1 and RealMessage2.
     var request: [UInt8]
     var response: [UInt8]
+    /// What the initiator said of signatures.
+    var support: SignatureSupport
     /// Key exchanges that precede IKE_AUTH.
     var remaining: [KeyExchangeID]
     /// The initiator offers post-quantum keys; and the keys with the one in them that it named.
@@ -101,6 +103,7 @@ extension IKESession {
         if takesIntermediate, !suite.furtherKeyExchanges.isEmpty {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
+        payloads += signatureOffers(candidates, content)
         let answer = Header(
             initiator: header.initiator, responder: Cookie(spi), majorVersion: 2, exchange: .ikeSAInit,
             flags: [.response])
@@ -117,11 +120,27 @@ extension IKESession {
         phase = .awaitingAuthenticationRequest(
             Acceptance(
                 proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,
-                response: octets, remaining: suite.furtherKeyExchanges, peerTakesPPK: takesPPK))
+                response: octets, support: SignatureSupport(content), remaining: suite.furtherKeyExchanges,
+                peerTakesPPK: takesPPK))
         context.emit(.claim(spi: spi))
         context.set(.halfOpen, after: context.settings.halfOpenTimeout)
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
         context.send([octets], from: local, to: remote)
+    }
+
+    /// Which authorities and hashes we take, where a connection that this peer may be wants signatures (RFC 7296 §1.2,
+    /// RFC 7427 §4).
+    private func signatureOffers(_ candidates: [Connection], _ content: MessageContent) -> [Payload] {
+        guard candidates.contains(where: \.usesSignatures) else { return [] }
+        var payloads: [Payload] = []
+        if content.notification(.signatureHashAlgorithms) != nil {
+            payloads.append(SignatureSupport.notification.payload)
+        }
+        var seen: Set<[UInt8]> = []
+        let hashes = candidates.flatMap(\.requestedAuthorities).filter { seen.insert($0).inserted }
+            .prefix(CertificateRequestPayload.initialMaximumCount)
+        if !hashes.isEmpty { payloads.append(CertificateRequestPayload.payload(Array(hashes))) }
+        return payloads
     }
 
     /// The first candidate connection with which a proposal can be agreed.
@@ -160,11 +179,13 @@ extension IKESession {
         localIdentity = ownIdentity
         if chosen.forceEncapsulation { isEncapsulating = true }
         // Without AUTH the initiator asks for EAP (RFC 7296 §2.16), which no connection offers yet.
-        guard let authentication = content.authentication, authentication.method == AuthenticationPayload.sharedKey
-        else { throw .authentication(identity) }
+        guard content.authentication != nil else { throw .authentication(identity) }
         if content.offers == nil, chosen.childless == .never {
             throw .violation("an SA without a child is not wanted here")
         }
+        // What the initiator asks for now counts besides what it asked for before.
+        var acceptance = acceptance
+        acceptance.support.authorityHashes += content.certificateRequests
         let pending = PendingAuthentication(
             content: content, header: header, datagram: datagram, localIdentity: ownIdentity)
         if try askMixedKeys(acceptance, pending, &context) { return }
@@ -175,7 +196,8 @@ extension IKESession {
     mutating func verifyInitiator(
         _ acceptance: Acceptance, _ pending: PendingAuthentication, _ context: inout Context
     ) throws(Fault) {
-        guard let suite = current?.suite, let prf = suite.prf, let identity = pending.content.identityInitiator
+        guard let suite = current?.suite, let prf = suite.prf, let connection,
+            let identity = pending.content.identityInitiator
         else { return }
         guard let proof = effectiveProof(acceptance, pending.content) else {
             try refuse(.authentication(identity), pending, &context)
@@ -185,11 +207,16 @@ extension IKESession {
             suite, message: acceptance.request, otherNonce: acceptance.responderNonce,
             proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).initiator, identity: identity,
             intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
+        let asked: Question
+        do throws(Fault) {
+            asked = try peerProof(
+                connection, prf, identity: identity, local: pending.localIdentity, octets, pending.content, proof)
+        } catch {
+            try refuse(error, pending, &context)
+            return
+        }
         let question = context.environment.freshQuestionID()
-        context.emit(
-            .ask(
-                question,
-                .verify(prf, local: pending.localIdentity, remote: identity, octets: octets, proof: proof)))
+        context.emit(.ask(question, asked))
         phase = .awaitingInitiatorVerified(acceptance, question, pending)
     }
 
@@ -221,7 +248,8 @@ extension IKESession {
     mutating func receiveVerification(
         _ acceptance: Acceptance, _ pending: PendingAuthentication, _ answer: Answer, _ context: inout Context
     ) throws(Fault) {
-        guard let suite = current?.suite, let prf = suite.prf, let remoteIdentity = pending.content.identityInitiator
+        guard let suite = current?.suite, let prf = suite.prf, let connection,
+            let remoteIdentity = pending.content.identityInitiator
         else { return }
         switch answer {
         case .verified(let peer):
@@ -233,10 +261,13 @@ extension IKESession {
             context.emit(
                 .ask(
                     question,
-                    .prove(prf, local: pending.localIdentity, remote: remoteIdentity, octets: octets)))
+                    ownProof(
+                        connection, prf, identity: pending.localIdentity, remote: remoteIdentity, octets,
+                        acceptance.support)))
             phase = .awaitingResponderProof(acceptance, question, pending, peer)
         case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
-        case .noCredential, .proof, .seed, .signature, .encrypted, .decrypted, .password, .mixed:
+        case .distrusted(let report): try refuse(.certificate(report), pending, &context)
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .encrypted, .decrypted, .password, .mixed:
             try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
         }
     }
@@ -256,14 +287,13 @@ extension IKESession {
         _ context: inout Context
     ) throws(Fault) {
         guard let sa = current else { return }
-        guard case .proof(let proof) = answer else {
+        guard let proof = answer.ownProof else {
             try refuse(.noCredential(local: pending.localIdentity, remote: peer.identity), pending, &context)
             return
         }
-        var payloads = [
-            Payload(.identityResponder, body: IdentityPayload.body(pending.localIdentity)),
-            AuthenticationPayload(proof: proof).payload,
-        ]
+        var payloads = [Payload(.identityResponder, body: IdentityPayload.body(pending.localIdentity))]
+        payloads += proof.certificates
+        payloads.append(proof.authentication.payload)
         adopt(acceptance.mixed)
         noteMobility(pending.content)
         becomeEstablished(peer, &context)

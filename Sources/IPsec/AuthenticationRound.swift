@@ -38,6 +38,8 @@ package struct KeyConstraint: Hashable, Sendable {
         case any = "pubkey"
         case rsa
         case ecdsa
+        case ed25519
+        case ed448
         /// RFC 2409 §5.1's DSS; swanctl has no word for it.
         case dss
     }
@@ -55,7 +57,8 @@ package struct KeyConstraint: Hashable, Sendable {
         case .rsa(let octets): (family == .any || family == .rsa) && octets * 8 >= minimumBits
         case .ecdsa(let curve): (family == .any || family == .ecdsa) && curve.rawValue >= minimumBits
         case .dsa: (family == .any || family == .dss) && minimumBits == 0
-        case .ed25519, .ed448: family == .any && minimumBits == 0
+        case .ed25519: family == .any || family == .ed25519
+        case .ed448: family == .any || family == .ed448
         }
     }
 }
@@ -71,6 +74,8 @@ package struct AuthenticationRound: Hashable, Sendable {
     package var publicKeyFiles: [String] = []
     /// The keys of these files, and for our own end without such, every key that we have the private half of.
     package var publicKeys: [PublicKey] = []
+
+    package var certificates = CertificateConstraints()
 
     package init(_ method: AuthenticationMethod = .preSharedKey, identity: IdentityPattern = .any) {
         self.method = method

@@ -142,6 +142,8 @@ package enum Refusal: Hashable, Sendable {
     case userAuthentication(user: Identity?)
     /// The peer does not accept our user's name and password.
     case userRefused(user: Identity?)
+    /// The peer's certificate is none to rely on.
+    case certificate(ChainReport)
     /// The peer refused with this notify number; `name` is its registered name.
     case peer(notification: UInt16, name: String)
     /// The peer broke the protocol; the rule that it broke.

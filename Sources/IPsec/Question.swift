@@ -34,6 +34,11 @@ package enum Question: Sendable {
     /// (RFC 8784 §3). `key` names it, by its octets alone.
     case mix(PRFID, key: Identity, into: [Secret])
 
+    /// Our own signature in IKE_AUTH, by a key of the round's (RFC 7296 §2.15, RFC 7427 §3).
+    case signMessage(MessageSigning)
+    /// Whether the peer's signature in IKE_AUTH holds, and its key is one that the round trusts to be the peer's.
+    case verifyMessage(MessageVerification)
+
     /// What is to be decrypted, and how many octets its message may have.
     package struct Ciphertext: Hashable, Sendable {
         package var octets: [UInt8]
@@ -64,7 +69,12 @@ package enum Answer: Sendable {
     case encrypted([[UInt8]])
     /// To `decrypt`.
     case decrypted([Secret])
-    /// To `verify`, `verifySignature` and `checkPassword`: a key or password was found, and the proof does not hold with it.
+    /// To `signMessage`.
+    case signedMessage(MessageProof)
+    /// To `verifyMessage`: the peer's certificate is none to rely on.
+    case distrusted(ChainReport)
+    /// To `verify`, `verifySignature`, `verifyMessage` and `checkPassword`: a key or password was found, and the proof does
+    /// not hold with it.
     case refuted
     /// To any: no key is known for this pair of identities.
     case noCredential

@@ -1,6 +1,7 @@
 import Credentials
 import Cryptography
 import IPsec
+import Primitives
 
 /// Answers a node's questions with one pre-shared key for every peer, as a credential store would, and with the node's key
 /// pairs.
@@ -22,7 +23,8 @@ struct KeyAnswerer: Sendable {
             case .checkPassword(let password, let user):
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
             case .password(let user, _): return .password(Secret(user.octets))
-            case .sign, .verifySignature, .encrypt, .decrypt: return pairs.answer(question)
+            case .sign, .verifySignature, .encrypt, .decrypt: return pairs.answer(question, now: WallTime(seconds: 0))
+            case .signMessage, .verifyMessage: return .noCredential
             }
         } catch {
             return .noCredential

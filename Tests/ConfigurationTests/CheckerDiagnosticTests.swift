@@ -103,22 +103,22 @@ import Testing
     @Test(arguments: [
         (
             "local { }",
-            "2:1: public keys prove an end in IKE version 1 alone so far: write version = 1 in connections.home"
+            "2:1: in IKE version 1 both ends prove themselves in the same way, and local and remote of connections.home differ"
         ),
         (
             "local { auth = skp }",
             "2:16: wrong value 'skp' for 'auth' in connections.home.local: expected psk, xauth, "
-                + "pubkey, rsa, ecdsa, dss, rsa-encryption or rsa-encryption-revised"
+                + "pubkey, rsa, ecdsa, ed25519, ed448, dss, rsa-encryption or rsa-encryption-revised"
         ),
         (
             "local { auth = eap-tls }",
             "2:16: 'auth = eap-tls' in connections.home.local is \(unsupported); only "
-                + "'psk', 'xauth', 'pubkey', 'rsa', 'ecdsa', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
+                + "'psk', 'xauth', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
             "local { auth = rsa-2048-sha256 }",
             "2:16: 'auth = rsa-2048-sha256' in connections.home.local is \(unsupported); only "
-                + "'psk', 'xauth', 'pubkey', 'rsa', 'ecdsa', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
+                + "'psk', 'xauth', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
             "version = 1\nlocal { auth = rsa }",
@@ -153,7 +153,11 @@ import Testing
             "local { auth = psk\nid = \"C=CH, O=*\" }",
             "3:6: wrong value 'C=CH, O=*' for 'id' in connections.home.local: expected one identity of our own, without '*'"
         ),
-        ("local { auth = psk\ncerts = a }", "3:1: 'certs' in connections.home.local is \(unsupported)"),
+        (
+            "local { auth = psk\ncacerts = a }",
+            "3:1: 'cacerts' in connections.home.local is for the peer: it belongs into a remote section"
+        ),
+        ("local { auth = psk\nca_id = a }", "3:1: 'ca_id' in connections.home.local is \(unsupported)"),
         ("local { auth = psk\ncert1 { } }", "3:1: 'cert1' in connections.home.local is \(unsupported)"),
         (
             "local { auth = psk\nround = x }",

@@ -1,6 +1,7 @@
 import Credentials
 import Cryptography
 import IPsec
+import Primitives
 import Testing
 import VectorSupport
 
@@ -134,4 +135,9 @@ import VectorSupport
         #expect(
             seed == (try PseudorandomFunction.derive(.hmacSHA1, key: Secret(Array("secret".utf8)), [.open([1])])))
     }
+}
+
+extension CredentialStore {
+    /// Answers a question that has nothing to do with the time.
+    fileprivate func answer(_ question: Question) -> Answer { answer(question, now: WallTime(seconds: 0)) }
 }

@@ -189,7 +189,8 @@ struct Pair {
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .prove, .verify, .seed, .mix: break
-        case .sign, .verifySignature, .encrypt, .decrypt: return end.credentials.answer(question)
+        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage:
+            return end.credentials.answer(question, now: WallTime(seconds: 0))
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,
             let seed = try? PseudorandomFunction.derive(prf, key: Secret(key), [.open(octets)])

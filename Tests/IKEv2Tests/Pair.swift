@@ -161,7 +161,9 @@ struct Pair {
         case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
+        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt, .signMessage,
+            .verifyMessage:
+            return .noCredential
         case .mix(let prf, let name, let keys):
             guard let key = self[side].postquantum[String(decoding: name.octets, as: UTF8.self)] else {
                 return .noCredential

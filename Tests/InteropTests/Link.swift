@@ -20,6 +20,8 @@ struct Link {
     var aggressive: Set<Side> = []
     /// Further lines of the connection, for both sides.
     var further: [String] = []
+    /// What stands in a side's `local` and `remote` sections, instead of what `authentication` says.
+    var rounds: [Side: (local: String, remote: String)] = [:]
     /// Whether a side knows where the other is; a responder behind whose peer a NAT sits does not.
     var remoteAddress: [Side: String] = [:]
     /// What a side says of its own address instead.
@@ -71,13 +73,18 @@ struct Link {
         if let seconds = ikeRekeyTime[side] {
             lines += ["    rekey_time = \(seconds)s", "    rand_time = 0s", "    over_time = 60s"]
         }
-        func round(_ name: String, _ identity: String, _ file: String) {
-            lines += ["    \(name) {", "      auth = \(authentication)", "      id = \(identity)"]
-            if authentication != "psk" { lines.append("      pubkeys = \(file)") }
+        func round(_ name: String, _ identity: String, _ file: String, _ text: String?) {
+            lines.append("    \(name) {")
+            if let text {
+                lines.append("      \(text)")
+            } else {
+                lines += ["      auth = \(authentication)", "      id = \(identity)"]
+                if authentication != "psk" { lines.append("      pubkeys = \(file)") }
+            }
             lines.append("    }")
         }
-        round("local", side.identity, "own.pub")
-        round("remote", side.other.identity, "peer.pub")
+        round("local", side.identity, "own.pub", rounds[side]?.local)
+        round("remote", side.other.identity, "peer.pub", rounds[side]?.remote)
         lines.append("    children {")
         for child in children {
             lines.append("      \(child.name) {")

@@ -79,6 +79,7 @@ struct IKESAView {
 
     var uniqueID: String { message["uniqueid"]?.text ?? "" }
     var state: String { message["state"]?.text ?? "" }
+    var remoteIdentity: String { message["remote-id"]?.text ?? "" }
     var spis: [String] { ["initiator-spi", "responder-spi"].map { message[$0]?.text ?? "" } }
     var children: [ChildSAView] { message["child-sas"]?.members.map { ChildSAView(message: $0.content) } ?? [] }
     func value(_ key: String) -> String? { message[key]?.text }

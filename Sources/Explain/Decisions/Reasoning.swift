@@ -116,6 +116,7 @@ struct Reasoning {
                 Remedy(.either, "secrets.xauth-NAME.secret", wanted: "the same on both sides"),
                 Remedy(.here, "\(path).local.xauth_id", current: user.map { "\($0)" }, wanted: "the user's name"),
             ]
+        case .certificate(let report): certificateRemedies(report)
         case .policy(let words): policyRemedies(words)
         case .protocolViolation: []
         }
@@ -213,8 +214,46 @@ struct Reasoning {
         ]
     }
 
+    /// One for each kind of problem in a chain, with the name, file or date that would do.
+    private func certificateRemedies(_ report: ChainReport) -> [Remedy] {
+        var remedies: [Remedy] = []
+        for (_, check, problem) in report.problems {
+            switch problem {
+            case .identityAbsent:
+                remedies.append(
+                    Remedy(
+                        .here, "\(path).remote.id", current: report.wanted?.description,
+                        wanted: report.present.first.map { "\($0)" } ?? "the certificate's subject"))
+            case .issuerMissing(let name):
+                remedies.append(Remedy(.either, "x509ca", wanted: "the certificate of '\(name)'"))
+            case .untrusted:
+                remedies.append(Remedy(.here, "x509ca", wanted: "the root of the peer's chain"))
+            case .authorityNotNamed:
+                remedies.append(Remedy(.here, "\(path).remote.cacerts", wanted: "an authority of the peer's chain"))
+            case .revocationUnknown:
+                remedies.append(Remedy(.here, "x509crl", wanted: "the issuer's list, not older than it says"))
+                remedies.append(Remedy(.here, "\(path).remote.revocation", wanted: "relaxed"))
+            default:
+                remedies.append(
+                    Remedy(
+                        .peer, "x509",
+                        wanted: "a certificate whose \(ChainReportText.name(check)) is good"))
+            }
+        }
+        return remedies
+    }
+
+    /// Whether the peer proves itself with a key pair.
+    private var provesWithKeyPair: Bool { connection?.remote.first?.method.usesPublicKeys == true }
+
     private func secretRemedies(_ peer: Identity) -> [Remedy] {
-        [
+        if provesWithKeyPair {
+            return [
+                Remedy(.here, "\(path).remote.pubkeys or certs", wanted: "the key with which \(peer) signs"),
+                Remedy(.peer, "\(path).local.pubkeys or certs", wanted: "a key that the other side trusts"),
+            ]
+        }
+        return [
             Remedy(
                 .either, "secrets.\(scene.secret ?? "ike-NAME").secret", wanted: "the same on both sides, for \(peer)"),
             Remedy(.peer, "secrets.ike-NAME.id", wanted: "the identities of both sides, so that this secret is chosen"),
@@ -222,6 +261,12 @@ struct Reasoning {
     }
 
     private func credentialRemedies(_ local: Identity, _ remote: Identity) -> [Remedy] {
+        if provesWithKeyPair {
+            return [
+                Remedy(.here, "private", wanted: "the private key of \(local), with its certificate in x509"),
+                Remedy(.here, "x509ca", wanted: "the root of \(remote)'s chain"),
+            ]
+        }
         var remedies: [Remedy] = []
         // A secret whose owner is nearly the one that was looked for.
         for secret in secrets {

@@ -27,6 +27,19 @@ enum RefusalWords {
             ("authentication", .authentication(peer: there)),
             ("no-credential", .noCredential(local: here, remote: there)),
             ("user-authentication", .userAuthentication(user: there)), ("user-refused", .userRefused(user: here)),
+            (
+                "certificate",
+                .certificate(
+                    ChainReport(
+                        wanted: there, present: [.dns("left.example")],
+                        links: [
+                            ChainReport.Link(
+                                subject: DistinguishedName("O=Example, CN=left.example") ?? DistinguishedName(),
+                                issuer: DistinguishedName("O=Example, CN=Root") ?? DistinguishedName(),
+                                serialNumber: [1],
+                                findings: [.init(check: .identity, outcome: .failed(.identityAbsent))])
+                        ]))
+            ),
             ("peer", .peer(notification: 14, name: "NO_PROPOSAL_CHOSEN")),
             ("protocol-violation", .protocolViolation("the rule, with its section")),
             ("timeout", .timeout), ("policy", .policy("a limit of our own, in words")),
@@ -39,7 +52,7 @@ enum RefusalWords {
         case .noConnection: "this end, to a peer's first message; the peer sees NO_PROPOSAL_CHOSEN"
         case .noProposal: "this end, to an offer; the peer sees NO_PROPOSAL_CHOSEN"
         case .selectors: "this end, to a child's request; the peer sees TS_UNACCEPTABLE or INVALID-ID-INFORMATION"
-        case .identity, .authentication, .noCredential:
+        case .identity, .authentication, .noCredential, .certificate:
             "this end, when the peer authenticates; the peer sees AUTHENTICATION_FAILED"
         case .userAuthentication: "this end, when the peer's user authenticates (XAUTH); the peer sees STATUS=FAIL"
         case .userRefused: "the peer, when our user authenticates (XAUTH)"
@@ -54,6 +67,7 @@ enum RefusalWords {
         switch refusal {
         case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused:
             RefusalText.lines(refusal).joined(separator: "; ")
+        case .certificate: "look at each check: parley pki verify, or parley log"
         case .noProposal: "name the same algorithms on both sides; the log shows both lists and the smallest edit"
         case .selectors: "let local_ts here fit remote_ts on the peer, and the other way round"
         case .peer: "explain the notification that it names, and look in the peer's log"

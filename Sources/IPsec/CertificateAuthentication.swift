@@ -1,0 +1,114 @@
+package import Cryptography
+
+/// What a round says about certificates.
+package struct CertificateConstraints: Hashable, Sendable {
+    /// Files in `x509`, as the configuration names them, and what they hold in DER: of our own end what it proves itself
+    /// with, of the peer's the only ones that will do.
+    package var certificateFiles: [String] = []
+    package var certificates: [[UInt8]] = []
+    /// Files in `x509ca`, one of which must stand behind the peer's certificate, and what they hold in DER.
+    package var authorityFiles: [String] = []
+    package var authorities: [[UInt8]] = []
+    package var revocation = RevocationPolicy.relaxed
+    /// SHA-1 over the SubjectPublicKeyInfo of each authority that the peer's certificate may come from: what a CERTREQ
+    /// payload says (RFC 7296 §3.7).
+    package var authorityHashes: [[UInt8]] = []
+
+    package init() {}
+}
+
+/// A hash function by its number in IKEv2 (IANA "IKEv2 Hash Algorithms", RFC 7427 §4).
+package struct SignatureHash: RawRepresentable, Hashable, Sendable {
+    package var rawValue: UInt16
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    package static let sha1 = SignatureHash(rawValue: 1)
+    package static let sha256 = SignatureHash(rawValue: 2)
+    package static let sha384 = SignatureHash(rawValue: 3)
+    package static let sha512 = SignatureHash(rawValue: 4)
+    /// The message itself is signed (RFC 8420 §2).
+    package static let identity = SignatureHash(rawValue: 5)
+
+    /// What we sign and verify with: SHA-1 is left out.
+    package static let supported: [SignatureHash] = [.sha256, .sha384, .sha512, .identity]
+
+    /// The number of a signature algorithm's hash.
+    package init?(_ algorithm: SignatureAlgorithm) {
+        switch algorithm.hash {
+        case nil: self = .identity
+        case .some(.sha1): self = .sha1
+        case .some(.sha256): self = .sha256
+        case .some(.sha384): self = .sha384
+        case .some(.sha512): self = .sha512
+        default: return nil
+        }
+    }
+}
+
+/// An AUTH payload's method (IANA "IKEv2 Authentication Method").
+package struct SignatureMethod: RawRepresentable, Hashable, Sendable {
+    package var rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// RSASSA-PKCS1-v1_5 (RFC 7296 §3.8).
+    package static let rsa = SignatureMethod(rawValue: 1)
+    /// RFC 4754: a curve with its hash, r followed by s.
+    package static let ecdsa256 = SignatureMethod(rawValue: 9)
+    package static let ecdsa384 = SignatureMethod(rawValue: 10)
+    package static let ecdsa521 = SignatureMethod(rawValue: 11)
+    /// The algorithm's identifier comes with the signature (RFC 7427 §3).
+    package static let digitalSignature = SignatureMethod(rawValue: 14)
+}
+
+/// What our end signs in IKE_AUTH, and what the peer said it takes.
+package struct MessageSigning: Hashable, Sendable {
+    package var round: AuthenticationRound
+    package var identity: Identity
+    /// RFC 7296 §2.15.
+    package var octets: [UInt8]
+    /// `nil`: the peer knows no digital signatures (RFC 7427 §4).
+    package var hashes: [SignatureHash]?
+    /// SHA-1 of the authorities that the peer asks for (RFC 7296 §3.7); empty: it said nothing.
+    package var authorityHashes: [[UInt8]]
+
+    package init(
+        round: AuthenticationRound, identity: Identity, octets: [UInt8], hashes: [SignatureHash]?,
+        authorityHashes: [[UInt8]]
+    ) {
+        self.round = round
+        self.identity = identity
+        self.octets = octets
+        self.hashes = hashes
+        self.authorityHashes = authorityHashes
+    }
+}
+
+/// A signature as it goes into AUTH, and the certificates that go with it.
+package struct MessageProof: Hashable, Sendable {
+    package var method: SignatureMethod
+    /// The AUTH payload's data.
+    package var data: [UInt8]
+    /// DER, our own first.
+    package var certificates: [[UInt8]]
+
+    package init(method: SignatureMethod, data: [UInt8], certificates: [[UInt8]] = []) {
+        self.method = method
+        self.data = data
+        self.certificates = certificates
+    }
+}
+
+/// What the peer signed in IKE_AUTH.
+package struct MessageVerification: Hashable, Sendable {
+    package var round: AuthenticationRound
+    package var identity: Identity
+    package var octets: [UInt8]
+    package var proof: MessageProof
+
+    package init(round: AuthenticationRound, identity: Identity, octets: [UInt8], proof: MessageProof) {
+        self.round = round
+        self.identity = identity
+        self.octets = octets
+        self.proof = proof
+    }
+}

@@ -1,0 +1,143 @@
+import Foundation
+import Testing
+
+extension Interop {
+    /// Ends that prove who they are with certificates of `parley pki`.
+    @Suite(.serialized) struct CertificateTests {
+        /// What the two ends have for keys, and between which daemons.
+        struct Case: CustomTestStringConvertible, Sendable {
+            let pairing: Pairing
+            let type: String
+            /// Whether an authority stands between the root and the ends.
+            var isDeep = false
+            var testDescription: String {
+                "\(type)\(isDeep ? ", an authority in between" : ""), \(pairing.testDescription)"
+            }
+
+            static let all: [Case] = Pairing.all.flatMap { pairing -> [Case] in
+                // Between two of our own the unit tests have been through every kind.
+                let types = pairing.initiator == pairing.responder ? ["ecdsa"] : ["rsa", "ecdsa", "ed25519"]
+                return types.map { Case(pairing: pairing, type: $0) }
+                    + [Case(pairing: pairing, type: "ecdsa", isDeep: true)]
+            }
+            static let mixed = Pairing.all.filter { $0.initiator != $0.responder }
+        }
+
+        private func pki(_ arguments: [String]) throws {
+            guard let binary = Parley.binary else { throw LabFailure("no parley is built") }
+            _ = try Subprocess.require([binary, "pki"] + arguments, seconds: 60)
+        }
+
+        /// Keys and certificates for both sides; the directory of the authority that issued them.
+        private func equip(_ lab: Lab, _ type: String, isDeep: Bool) throws -> String {
+            let root = lab.directory.appendingPathComponent("root").path
+            var issuing = root
+            let bits = type == "rsa" ? ["--bits", "2048"] : []
+            try pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", type] + bits)
+            if isDeep {
+                issuing = lab.directory.appendingPathComponent("issuing").path
+                try pki(["ca", "O=Lab, CN=Issuing", "-o", issuing, "--parent", root])
+            }
+            for side in Side.allCases {
+                let directory = lab.peer(side).directory.path
+                try pki(["issue", side.identity, "--ca", issuing, "-o", directory, "--type", type] + bits)
+            }
+            return issuing
+        }
+
+        private func link(strict: Side? = nil) -> Link {
+            var link = Link(.v2)
+            for side in Side.allCases {
+                link.rounds[side] = (
+                    "auth = pubkey\n certs = \(side.identity).pem\n id = \(side.identity)",
+                    "auth = pubkey\n id = \(side.other.identity)"
+                        + (side == strict ? "\n revocation = strict" : "")
+                )
+            }
+            return link
+        }
+
+        @Test(arguments: Case.all) func establishes(_ one: Case) throws {
+            try Lab.with(Scenario(pairing: one.pairing, version: .v2)) { lab in
+                _ = try equip(lab, one.type, isDeep: one.isDeep)
+                if one.isDeep {
+                    // Each has the root alone: what stands in between comes in CERT payloads.
+                    for side in Side.allCases where lab.peer(side).implementation == .parley {
+                        let folder = lab.peer(side).directory.appendingPathComponent("x509ca")
+                        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)
+                    }
+                }
+                try lab.load(link())
+                try lab.up()
+                for side in Side.allCases {
+                    let (ike, _) = try lab.installed(on: side)
+                    #expect(ike.remoteIdentity == side.other.identity)
+                }
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
+        @Test(arguments: Case.mixed) func refusesWhoWasRevoked(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try equip(lab, "ecdsa", isDeep: false)
+                let revoked: Side = lab.left.implementation == .charon ? .left : .right
+                let judge = lab.peer(revoked.other)
+                try pki([
+                    "revoke", lab.peer(revoked).directory.appendingPathComponent("x509/\(revoked.identity).pem").path,
+                    "--ca",
+                    authority,
+                ])
+                let folder = judge.directory.appendingPathComponent("x509crl")
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+                try FileManager.default.copyItem(
+                    atPath: "\(authority)/ca.crl.pem", toPath: folder.appendingPathComponent("ca.pem").path)
+                try lab.load(link())
+                #expect(try !lab.left.up("inner").succeeded)
+                try eventually("the reason is told") { judge.log.contains("it was revoked at") }
+                try lab.awaitEmpty()
+            }
+        }
+
+        /// charon judges ours as strictly.
+        @Test(arguments: Case.mixed) func isRefusedOnceRevoked(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try equip(lab, "ecdsa", isDeep: false)
+                let revoked: Side = lab.left.implementation == .parley ? .left : .right
+                let judge = lab.peer(revoked.other)
+                try pki([
+                    "revoke", lab.peer(revoked).directory.appendingPathComponent("x509/\(revoked.identity).pem").path,
+                    "--ca",
+                    authority,
+                ])
+                try FileManager.default.copyItem(
+                    atPath: "\(authority)/ca.crl.pem",
+                    toPath: judge.directory.appendingPathComponent("x509crl/ca.pem").path)
+                try lab.load(link(strict: revoked.other))
+                #expect(try !lab.left.up("inner").succeeded)
+                try eventually("the reason is told") { judge.log.contains("certificate was revoked") }
+                try lab.awaitEmpty()
+            }
+        }
+
+        /// A distinguished name with a wildcard, which both take from the certificate where none is configured.
+        @Test(arguments: Case.mixed) func namesBySubject(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                _ = try equip(lab, "ecdsa", isDeep: false)
+                var link = Link(.v2)
+                for side in Side.allCases {
+                    link.rounds[side] = (
+                        "auth = pubkey\n certs = \(side.identity).pem", "auth = ecdsa\n id = \"O=Lab, CN=*\""
+                    )
+                }
+                try lab.load(link)
+                let result = try lab.left.up("inner")
+                guard result.succeeded else { throw LabFailure(result.description) }
+                // Raw messages cannot be told apart where a value has spaces.
+                for side in Side.allCases {
+                    let shown = try lab.peer(side).swanctl(["--list-sas"]).output
+                    #expect(shown.contains("'O=Lab, CN=\(side.other.identity)'"), "\(shown)")
+                }
+            }
+        }
+    }
+}
