@@ -1,0 +1,157 @@
+import Foundation
+
+/// Debian's Libreswan on one host of the lab. Its package and strongSwan's exclude each other, so scripts/install
+/// unpacks it beside the system. This kernel may lack ESP: a shim has the daemon believe that its SAs are
+/// installed, which leaves everything that IKE does as it is.
+final class Libreswan {
+    /// Where scripts/install puts what the packages hold.
+    static let root = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent(".build/peers/libreswan").path
+    private static var pluto: String { "\(root)/usr/libexec/ipsec/pluto" }
+
+    static let missing: [String] =
+        [pluto, "/usr/bin/certutil", "/usr/bin/unshare"].filter {
+            !FileManager.default.isExecutableFile(atPath: $0)
+        }.map { $0 == pluto ? "an unpacked Libreswan" : $0 }
+
+    let side: Side
+    private let directory: URL
+    private let network: Network
+    private var process: Subprocess?
+
+    var log: String {
+        (try? String(contentsOf: directory.appendingPathComponent("output"), encoding: .utf8)) ?? ""
+    }
+
+    init(side: Side, directory: URL, network: Network, secret: String) throws {
+        self.side = side
+        self.directory = directory
+        self.network = network
+        for folder in ["run", "ipsecd", "nss"] {
+            try FileManager.default.createDirectory(
+                at: directory.appendingPathComponent(folder), withIntermediateDirectories: true)
+        }
+        try write("config setup\n\tikev1-policy=accept\n", to: "ipsec.conf")
+        try write("%any %any : PSK \"\(secret)\"\n", to: "ipsec.secrets")
+        try write(Libreswan.shim, to: "shim.c")
+        let path = directory.path
+        try Subprocess.require(
+            ["clang", "-shared", "-fPIC", "-O1", "-o", "\(path)/shim.so", "\(path)/shim.c", "-ldl"])
+        try Subprocess.require(
+            ["certutil", "-N", "-d", "sql:\(path)/nss", "--empty-password"])
+    }
+
+    private func write(_ text: String, to name: String) throws {
+        try text.write(to: directory.appendingPathComponent(name), atomically: true, encoding: .utf8)
+    }
+
+    /// Starts pluto where its own path leads to the unpacked programs: in a mount namespace of its own.
+    func start() throws {
+        let path = directory.path
+        let script = """
+            mount --bind \(Libreswan.root)/usr/libexec /usr/libexec && \
+            LD_PRELOAD=\(path)/shim.so exec /usr/libexec/ipsec/pluto --nofork --stderrlog --log-no-time --no-dnssec \
+            --nhelpers 0 --config \(path)/ipsec.conf --rundir \(path)/run --secretsfile \(path)/ipsec.secrets \
+            --ipsecdir \(path)/ipsecd --nssdir \(path)/nss
+            """
+        process = try Subprocess(
+            network.on(side, ["unshare", "-m", "sh", "-c", script]),
+            outputPath: directory.appendingPathComponent("output"))
+        try eventually("pluto listens", seconds: 15) {
+            guard process?.isRunning == true else { throw LabFailure("pluto ended at once:\n\(log)") }
+            return try FileManager.default.fileExists(atPath: "\(path)/run/pluto.ctl")
+                && whack(["--status"]).succeeded
+        }
+        _ = try whack(["--listen"])
+    }
+
+    func whack(_ arguments: [String], seconds: Double = 20) throws -> CommandResult {
+        try Subprocess.run(
+            network.on(
+                side,
+                ["\(Libreswan.root)/usr/libexec/ipsec/whack", "--rundir", directory.appendingPathComponent("run").path]
+                    + arguments), seconds: seconds)
+    }
+
+    /// Loads the lab's connection.
+    func load(_ version: Version, ike: String, esp: String, _ options: [String]) throws {
+        func end(_ side: Side) -> [String] {
+            [
+                "--host", side.outerAddress, "--id", "@\(side.identity)", "--client", side.innerPrefix, "--updown",
+                "/bin/true",
+            ]
+        }
+        // Its own kernel would have it ask for bare ESP.
+        let name = ["--name", "net", "--ikev\(version.rawValue)", "--psk", "--encrypt", "--tunnel", "--encaps", "yes"]
+        let result = try whack(
+            name + ["--pfs", "--ike", ike, "--esp", esp] + options + end(side) + ["--to"] + end(side.other))
+        guard result.succeeded else { throw LabFailure(result.description) }
+    }
+
+    /// Whether it says that an IKE SA and this child of the peer's are established.
+    func holds(_ child: ChildSAView) throws -> Bool {
+        let status = try whack(["--status"]).output
+        let ike = ["MAIN_I4", "MAIN_R3", "AGGR_I2", "AGGR_R2", "V2_ESTABLISHED_IKE_SA"]
+        let children = ["QUICK_I2", "QUICK_R2", "V2_ESTABLISHED_CHILD_SA"]
+        guard ike.contains(where: { status.contains("STATE_\($0) ") }),
+            children.contains(where: { status.contains("STATE_\($0) ") })
+        else { return false }
+        // Leading zeros of an SPI are a matter of taste.
+        return [child.spiIn, child.spiOut].allSatisfy { spi in
+            status.contains("esp.\(spi)@") || status.contains("esp.\(spi.drop { $0 == "0" })@")
+        }
+    }
+
+    /// Whether it holds no SA, and none half open.
+    func isEmpty() throws -> Bool { try !whack(["--status"]).output.contains("STATE_") }
+
+    /// Ends the daemon without giving it a chance to say so.
+    func kill() {
+        process?.signal(SIGKILL)
+        _ = process?.wait(seconds: 5)
+        process = nil
+    }
+
+    func stop() {
+        process?.stop()
+        process = nil
+    }
+
+    /// Answers of the kernel to requests for SAs become successes, whatever the kernel lacks.
+    private static let shim = """
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <string.h>
+        #include <sys/socket.h>
+        #include <linux/netlink.h>
+        #include <linux/xfrm.h>
+
+        static void soften(void *buffer, ssize_t count, int fd) {
+            int protocol = -1, domain = -1;
+            socklen_t size = sizeof protocol;
+            if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) || domain != AF_NETLINK) return;
+            size = sizeof protocol;
+            if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) || protocol != NETLINK_XFRM) return;
+            struct nlmsghdr *header = buffer;
+            if (count < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) || header->nlmsg_type != NLMSG_ERROR) return;
+            struct nlmsgerr *error = NLMSG_DATA(header);
+            switch (error->msg.nlmsg_type) {
+            case XFRM_MSG_NEWSA: case XFRM_MSG_UPDSA: case XFRM_MSG_DELSA: error->error = 0;
+            }
+        }
+
+        ssize_t recvfrom(int fd, void *restrict buffer, size_t length, int flags, struct sockaddr *restrict from,
+                         socklen_t *restrict size) {
+            static ssize_t (*next)(int, void *, size_t, int, struct sockaddr *, socklen_t *);
+            if (!next) next = dlsym(RTLD_NEXT, "recvfrom");
+            ssize_t count = next(fd, buffer, length, flags, from, size);
+            if (count > 0) soften(buffer, count, fd);
+            return count;
+        }
+
+        ssize_t recv(int fd, void *buffer, size_t length, int flags) {
+            return recvfrom(fd, buffer, length, flags, 0, 0);
+        }
+        """
+}
