@@ -284,6 +284,6 @@ extension IKEv1Session: KeyExchangeSession {
             }
         }
         environment = context.environment
-        return fragmented(context.effects)
+        return fragmented(context.effects, environment.settings)
     }
 }

@@ -31,14 +31,12 @@ enum VendorFragmentation {
     static let maximumOctets = 32_768
     private static let headOctets = 4
     private static let lastFlag: UInt8 = 1
-    /// An IP packet that passes everywhere, as charon's `fragment_size` has it.
-    private static let packetOctets = 1280
     private static let markerOctets = 4
     private static let datagramHeaderOctets = 8
 
-    /// Octets of a message that go in one packet.
-    static func room(_ family: IPAddress.Family) -> Int {
-        packetOctets - (family == .v4 ? 20 : 40) - datagramHeaderOctets - markerOctets
+    /// Octets of a message that go in one packet of the size that `fragment_size` gives.
+    static func room(_ family: IPAddress.Family, _ settings: EngineSettings) -> Int {
+        settings.fragmentOctets(family) - (family == .v4 ? 20 : 40) - datagramHeaderOctets - markerOctets
     }
 
     /// The fragments of a message.
@@ -154,7 +152,7 @@ extension IKEv1Session {
     }
 
     /// Cuts the messages among the effects that are too long for a packet, where the peer takes fragments or must.
-    func fragmented(_ effects: [SessionEffect]) -> [SessionEffect] {
+    func fragmented(_ effects: [SessionEffect], _ settings: EngineSettings) -> [SessionEffect] {
         let mode = connection?.fragmentation ?? .yes
         let isDue: Bool =
             switch mode {
@@ -162,7 +160,7 @@ extension IKEv1Session {
             case .yes: fragmentation.peerTakes
             case .accept, .no: false
             }
-        let room = VendorFragmentation.room(local.address.family)
+        let room = VendorFragmentation.room(local.address.family, settings)
         guard isDue, effects.contains(where: { $0.sentOctets > room }) else { return effects }
         return effects.flatMap { effect -> [SessionEffect] in
             guard case .send(let datagram) = effect, datagram.octets.count > room else { return [effect] }

@@ -23,7 +23,8 @@ import Testing
     }()
 
     private static func pair(
-        _ mode: Connection.Fragmentation, _ other: Connection.Fragmentation, isAggressive: Bool = false
+        _ mode: Connection.Fragmentation, _ other: Connection.Fragmentation, isAggressive: Bool = false,
+        settings: EngineSettings = EngineSettings()
     ) -> Pair {
         var left = Pair.connection(isLeft: true, ike: proposals, esp: many)
         var right = Pair.connection(isLeft: false, ike: [Pair.ike()], esp: [Pair.esp()])
@@ -34,7 +35,7 @@ import Testing
             left.isAggressive = true
             right.isAggressive = true
         }
-        return Pair(left, right)
+        return Pair(left, right, settings: settings)
     }
 
     /// More ESP proposals than a packet holds.
@@ -65,6 +66,17 @@ import Testing
         #expect(fragments.allSatisfy { $0.octets.count <= 1280 - 28 - 4 })
         #expect(fragments.allSatisfy { $0.octets[18] == 2 && $0.octets[19] == 0 })
         #expect(sent.allSatisfy { Self.isFragment($0) || $0.octets.count <= 1248 || $0.octets[18] == 2 })
+    }
+
+    @Test("fragment_size says how large a packet may be", arguments: [576, 1500])
+    func size(octets: Int) {
+        var settings = EngineSettings()
+        settings.fragmentOctetsV4 = octets
+        var pair = Self.pair(.force, .yes, settings: settings)
+        pair.establish()
+        expectTunnel(pair)
+        let longest = pair.initiator.sent.map(\.octets.count).max() ?? 0
+        #expect(longest <= octets - 28 - 4 && longest > octets - 28 - 4 - 16, "\(longest)")
     }
 
     @Test("force cuts the first message, too")
