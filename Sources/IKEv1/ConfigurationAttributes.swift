@@ -205,8 +205,10 @@ extension NetworkInformation {
         return prefix
     }
 
-    /// Structures of 14 octets; none at all where the length is wrong.
+    /// Structures of 14 octets, or one network of eight without a protocol and ports, as strongSwan says what its pools
+    /// have; none at all where the length is another.
     private static func networks(_ octets: [UInt8]) -> [Prefix] {
+        if octets.count == 8 { return network(octets).map { [$0] } ?? [] }
         guard octets.count.isMultiple(of: 14) else { return [] }
         return stride(from: 0, to: min(octets.count, 14 * maximumValues), by: 14)
             .compactMap { network(Array(octets[$0..<$0 + 8])) }

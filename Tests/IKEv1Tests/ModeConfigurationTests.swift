@@ -261,6 +261,24 @@ import Testing
         #expect(information.netmask == nil && information.nameServers.isEmpty)
     }
 
+    /// strongSwan says each of its pool's networks in eight octets, and those of its children in fourteen.
+    @Test func networksOfASplitMayBeShort() {
+        var information = NetworkInformation()
+        let short = address("10.2.0.0").octets + address("255.255.255.128").octets
+        let hole = address("10.2.0.0").octets + address("255.0.255.0").octets
+        let long = address("10.2.3.0").octets + address("255.255.255.0").octets + [0, 0, 0, 0, 0, 0]
+        let taken = information.take([
+            DataAttribute(Attribute.unitySplitInclude, octets: long),
+            DataAttribute(Attribute.unitySplitInclude, octets: short),
+            DataAttribute(Attribute.unitySplitInclude, octets: hole),
+            DataAttribute(Attribute.unitySplitInclude, octets: short + short),
+            DataAttribute(Attribute.unitySplitExclude, octets: short),
+        ])
+        #expect(taken == [0, 1, 4])
+        #expect(information.splitInclude == [prefix("10.2.3.0/24"), prefix("10.2.0.0/25")])
+        #expect(information.splitExclude == [prefix("10.2.0.0/25")])
+    }
+
     @Test func selectorsWithoutABlock() {
         let all = TrafficSelector.everything(.v4)
         #expect(all.without(prefix("0.0.0.0/0")).isEmpty)

@@ -8,6 +8,7 @@ struct RoadWarrior {
     var password = "foo bar"
     /// Extended Authentication, besides the pre-shared key.
     var hasUser = true
+    /// The network of the gateway's pool that goes into the tunnel.
     var splitInclude = ""
     var ikeProposals = "aes256-sha256-modp2048"
     var espProposals = "aes256-sha256"
@@ -46,6 +47,9 @@ struct RoadWarrior {
             child: ["remote_ts = \(Side.right.innerPrefix)"]) + secrets(user: password)
     }
 
+    /// charon's split has its children's networks too, but not 0.0.0.0/0.
+    private var gatewayNetwork: String { splitInclude.isEmpty ? Side.right.innerPrefix : "0.0.0.0/0" }
+
     var gateway: String {
         connection(
             ["local_addrs = \(Side.right.outerAddress)", "pools = rw"]
@@ -54,7 +58,7 @@ struct RoadWarrior {
                     "id = keyid:vpngroup", "}",
                 ]
                 + (hasUser ? ["remote-xauth {", "auth = xauth", "}"] : []),
-            child: ["local_ts = \(Side.right.innerPrefix)"]) + secrets(user: "foo bar")
+            child: ["local_ts = \(gatewayNetwork)"]) + secrets(user: "foo bar")
                 + """
                 pools {
                   rw {
@@ -159,6 +163,17 @@ extension Interop {
                 #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
                 // While the replaced SA still stands, charon counts the address once for each.
                 try eventually("one lease on the right") { try pools(lab.right).contains("1 / 0 / 254") }
+            }
+        }
+
+        @Test("a split tunnel", arguments: scenarios)
+        func split(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, RoadWarrior(splitInclude: "10.2.0.0/25"))
+                try lab.up()
+                let (_, child) = try lab.installed(on: .left)
+                #expect(child.remoteSelectors == ["10.2.0.0/25"])
+                #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
             }
         }
     }
