@@ -138,7 +138,9 @@ package struct CertificateStore: Sendable {
     func verify(_ verification: MessageVerification, trustedKeys: [PublicKey], now: WallTime) -> Answer {
         let round = verification.round
         let identity = verification.identity
-        if !round.publicKeyFiles.isEmpty || !trustedKeys.isEmpty && verification.proof.certificates.isEmpty {
+        let isConstrained = !round.certificates.certificateFiles.isEmpty || !round.certificates.authorityFiles.isEmpty
+        let hasRawKey = !trustedKeys.isEmpty && verification.proof.certificates.isEmpty && !isConstrained
+        if !round.publicKeyFiles.isEmpty || hasRawKey {
             let unnamed = identity.kind == .keyID ? trustedKeys.filter { $0.identifier == identity.octets } : []
             let fitting = (round.publicKeys + unnamed).filter { round.method.admits($0.kind) }
             if fitting.isEmpty { return .noCredential }
@@ -150,6 +152,11 @@ package struct CertificateStore: Sendable {
         let presented = verification.proof.certificates.compactMap { try? Certificate(parsing: $0) }
         let known = entities.map(\.certificate).filter { $0.names(identity) }
         let named = round.certificates.certificates.compactMap { try? Certificate(parsing: $0) }
+        let required = round.certificates.authorities.compactMap { try? Certificate(parsing: $0) }
+        // What a connection names and nobody has is no permission for all the others.
+        guard round.certificates.certificateFiles.isEmpty || !named.isEmpty,
+            round.certificates.authorityFiles.isEmpty || !required.isEmpty
+        else { return .noCredential }
         let candidates = presented.isEmpty ? named + known : [presented[0]]
         if candidates.isEmpty { return .noCredential }
         // A proof that does not hold is not worth the search for a path.
@@ -165,7 +172,6 @@ package struct CertificateStore: Sendable {
         let builder = PathBuilder(
             anchors: anchors, intermediates: authorities.map(\.certificate).filter { !$0.isSelfIssued },
             trustedEntities: entities.map(\.certificate), revocation: RevocationStore(lists: lists), policy: policy)
-        let required = round.certificates.authorities.compactMap { try? Certificate(parsing: $0) }
         let result = builder.path(
             for: entity, presented: Array(presented.dropFirst()), identity: identity, authorities: required, now: now)
         switch result {

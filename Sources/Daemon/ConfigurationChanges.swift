@@ -51,7 +51,8 @@ extension ControlLoop {
             let changes = ConfigurationChange.between(configuration, loaded.configuration)
             remember()
             putInForce(loaded)
-            for problem in loaded.keys.problems { note(.configuration, problem) }
+            let missing = loaded.keys.certificates.missingFiles(loaded.configuration.policies)
+            for problem in loaded.keys.problems + missing { note(.configuration, problem) }
             note(.configuration, "loaded \(loaded.configuration.connections.count) connections")
             return (nil, changes)
         }

@@ -176,6 +176,21 @@ import Testing
         #expect(world.judge(proof) { $0.certificates.authorities = [world.authority.certificate.octets] }.isVerified)
     }
 
+    /// A name that no file answers to lets nobody in, rather than everybody.
+    @Test func aMissingFileIsNoPermission() throws {
+        let world = try World(.ecdsa(.p256))
+        let proof = try #require(world.proof(hashes: SignatureHash.supported))
+        #expect(world.judge(proof).isVerified)
+        #expect(!world.judge(proof) { $0.certificates.authorityFiles = ["nowhere.pem"] }.isVerified)
+        #expect(!world.judge(proof) { $0.certificates.certificateFiles = ["nowhere.pem"] }.isVerified)
+        let authority = world.authority.certificate.octets
+        #expect(
+            world.judge(proof) {
+                $0.certificates.authorityFiles = ["a.pem", "nowhere.pem"]
+                $0.certificates.authorities = [authority]
+            }.isVerified)
+    }
+
     @Test func roundsAreCompleted() throws {
         let world = try World(.ecdsa(.p256))
         #expect(world.ownRound().exactIdentity == Identity("O=Test, CN=gate"))
