@@ -42,6 +42,47 @@ import Testing
         #expect(pair.responder.usable[0].remoteSelectors == [TrafficSelector(address)])
     }
 
+    private static let keyPairMethods = Pair.Method.all.filter { $0.number.extended(.initiator) != nil }
+
+    private static func withKeys(_ method: Pair.Method, password: String = "foobar") throws -> Pair {
+        var pair = try Pair.withKeys(method) {
+            $0.local.append(AuthenticationRound(.extendedAuthentication, identity: .exactly(RemoteAccess.user)))
+        } responder: {
+            $0.remote.append(AuthenticationRound(.extendedAuthentication))
+        }
+        pair[.initiator].passwords = [RemoteAccess.user: password]
+        pair[.responder].passwords = [RemoteAccess.user: "foobar"]
+        return pair
+    }
+
+    /// XAUTHInitRSA, XAUTHInitDSS and those with encryption (§7.2): phase 1 with key pairs, then the user.
+    @Test(arguments: keyPairMethods) func keyPairsThenTheUser(_ method: Pair.Method) throws {
+        #expect(Self.keyPairMethods.count == 8)
+        var pair = try Self.withKeys(method)
+        pair.establish()
+        expectEstablished(pair)
+        #expect(pair.responder.session.snapshot.remoteUser == RemoteAccess.user)
+        #expect(pair.initiator.session.snapshot.localUser == RemoteAccess.user)
+        #expect(pair.responder.asked == [RemoteAccess.user])
+        // The offer names the method with the user in it and no other.
+        let number = try #require(method.number.extended(.initiator)).rawValue
+        let offered = try #require(pair.initiator.sent.first).octets
+        func holds(_ value: UInt16) -> Bool {
+            let attribute: [UInt8] = [0x80, 3, UInt8(value >> 8), UInt8(value & 0xFF)]
+            return offered.indices.dropLast(3).contains { Array(offered[$0..<($0 + 4)]) == attribute }
+        }
+        #expect(holds(number) && !holds(method.number.rawValue))
+    }
+
+    @Test(arguments: keyPairMethods) func keyPairsAloneLetNobodyIn(_ method: Pair.Method) throws {
+        var pair = try Self.withKeys(method, password: "wrong")
+        pair.establish()
+        #expect(pair.responder.refusals == [.userAuthentication(user: RemoteAccess.user)])
+        #expect(!pair.responder.events.contains(.established) && pair.responder.installed.isEmpty)
+        #expect(pair.initiator.installed.isEmpty)
+        RemoteAccess.expectNothingLeft(&pair)
+    }
+
     /// XAUTHRespPreShared: the gateway begins phase 1, and the host that it reaches has the user.
     @Test func theGatewayMayBegin() {
         var pair = RemoteAccess.pair(vips: [], pools: [], hostBegins: false) {

@@ -30,6 +30,8 @@ struct Link {
     var lines: [Side: [String]] = [:]
     /// Lines of this program's own section `charon`; charon has them elsewhere.
     var settings: [Side: [String]] = [:]
+    /// Passwords by user (XAUTH).
+    var users: [Side: [String: String]] = [:]
     /// A post-quantum key of the name "quantum".
     var postquantumKey: [Side: String] = [:]
 
@@ -108,6 +110,9 @@ struct Link {
         lines.append("  }")
         if let key = postquantumKey[side] {
             lines += ["  ppk-\(name) {", "    id = quantum", "    secret = \(key)", "  }"]
+        }
+        for (user, password) in users[side] ?? [:] {
+            lines += ["  xauth-\(user) {", "    id = \(user)", "    secret = \"\(password)\"", "  }"]
         }
         lines += ["}", ""]
         return lines.joined(separator: "\n")

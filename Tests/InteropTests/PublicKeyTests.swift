@@ -38,12 +38,19 @@ extension Interop {
             static let signatures = cases(
                 mixed, [("rsa", "rsa"), ("ecdsa", "ecdsa-256"), ("pubkey", "ecdsa-521")])
             /// No peer speaks these: two of our own, and another decoder for what is on the wire.
+            /// A user behind phase 1, for whom a password counts.
+            static let users =
+                signatures.filter { $0.authentication == "rsa" }
+                + cases(own, [("rsa", "rsa"), ("rsa-encryption", "rsa")])
             static let ours = cases(
                 own, [("dss", "dsa"), ("rsa-encryption", "rsa"), ("rsa-encryption-revised", "rsa")])
         }
 
-        private static func load(_ lab: Lab, _ item: Case, known: [Side: String] = [:]) throws {
+        private static func load(
+            _ lab: Lab, _ item: Case, known: [Side: String] = [:], _ change: (inout Link) -> Void = { _ in }
+        ) throws {
             var link = Link(.v1)
+            change(&link)
             link.authentication = item.authentication
             if item.isAggressive { link.aggressive = Set(Side.allCases) }
             for side in Side.allCases {
@@ -64,6 +71,31 @@ extension Interop {
                 for side in Side.allCases { #expect(try lab.ping(from: side).loss == 0) }
                 #expect(try lab.left.down(ike: "net").succeeded)
                 try lab.awaitEmpty()
+            }
+        }
+
+        @Test("a user behind signatures or encrypted nonces (XAUTH)", arguments: Case.users)
+        func users(_ item: Case) throws {
+            for password in ["foo bar", "another"] {
+                try Lab.with(item.scenario) { lab in
+                    try Self.load(lab, item) {
+                        $0.lines = [
+                            .left: ["local-xauth {", "auth = xauth", "round = 2", "xauth_id = joe", "}"],
+                            .right: ["remote-xauth {", "auth = xauth", "round = 2", "}"],
+                        ]
+                        $0.users = [.left: ["joe": password], .right: ["joe": "foo bar"]]
+                    }
+                    guard password == "foo bar" else {
+                        #expect(!(try lab.left.up("inner", seconds: 8).succeeded))
+                        try lab.awaitEmpty()
+                        return
+                    }
+                    try lab.up()
+                    #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
+                    for side in Side.allCases { #expect(try lab.ping(from: side).loss == 0) }
+                    #expect(try lab.left.down(ike: "net").succeeded)
+                    try lab.awaitEmpty()
+                }
             }
         }
 
