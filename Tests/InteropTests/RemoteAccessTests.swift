@@ -10,6 +10,8 @@ struct RoadWarrior {
     var hasUser = true
     /// The network of the gateway's pool that goes into the tunnel.
     var splitInclude = ""
+    /// What the gateway's child covers. charon's split has its children's networks too, but not 0.0.0.0/0.
+    var gatewayNetwork = Side.right.innerPrefix
     var ikeProposals = "aes256-sha256-modp2048"
     var espProposals = "aes256-sha256"
 
@@ -46,9 +48,6 @@ struct RoadWarrior {
                 + (hasUser ? ["local-xauth {", "auth = xauth", "xauth_id = joe", "}"] : []),
             child: ["remote_ts = \(Side.right.innerPrefix)"]) + secrets(user: password)
     }
-
-    /// charon's split has its children's networks too, but not 0.0.0.0/0.
-    private var gatewayNetwork: String { splitInclude.isEmpty ? Side.right.innerPrefix : "0.0.0.0/0" }
 
     var gateway: String {
         connection(
@@ -161,7 +160,11 @@ extension Interop {
                     }
                 }
                 #expect(try lab.ping(from: .left, source: Self.address, target: Side.right.innerAddress).loss == 0)
-                // While the replaced SA still stands, charon counts the address once for each.
+                let online = try pools(lab.right)
+                #expect(online.contains(Self.address) && online.contains("'joe'"), "\(online)")
+                // charon counts an address once more for each SA, and where the new SA took it before it took the old
+                // one's over, for as long as that lives: whether it does is a race within charon.
+                guard lab.right.implementation == .parley else { return }
                 try eventually("one lease on the right") { try pools(lab.right).contains("1 / 0 / 254") }
             }
         }
@@ -169,7 +172,7 @@ extension Interop {
         @Test("a split tunnel", arguments: scenarios)
         func split(_ scenario: Scenario) throws {
             try Lab.with(scenario) { lab in
-                try load(lab, RoadWarrior(splitInclude: "10.2.0.0/25"))
+                try load(lab, RoadWarrior(splitInclude: "10.2.0.0/25", gatewayNetwork: "0.0.0.0/0"))
                 try lab.up()
                 let (_, child) = try lab.installed(on: .left)
                 #expect(child.remoteSelectors == ["10.2.0.0/25"])
