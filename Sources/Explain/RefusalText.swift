@@ -68,7 +68,7 @@ package enum RefusalText {
     private static func peerHint(_ number: UInt16) -> String {
         switch number {
         case 14: ": it accepts none of our proposals"
-        case 24: ": it does not accept our identity or our proof; most often the keys or identities differ"
+        case 24: ": it does not accept our identity or our proof; most often the pre-shared keys or identities differ"
         case 38: ": its traffic selectors and ours have nothing in common"
         case 18: ": it has no SA for the traffic that we named"
         case 7: ": it could not read our message; with IKEv1 this is what a wrong pre-shared key looks like"
