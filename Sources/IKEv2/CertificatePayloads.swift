@@ -101,13 +101,14 @@ extension IKESession {
 
     /// The question whether the peer's AUTH holds.
     ///
-    /// - Parameter proof: the proof that counts: AUTH's, or the one that stands beside it (RFC 8784 §3).
+    /// - Parameter other: the proof that counts, where it is not AUTH's but the one beside it (RFC 8784 §3).
     /// - Throws: `authentication` where the peer proves itself in another way than the connection wants.
     func peerProof(
         _ connection: Connection, _ prf: PRFID, identity: Identity, local: Identity, _ octets: [UInt8],
-        _ content: MessageContent, _ proof: [UInt8]
+        _ content: MessageContent, _ other: [UInt8]? = nil
     ) throws(Fault) -> Question {
         guard let authentication = content.authentication else { throw .authentication(identity) }
+        let proof = other ?? authentication.proof
         guard let round = connection.remote.first, round.method.usesPublicKeys else {
             guard authentication.method == AuthenticationPayload.sharedKey else { throw .authentication(identity) }
             return .verify(prf, local: local, remote: identity, octets: octets, proof: proof)

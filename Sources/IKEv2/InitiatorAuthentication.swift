@@ -40,8 +40,7 @@ extension IKESession {
     }
 
     private mutating func sendAuthentication(
-        _ initiation: Initiation, _ proof: OwnProof,
-        _ context: inout Context
+        _ initiation: Initiation, _ proof: OwnProof, _ context: inout Context
     ) throws(Fault) {
         guard let connection, let spi = current?.ownSPI else { return }
         var initiation = initiation
@@ -54,7 +53,6 @@ extension IKESession {
         if case .exactly(let identity) = connection.remoteIdentity {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
-        payloads += (initiation.mixedProof ?? proof).certificates
         payloads.append((initiation.mixedProof ?? proof).authentication.payload)
         let isChildless =
             connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless
@@ -131,8 +129,7 @@ extension IKESession {
         let asked: Question
         do throws(Fault) {
             asked = try peerProof(
-                connection, prf, identity: identity, local: initiation.localIdentity, octets, content,
-                content.authentication?.proof ?? [])
+                connection, prf, identity: identity, local: initiation.localIdentity, octets, content)
         } catch {
             try bidFarewell(error.refusal, initiation, &context)
             return

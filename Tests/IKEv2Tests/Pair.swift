@@ -31,6 +31,8 @@ struct Pair {
         var postquantum: [String: [UInt8]] = [:]
         var sent: [Datagram] = []
         var disclosed: [DisclosedKeys] = []
+        /// Signatures that it was asked to verify.
+        var verifications: [MessageVerification] = []
         var children: [ChildSnapshot] { session.snapshot.children }
         /// The earliest timer; of equals always the same, so that a seed tells the whole story.
         var nextTimer: (at: Instant, timer: SessionTimer)? {
@@ -150,7 +152,7 @@ struct Pair {
         for (id, answer) in answers { give(.answer(id, answer), to: side) }
     }
 
-    private func answer(_ question: Question, _ side: Side) -> Answer {
+    private mutating func answer(_ question: Question, _ side: Side) -> Answer {
         func proof(_ prf: PRFID, _ octets: [UInt8]) -> [UInt8] {
             let padded = try! PseudorandomFunction.derive(
                 prf, key: Secret(self[side].key), [.open(Array("Key Pad for IKEv2".utf8))])
@@ -161,9 +163,17 @@ struct Pair {
         case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt, .signMessage,
-            .verifyMessage:
-            return .noCredential
+        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
+        // A signature is the key's proof of the octets; what it rests on, the credential store's tests judge.
+        case .signMessage(let signing):
+            return .signedMessage(
+                MessageProof(
+                    method: .digitalSignature, data: proof(.hmacSHA256, signing.octets),
+                    certificates: signing.round.certificates.certificates))
+        case .verifyMessage(let verification):
+            self[side].verifications.append(verification)
+            return proof(.hmacSHA256, verification.octets) == verification.proof.data
+                ? .verified(PeerAuthenticated(verified: verification.identity)) : .refuted
         case .mix(let prf, let name, let keys):
             guard let key = self[side].postquantum[String(decoding: name.octets, as: UTF8.self)] else {
                 return .noCredential
