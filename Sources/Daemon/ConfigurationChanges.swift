@@ -51,8 +51,7 @@ extension ControlLoop {
             let changes = ConfigurationChange.between(configuration, loaded.configuration)
             remember()
             putInForce(loaded)
-            let missing = loaded.keys.certificates.missingFiles(loaded.configuration.policies)
-            for problem in loaded.keys.problems + missing { note(.configuration, problem) }
+            for problem in loaded.keys.problems(with: loaded.configuration.policies) { note(.configuration, problem) }
             note(.configuration, "loaded \(loaded.configuration.connections.count) connections")
             return (nil, changes)
         }

@@ -75,9 +75,7 @@ final class ControlLoop {
             settings: ControlLoop.settings(configuration, plane, disclosesKeys: keyLog != nil),
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
-        for problem in keyFiles.problems + keyFiles.certificates.missingFiles(policies) {
-            note(.configuration, problem)
-        }
+        for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }
         keyLog?.complain = { [logger] in logger.warning("\($0)") }
     }
 

@@ -22,6 +22,9 @@ enum KeyFiles {
         /// What could not be used, in words.
         var problems: [String] = []
 
+        /// What could not be used, and what the policies name and nobody has.
+        func problems(with policies: PolicyDatabase) -> [String] { problems + certificates.missingFiles(policies) }
+
         /// The policies with the keys that our own rounds can use.
         func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
             CredentialStore(privateKeys: privateKeys, certificates: certificates).completing(policies)
@@ -36,9 +39,7 @@ enum KeyFiles {
             let directory = ConfigurationFiles.joined(base, name)
             for file in files(in: directory) {
                 let path = ConfigurationFiles.joined(directory, file)
-                let passphrase = passphrases.first {
-                    $0.file == path || ($0.directory == name && $0.file == file)
-                }
+                let passphrase = KeyFiles.passphrase(of: file, in: name, path, passphrases)
                 do throws(KeyDefect) {
                     guard let octets = secret(path) else { throw .unreadable }
                     let key = try PrivateKey(parsing: octets, passphrase: passphrase?.secret)
@@ -65,11 +66,18 @@ enum KeyFiles {
         return found
     }
 
+    /// The passphrase of a file that `secrets` names by its path, or by its name in its directory.
+    private static func passphrase(
+        of file: String, in directory: String, _ path: String, _ passphrases: [KeyPassphrase]
+    ) -> KeyPassphrase? {
+        passphrases.first { $0.file == path || ($0.directory == directory && $0.file == file) }
+    }
+
     /// Files with a key, its certificate and those above it (RFC 7292).
     private static func load(pkcs12 directory: String, _ passphrases: [KeyPassphrase], into found: inout Found) {
         for file in files(in: directory) {
             let path = ConfigurationFiles.joined(directory, file)
-            let passphrase = passphrases.first { $0.file == path || ($0.directory == "pkcs12" && $0.file == file) }
+            let passphrase = KeyFiles.passphrase(of: file, in: "pkcs12", path, passphrases)
             do throws(KeyDefect) {
                 guard case .success(let octets) = octets(path, maximum: maximumPKCS12Octets) else { throw .unreadable }
                 let opened = try PKCS12(parsing: octets, passphrase: passphrase?.secret ?? Secret([UInt8]()))

@@ -29,7 +29,9 @@ final class KeyLog {
         write(AnalyserTables.line(keys), missing: "an IKE SA")
     }
 
+    /// AH hides nothing, and needs no keys to be read.
     func note(_ association: SecurityAssociation) {
+        guard association.securityProtocol == .esp else { return }
         write(AnalyserTables.line(association), missing: "\(association.name) {\(association.child)}")
     }
 
@@ -39,7 +41,7 @@ final class KeyLog {
             return
         }
         do {
-            try NewFile.append(Array("\(line.text)\n".utf8), to: descriptor)
+            try NewFile.write(Array("\(line.text)\n".utf8), to: descriptor)
         } catch {
             complain("the keys of \(missing) are not logged: \(error)")
         }

@@ -5,7 +5,7 @@ import KeyManagement
 import Primitives
 
 /// IKE messages as they crossed the wire, but opened: the payloads that travelled encrypted stand behind the header as if they
-/// had not. For captures that everybody may read without keys; the keys themselves never leave their session.
+/// had not. For captures that everybody may read without keys; the keys themselves are no part of them.
 enum OpenedMessages {
     /// The event `ike-message` of the control socket.
     static func message(_ event: Event, _ trace: MessageTrace) -> ViciMessage? {

@@ -1,5 +1,6 @@
 package import Control
 package import IPsec
+import ISAKMP
 package import Primitives
 
 /// Sessions as vici's `list-sa` event shows them: charon's keys in charon's order, absent keys left out. Ages and times
@@ -27,8 +28,8 @@ package enum SnapshotMessages {
         body.add("remote-id", session.remoteIdentity?.description ?? "%any")
         body.add("remote-xauth-id", optional: session.remoteUser?.description)
         if session.isInitiator { body.add("initiator", flag: true) }
-        body.add("initiator-spi", hexadecimal(session.initiatorSPI))
-        body.add("responder-spi", hexadecimal(session.responderSPI))
+        body.add("initiator-spi", "\(Cookie(session.initiatorSPI))")
+        body.add("responder-spi", "\(Cookie(session.responderSPI))")
         if session.isLocalBehindNAT { body.add("nat-local", flag: true) }
         if session.isRemoteBehindNAT { body.add("nat-remote", flag: true) }
         if session.isLocalBehindNAT || session.isRemoteBehindNAT { body.add("nat-any", flag: true) }
@@ -109,10 +110,4 @@ package enum SnapshotMessages {
 
     /// Whole seconds, never negative: a timer that is due and waits its turn reads 0.
     private static func seconds(_ duration: Duration) -> Int64 { max(0, duration.wholeSeconds) }
-
-    /// Sixteen digits.
-    private static func hexadecimal(_ spi: UInt64) -> String {
-        let digits = String(spi, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
 }

@@ -1,5 +1,6 @@
 import Cryptography
 package import IPsec
+import ISAKMP
 import Primitives
 
 /// The keys of SAs as lines of Wireshark's tables, with which it and tshark open a recording. A profile directory that
@@ -15,13 +16,13 @@ package enum AnalyserTables {
     /// The keys of an IKE SA; `nil` where the tables have no name for an algorithm.
     package static func line(_ keys: DisclosedKeys) -> (table: Table, text: String)? {
         if keys.version == 1 {
-            return (.version1, "\(keys.initiatorSPI.hex16),\(hex(keys.initiator.encryption))")
+            return (.version1, "\(Cookie(keys.initiatorSPI)),\(hex(keys.initiator.encryption))")
         }
         guard let cipher = version2Name(keys.suite.encryption), let check = version2Name(keys.suite.integrity) else {
             return nil
         }
         let fields = [
-            keys.initiatorSPI.hex16, keys.responderSPI.hex16, hex(keys.initiator.encryption),
+            "\(Cookie(keys.initiatorSPI))", "\(Cookie(keys.responderSPI))", hex(keys.initiator.encryption),
             hex(keys.responder.encryption), quoted(cipher), hex(keys.initiator.integrity),
             hex(keys.responder.integrity), quoted(check),
         ]
@@ -99,13 +100,5 @@ package enum AnalyserTables {
         case .hmacSHA512_256?: "HMAC-SHA-512-256 [RFC4868]"
         default: nil
         }
-    }
-}
-
-extension UInt64 {
-    /// Sixteen hexadecimal digits.
-    fileprivate var hex16: String {
-        let digits = String(self, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 }

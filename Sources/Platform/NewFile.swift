@@ -12,16 +12,7 @@ package enum NewFile {
         guard descriptor >= 0 else { throw PlatformError("open", code: errno) }
         do throws(PlatformError) {
             defer { Glibc.close(descriptor) }
-            var rest = octets[...]
-            while !rest.isEmpty {
-                // SAFETY: the pointer is used within the closure, for the octets that it covers.
-                let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-                if count < 0 {
-                    if errno == EINTR { continue }
-                    throw PlatformError("write", code: errno)
-                }
-                rest = rest.dropFirst(count)
-            }
+            try write(octets, to: descriptor)
             guard rename(temporary, path) == 0 else { throw PlatformError("rename", code: errno) }
         } catch {
             unlink(temporary)
@@ -46,14 +37,17 @@ package enum NewFile {
 
     package static func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
 
-    /// Adds octets in one call, so that a reader sees whole lines.
-    package static func append(_ octets: [UInt8], to descriptor: Int32) throws(PlatformError) {
-        while true {
+    /// Writes all octets to an open file, in one call where the system takes them so.
+    package static func write(_ octets: [UInt8], to descriptor: Int32) throws(PlatformError) {
+        var rest = octets[...]
+        while !rest.isEmpty {
             // SAFETY: the pointer is used within the closure, for the octets that it covers.
-            let count = octets.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count == octets.count { return }
-            if count >= 0 { throw PlatformError("write", code: ENOSPC) }
-            if errno != EINTR { throw PlatformError("write", code: errno) }
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw PlatformError("write", code: errno)
+            }
+            rest = rest.dropFirst(count)
         }
     }
 

@@ -12,7 +12,8 @@ struct CaptureCommand: ParsableCommand {
         discussion: """
             The daemon hands out the messages as it reads and writes them, so that the file holds the payloads in the \
             clear, and no keys: identities and configuration data can be read by whoever reads the file. It is made \
-            readable for its owner alone. To open a recording of the wire itself, run the daemon with --key-log. Without --count, ends when interrupted; the file is whole after every packet.
+            readable for its owner alone. To open a recording of the wire itself, run the daemon with --key-log. \
+            Without --count, ends when interrupted; the file is whole after every packet.
             """)
 
     @Argument(help: "The file to write.", completion: .file())
@@ -53,16 +54,11 @@ struct CaptureCommand: ParsableCommand {
     }
 
     private func write(_ octets: [UInt8], to descriptor: Int32) throws {
-        var rest = octets[...]
-        while !rest.isEmpty {
-            // SAFETY: the pointer is used within the closure, for the octets that it covers.
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                ConsoleError.print("parley: cannot write \(path)")
-                throw EndCode.failure.exitCode
-            }
-            rest = rest.dropFirst(count)
+        do {
+            try NewFile.write(octets, to: descriptor)
+        } catch {
+            ConsoleError.print("parley: cannot write \(path)")
+            throw EndCode.failure.exitCode
         }
     }
 

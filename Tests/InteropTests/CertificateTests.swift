@@ -45,6 +45,16 @@ extension Interop {
             return issuing
         }
 
+        /// Revokes a side's certificate, and gives the other side the list that says so.
+        private func revoke(_ side: Side, by authority: String, _ lab: Lab) throws {
+            let certificate = lab.peer(side).directory.appendingPathComponent("x509/\(side.identity).pem").path
+            try pki(["revoke", certificate, "--ca", authority])
+            let folder = lab.peer(side.other).directory.appendingPathComponent("x509crl")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try FileManager.default.copyItem(
+                atPath: "\(authority)/ca.crl.pem", toPath: folder.appendingPathComponent("ca.pem").path)
+        }
+
         private func link(strict: Side? = nil) -> Link {
             var link = Link(.v2)
             for side in Side.allCases {
@@ -82,15 +92,7 @@ extension Interop {
                 let authority = try equip(lab, "ecdsa", isDeep: false)
                 let revoked: Side = lab.left.implementation == .charon ? .left : .right
                 let judge = lab.peer(revoked.other)
-                try pki([
-                    "revoke", lab.peer(revoked).directory.appendingPathComponent("x509/\(revoked.identity).pem").path,
-                    "--ca",
-                    authority,
-                ])
-                let folder = judge.directory.appendingPathComponent("x509crl")
-                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-                try FileManager.default.copyItem(
-                    atPath: "\(authority)/ca.crl.pem", toPath: folder.appendingPathComponent("ca.pem").path)
+                try revoke(revoked, by: authority, lab)
                 try lab.load(link())
                 #expect(try !lab.left.up("inner").succeeded)
                 try eventually("the reason is told") { judge.log.contains("it was revoked at") }
@@ -104,14 +106,7 @@ extension Interop {
                 let authority = try equip(lab, "ecdsa", isDeep: false)
                 let revoked: Side = lab.left.implementation == .parley ? .left : .right
                 let judge = lab.peer(revoked.other)
-                try pki([
-                    "revoke", lab.peer(revoked).directory.appendingPathComponent("x509/\(revoked.identity).pem").path,
-                    "--ca",
-                    authority,
-                ])
-                try FileManager.default.copyItem(
-                    atPath: "\(authority)/ca.crl.pem",
-                    toPath: judge.directory.appendingPathComponent("x509crl/ca.pem").path)
+                try revoke(revoked, by: authority, lab)
                 try lab.load(link(strict: revoked.other))
                 #expect(try !lab.left.up("inner").succeeded)
                 try eventually("the reason is told") { judge.log.contains("certificate was revoked") }

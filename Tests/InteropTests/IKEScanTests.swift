@@ -25,7 +25,7 @@ extension Interop {
             try body(network, ours, directory)
         }
 
-        private static func scan(_ network: Network, _ arguments: String...) throws -> String {
+        private static func scan(_ network: Network, _ arguments: [String]) throws -> String {
             try Subprocess.run(
                 network.on(.left, ["ike-scan", "--sport=0", "--retry=1"] + arguments + [Side.right.outerAddress]),
                 seconds: 30
@@ -76,22 +76,22 @@ extension Interop {
             link.ikeProposals[.right] = Transform.all.map(\.keywords).joined(separator: ", ")
             try Self.lab(link) { network, _, _ in
                 for transform in Transform.all {
-                    let output = try Self.scan(network, "--trans=\(transform.attributes)")
+                    let output = try Self.scan(network, ["--trans=\(transform.attributes)"])
                     #expect(output.contains("Main Mode Handshake returned"), "\(transform.keywords): \(output)")
                 }
                 // DES is nowhere; nor is what was not named in this combination.
                 for attributes in ["(1=1,2=1,3=1,4=1)", "(1=5,2=1,3=1,4=1)", "(1=7,14=256,2=4,3=3,4=14)"] {
-                    let output = try Self.scan(network, "--trans=\(attributes)")
+                    let output = try Self.scan(network, ["--trans=\(attributes)"])
                     #expect(output.contains("NO-PROPOSAL-CHOSEN"), "\(attributes): \(output)")
                 }
             }
             link.ikeProposals[.right] = "default"
             try Self.lab(link) { network, _, _ in
                 for transform in Transform.all where transform.isWeak {
-                    let output = try Self.scan(network, "--trans=\(transform.attributes)")
+                    let output = try Self.scan(network, ["--trans=\(transform.attributes)"])
                     #expect(output.contains("NO-PROPOSAL-CHOSEN"), "\(transform.keywords): \(output)")
                 }
-                let output = try Self.scan(network, "--trans=(1=7,14=256,2=4,3=1,4=14)")
+                let output = try Self.scan(network, ["--trans=(1=7,14=256,2=4,3=1,4=14)"])
                 #expect(output.contains("Main Mode Handshake returned"), "\(output)")
             }
         }
@@ -103,8 +103,11 @@ extension Interop {
             link.secret[.right] = "dragon"
             func crack(_ network: Network, _ path: String) throws -> String {
                 try Self.scan(
-                    network, "-A", "--id=\(Side.left.identity)", "--idtype=2", "--dhgroup=2", "--trans=5,2,1,2",
-                    "--pskcrack=\(path)")
+                    network,
+                    [
+                        "-A", "--id=\(Side.left.identity)", "--idtype=2", "--dhgroup=2", "--trans=5,2,1,2",
+                        "--pskcrack=\(path)",
+                    ])
             }
             try Self.lab(link) { network, ours, directory in
                 let path = directory.appendingPathComponent("crack").path
@@ -133,13 +136,8 @@ extension Interop {
             try Self.lab(link) { network, _, _ in
                 // The lab's retransmissions would come after 0.5, 0.75 and 1.125 s.
                 let common = ["--showbackoff=4", "--trans=(1=7,14=256,2=4,3=1,4=14)"]
-                let output = try Subprocess.run(
-                    network.on(
-                        .left,
-                        ["ike-scan", "--sport=0", "--retry=1"] + common
-                            + (isAggressive ? ["-A", "--id=\(Side.left.identity)", "--idtype=2", "--dhgroup=14"] : [])
-                            + [Side.right.outerAddress]), seconds: 30
-                ).output
+                let aggressive = ["-A", "--id=\(Side.left.identity)", "--idtype=2", "--dhgroup=14"]
+                let output = try Self.scan(network, common + (isAggressive ? aggressive : []))
                 #expect(output.contains("1 returned handshake"), "\(output)")
                 let lines = output.split(separator: "\n").filter {
                     $0.hasPrefix("\(Side.right.outerAddress)\t") && $0.split(separator: "\t").count == 4
