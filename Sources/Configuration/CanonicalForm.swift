@@ -108,6 +108,7 @@ extension AuthenticationRound {
         var section = CanonicalSection()
         section.add("auth", method.keyword)
         if method == .extendedAuthentication, isLocal {
+            if let hostIdentity { section.add("id", IdentityPattern.exactly(hostIdentity).typedText) }
             if exactIdentity != nil { section.add("xauth_id", identity.typedText) }
             return section.entries
         }

@@ -16,10 +16,11 @@ extension ConfigurationChecker {
                         + SectionReader.notSupported,
                     at: second.name.position)
             }
-            if plain.isEmpty, let first = sections.first {
+            if plain.isEmpty, let first = sections.first, !connection.isHybrid {
                 log.report(
                     "'auth = xauth' in \(reader.path) stands alone: an end also needs a round such as "
-                        + "\(end) { auth = psk }", at: first.name.position)
+                        + "\(end) { auth = psk }, unless the other end signs (auth = pubkey alone: Hybrid)",
+                    at: first.name.position)
             }
         }
         if connection.localExtendedRound != nil, connection.remoteExtendedRound != nil {
@@ -49,7 +50,7 @@ extension ConfigurationChecker {
                     at: position(section))
                 return
             }
-            if connection.version == .v2 { continue }
+            if connection.version == .v2 || connection.isHybrid { continue }
             guard plain(connection.local).kind == plain(connection.remote).kind else {
                 log.report(
                     "in IKE version 1 both ends prove themselves in the same way, and local and remote of "
@@ -92,11 +93,13 @@ extension ConfigurationChecker {
             return [AuthenticationRound()]
         }
         return sections.map { section in
-            round(SectionReader(section: section, path: "\(reader.path).\(section.name.text)", log: log), end)
+            round(
+                SectionReader(section: section, path: "\(reader.path).\(section.name.text)", log: log), end,
+                isAlone: sections.count == 1)
         }
     }
 
-    private func round(_ reader: SectionReader, _ end: String) -> AuthenticationRound {
+    private func round(_ reader: SectionReader, _ end: String, isAlone: Bool) -> AuthenticationRound {
         reader.check(keys: KnownKeys.authentication) { section in
             // Sections for certificates by file or token.
             guard section.name.text.hasPrefix("cert") || section.name.text.hasPrefix("cacert") else { return false }
@@ -113,6 +116,10 @@ extension ConfigurationChecker {
         }
         round.identity =
             end == "local" ? localIdentity(reader, isOwnUser ? "xauth_id" : "id") : remoteIdentity(reader)
+        if isOwnUser, isAlone, case .exactly(let host) = localIdentity(reader, "id") {
+            round.hostIdentity = host
+            if round.identity == .any { round.identity = .exactly(host) }
+        }
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         round.certificates = certificates(reader, end)
         return round

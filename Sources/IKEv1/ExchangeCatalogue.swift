@@ -39,16 +39,23 @@ package enum ExchangeCatalogue {
         }
     }
 
+    private static let hybrid = "draft-ietf-ipsec-isakmp-hybrid-auth-05"
+
     package static let all: [ComposedExchange] = [
         main(Exchanges.mainMode, "Main Mode", "RFC 2409 §5.4"),
         main(Exchanges.mainModeSignatures, "Main Mode with signatures", "RFC 2409 §5.1"),
         main(Exchanges.mainModeEncryption, "Main Mode with encryption", "RFC 2409 §5.2"),
         main(Exchanges.mainModeRevisedEncryption, "Main Mode with revised encryption", "RFC 2409 §5.3"),
+        main(Exchanges.mainModeHybrid, "Main Mode, Hybrid", hybrid),
+        main(Exchanges.mainModeHybridResponder, "Main Mode, Hybrid (responder)", hybrid),
         aggressive(Exchanges.aggressiveMode, "Aggressive Mode", "RFC 2409 §5.4"),
         aggressive(Exchanges.aggressiveModeSignatures, "Aggressive Mode with signatures", "RFC 2409 §5.1"),
         aggressive(Exchanges.aggressiveModeEncryption, "Aggressive Mode with encryption", "RFC 2409 §5.2"),
         aggressive(
             Exchanges.aggressiveModeRevisedEncryption, "Aggressive Mode with revised encryption", "RFC 2409 §5.3"),
+        aggressive(Exchanges.aggressiveModeHybrid, "Aggressive Mode, Hybrid", hybrid),
+        aggressive(
+            Exchanges.aggressiveModeHybridResponder, "Aggressive Mode, Hybrid (responder)", hybrid),
         ComposedExchange(
             description: Exchanges.transaction(sender: .initiator), name: "Transaction",
             reference: "draft-dukes-ike-mode-cfg-02 §3.1", isUsed: { $0.usesTransactions }),

@@ -19,7 +19,7 @@ extension IKEv1Session {
             cookie: (isInitiator ? responderCookie : initiatorCookie).octets
         )
         let (proving, other) = prover == role ? (own, peer) : (peer, own)
-        let function = negotiation.method.proofFunction ?? keys.prf
+        let function = negotiation.method.proofFunction(of: prover) ?? keys.prf
         let offer = negotiation.offer
         return try Attempt.cryptography { () throws(CryptographyError) in
             try PreSharedKey.proof(function, seed: seed, own: proving, peer: other, offer: offer, identity: identity)
@@ -31,7 +31,7 @@ extension IKEv1Session {
         guard let localIdentity, let connection else { throw .dropped("nobody to be yet") }
         if negotiation.ownIdentityBody.isEmpty { negotiation.ownIdentityBody = Identification.body(localIdentity) }
         let proof = try proof(by: role, negotiation, identity: negotiation.ownIdentityBody)
-        guard let scheme = negotiation.method.signature else {
+        guard let scheme = negotiation.method.signature(of: role) else {
             try say(Payload(.hash, body: proof), &negotiation, &context)
             return
         }
@@ -141,7 +141,9 @@ extension IKEv1Session {
         let peer = try Attempt.parsing { () throws(ParseError) in try Identification.identity(identity) }
         received.peer = peer
         let expected = try proof(by: role.other, negotiation, identity: identity)
-        guard let scheme = negotiation.method.signature else {
+        guard let scheme = negotiation.method.signature(of: role.other) else {
+            // In Hybrid the hash shows no more than that the sender of the other messages sent this one: until the user
+            // has authenticated, the identity is a claim, for which nothing is done but to ask the user.
             guard ConstantTime.equal(body(.hash), expected) else { throw .dropped("the proof does not hold") }
             try take(received, provedBy: PeerAuthenticated(verified: peer), negotiation, &context)
             return
@@ -229,7 +231,7 @@ extension IKEv1Session {
 
     /// What most likely is wrong with a message that proves nothing.
     func suspicion(_ received: Negotiation.Received, _ negotiation: Negotiation) -> Refusal {
-        guard let peer = received.peer, negotiation.method.signature != nil else {
+        guard let peer = received.peer, negotiation.method.signature(of: role.other) != nil else {
             return .authentication(peer: isInitiator ? wantedIdentity : Identity(remote.address))
         }
         return fittingConnection(for: peer, negotiation) == nil

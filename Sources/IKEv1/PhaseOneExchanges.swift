@@ -6,7 +6,8 @@ import ISAKMP
 extension Exchanges {
     /// Which figure a method follows.
     static func mainMode(_ method: PhaseOneMethod) -> ExchangeDescription {
-        switch (method.base, method.seed) {
+        if let user = method.hybridUser { return user == .initiator ? mainModeHybrid : mainModeHybridResponder }
+        return switch (method.base, method.seed) {
         case (.revisedRSAEncryption, _): mainModeRevisedEncryption
         case (_, .nonces): mainModeEncryption
         case (_, .sharedSecret): mainModeSignatures
@@ -15,7 +16,10 @@ extension Exchanges {
     }
 
     static func aggressiveMode(_ method: PhaseOneMethod) -> ExchangeDescription {
-        switch (method.base, method.seed) {
+        if let user = method.hybridUser {
+            return user == .initiator ? aggressiveModeHybrid : aggressiveModeHybridResponder
+        }
+        return switch (method.base, method.seed) {
         case (.revisedRSAEncryption, _): aggressiveModeRevisedEncryption
         case (_, .nonces): aggressiveModeEncryption
         case (_, .sharedSecret): aggressiveModeSignatures

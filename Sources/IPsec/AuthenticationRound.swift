@@ -77,6 +77,10 @@ package struct AuthenticationRound: Hashable, Sendable {
 
     package var certificates = CertificateConstraints()
 
+    /// Of our own user's round that stands alone (Hybrid): what we call ourselves in phase 1, where nothing proves it;
+    /// `nil`: the local address.
+    package var hostIdentity: Identity?
+
     package init(_ method: AuthenticationMethod = .preSharedKey, identity: IdentityPattern = .any) {
         self.method = method
         self.identity = identity
@@ -95,13 +99,14 @@ package struct AuthenticationRound: Hashable, Sendable {
 extension Connection {
     /// The identity that we claim in our first round; `nil`: the local address.
     package var localIdentity: Identity? {
-        get { local.first?.exactIdentity }
+        get { isHybrid && localExtendedRound != nil ? local[0].hostIdentity : local.first?.exactIdentity }
         set { local[0].identity = newValue.map { .exactly($0) } ?? .any }
     }
 
-    /// What we accept as the peer's identity in its first round.
+    /// What we accept as the peer's identity in its first round: whatever it calls itself where only its user proves
+    /// anything.
     package var remoteIdentity: IdentityPattern {
-        get { remote.first?.identity ?? .any }
+        get { isHybrid && remoteExtendedRound != nil ? .any : remote.first?.identity ?? .any }
         set { remote[0].identity = newValue }
     }
 

@@ -25,7 +25,12 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
     ]
     /// Every method that is spoken here.
     package static let all =
-        plain + plain.compactMap { $0.extended(.initiator) } + plain.compactMap { $0.extended(.responder) }
+        plain + plain.compactMap { $0.extended(.initiator) } + plain.compactMap { $0.extended(.responder) } + hybrid
+
+    /// Methods in which one end signs and the other proves nothing but that it speaks, until its user follows by Extended
+    /// Authentication: RSA, then DSS, for the initiator's user and for the responder's
+    /// (draft-ietf-ipsec-isakmp-hybrid-auth-05 §3.2.1).
+    private static let hybrid: [PhaseOneMethod] = (64_221...64_224).map { PhaseOneMethod(rawValue: $0) }
 
     /// The methods that have another number where a user is authenticated behind phase 1, by the number for the
     /// initiator's user; the responder's is one more (draft-beaulieu-ike-xauth-02 §7.2).
@@ -43,7 +48,20 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
 
     /// What phase 1 does, whoever is authenticated behind it.
     package var base: PhaseOneMethod {
-        PhaseOneMethod.extensions.first { rawValue == $0.1 || rawValue == $0.1 + 1 }?.0 ?? self
+        if hybridUser != nil { return rawValue < 64_223 ? .rsaSignature : .dssSignature }
+        return PhaseOneMethod.extensions.first { rawValue == $0.1 || rawValue == $0.1 + 1 }?.0 ?? self
+    }
+
+    /// The same signatures of one end alone, and the user of the other, which plays `user`; `nil` where there is no number
+    /// for it.
+    package func hybrid(_ user: Role) -> PhaseOneMethod? {
+        PhaseOneMethod.hybrid.first { $0.base == self && $0.hybridUser == user }
+    }
+
+    /// The end that proves nothing in phase 1, since its user does afterwards; `nil` where both ends do.
+    package var hybridUser: Role? {
+        guard PhaseOneMethod.hybrid.contains(self) else { return nil }
+        return rawValue % 2 == 1 ? .initiator : .responder
     }
 
     /// How SKEYID comes about (RFC 2409 §5).
@@ -64,8 +82,10 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
         }
     }
 
-    /// How HASH_I and HASH_R are signed; `nil` where they are sent themselves.
-    package var signature: SignatureScheme? {
+    /// How the end that plays `prover` signs HASH_I or HASH_R; `nil` where it sends that itself.
+    package func signature(of prover: Role) -> SignatureScheme? { prover == hybridUser ? nil : signature }
+
+    private var signature: SignatureScheme? {
         switch base {
         case .dssSignature: .dss
         case .rsaSignature: .rsa
@@ -78,8 +98,9 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
 
     /// The function that makes HASH_I and HASH_R where the signature is tied to a hash of its own (RFC 2409 §5.1, RFC 4754
     /// §4); `nil` for the negotiated one.
-    package var proofFunction: PRFID? {
-        switch base {
+    package func proofFunction(of prover: Role) -> PRFID? {
+        if signature(of: prover) == nil { return nil }
+        return switch base {
         case .dssSignature: .hmacSHA1
         case .ecdsa256: .hmacSHA256
         case .ecdsa384: .hmacSHA384
@@ -97,7 +118,13 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
         func first(_ rounds: [AuthenticationRound]) -> AuthenticationRound? {
             rounds.first { $0.method != .extendedAuthentication }
         }
-        guard let local = first(connection.local), let remote = first(connection.remote) else { return [] }
+        let ends = (first(connection.local), first(connection.remote))
+        guard let local = ends.0, let remote = ends.1 else {
+            // Hybrid: one end has nothing but a user.
+            guard let signer = ends.0 ?? ends.1, connection.isHybrid else { return [] }
+            return [PhaseOneMethod.rsaSignature, .dssSignature].filter { $0.suits(signer, isLocal: ends.0 != nil) }
+                .compactMap { $0.hybrid(ends.0 == nil ? role : role.other) }
+        }
         let methods = plain.sorted { $0.preference < $1.preference }.filter {
             $0.suits(local, isLocal: true) && $0.suits(remote, isLocal: false)
         }
@@ -141,6 +168,7 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
 
 extension PhaseOneMethod: CustomStringConvertible {
     package var description: String {
+        if hybridUser != nil { return "\(base) of one end and XAUTH of the other" }
         if base != self { return "\(base) and XAUTH" }
         return switch self {
         case .preSharedKey: "pre-shared key"

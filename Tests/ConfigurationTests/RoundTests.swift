@@ -84,6 +84,32 @@ import VectorSupport
         #expect(!text.contains("sesame"))
     }
 
+    @Test func aUserAloneBesideASignatureIsHybrid() throws {
+        func read(_ local: String, _ remote: String) throws -> Configuration {
+            try Configuration.read(
+                SourceFile(
+                    name: "x",
+                    text: "connections { home {\nversion = 1\nlocal { \(local) }\nremote { \(remote) } } }"))
+        }
+        let host = try read("auth = xauth\nxauth_id = joe\nid = laptop.example", "auth = pubkey\nid = gate.example")
+        let home = try #require(host.connections.first)
+        #expect(home.isHybrid && home.localIdentity == Identity("laptop.example"))
+        #expect(home.localExtendedRound?.exactIdentity == Identity("joe"))
+        #expect(home.remoteIdentity == .exactly(Identity("gate.example")!))
+        let again = try Configuration.read(SourceFile(name: "x", text: host.canonicalForm.text))
+        #expect(again.connections == host.connections)
+        #expect(
+            try read("auth = xauth\nid = joe", "auth = rsa").connections[0].localExtendedRound?.exactIdentity
+                == Identity("joe"))
+        let gateway = try #require(
+            try read("auth = pubkey\nid = gate.example", "auth = xauth\nid = joe").connections.first)
+        #expect(gateway.isHybrid && gateway.remoteIdentity == .any)
+        #expect(gateway.remoteExtendedRound?.exactIdentity == Identity("joe"))
+        for other in ["auth = psk", "auth = xauth", "auth = rsa-encryption\npubkeys = x"] {
+            #expect(throws: ConfigurationErrors.self) { try read("auth = xauth", other) }
+        }
+    }
+
     @Test func passphrasesSayWhichFileTheyOpen() throws {
         let passphrases = try read("rsa").passphrases
         #expect(passphrases.map(\.directory) == ["private", "ecdsa"])

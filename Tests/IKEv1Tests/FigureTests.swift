@@ -59,6 +59,23 @@ import Testing
         Figure(
             section: "5.4", description: Exchanges.aggressiveMode,
             lines: ["> HDR SA KE Ni IDii", "< HDR SA KE Nr IDir HASH_R", "> HDR HASH_I"]),
+        // draft-ietf-ipsec-isakmp-hybrid-auth-05 §3.2
+        Figure(
+            section: "Hybrid", description: Exchanges.mainModeHybrid,
+            lines: [
+                "> HDR SA", "< HDR SA", "> HDR KE Ni", "< HDR KE Nr", "> HDR* IDii HASH_I", "< HDR* IDir [CERT] SIG_R",
+            ]),
+        Figure(
+            section: "Hybrid", description: Exchanges.mainModeHybridResponder,
+            lines: [
+                "> HDR SA", "< HDR SA", "> HDR KE Ni", "< HDR KE Nr", "> HDR* IDii [CERT] SIG_I", "< HDR* IDir HASH_R",
+            ]),
+        Figure(
+            section: "Hybrid", description: Exchanges.aggressiveModeHybrid,
+            lines: ["> HDR SA KE Ni IDii", "< HDR SA KE Nr IDir [CERT] SIG_R", "> HDR HASH_I"]),
+        Figure(
+            section: "Hybrid", description: Exchanges.aggressiveModeHybridResponder,
+            lines: ["> HDR SA KE Ni IDii", "< HDR SA KE Nr IDir HASH_R", "> HDR [CERT] SIG_I"]),
         Figure(
             section: "5.5", description: Exchanges.quickMode,
             lines: ["> HDR* HASH(1) SA Ni [KE]", "< HDR* HASH(2) SA Nr [KE]", "> HDR* HASH(3)"]),
@@ -164,8 +181,8 @@ import Testing
         for method in PhaseOneMethod.all {
             #expect(drawn.contains(Exchanges.mainMode(method)) && drawn.contains(Exchanges.aggressiveMode(method)))
         }
-        #expect(Set(PhaseOneMethod.all.map { Exchanges.mainMode($0) }).count == 4)
+        #expect(Set(PhaseOneMethod.all.map { Exchanges.mainMode($0) }).count == 6)
         // Both kinds of encryption have messages of the same payloads.
-        #expect(Set(PhaseOneMethod.all.map { Exchanges.aggressiveMode($0) }).count == 3)
+        #expect(Set(PhaseOneMethod.all.map { Exchanges.aggressiveMode($0) }).count == 5)
     }
 }

@@ -47,7 +47,7 @@ import VectorSupport
         func proof(_ end: String) throws -> [UInt8] {
             let other = end == "I" ? "R" : "I"
             return try PreSharedKey.proof(
-                method.proofFunction ?? prf, seed: try seed(),
+                method.proofFunction(of: .initiator) ?? prf, seed: try seed(),
                 own: (record["value\(end)"], record["cookie\(end)"]),
                 peer: (record["value\(other)"], record["cookie\(other)"]), offer: record["offer"],
                 identity: record["identity\(end)"])
@@ -81,7 +81,7 @@ import VectorSupport
     @Test(arguments: records.filter { ![4, 5].contains(Int($0[text: "method"])) })
     func signatures(_ record: VectorFile.Record) throws {
         let it = try Case(record)
-        let scheme = try #require(it.method.signature)
+        let scheme = try #require(it.method.signature(of: .initiator))
         for end in ["I", "R"] {
             let key = try it.key(end)
             let digest = record["hash\(end)"]

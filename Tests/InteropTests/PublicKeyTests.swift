@@ -100,6 +100,36 @@ extension Interop {
         }
 
         @Test(
+            "only the gateway signs, and the host has a user (Hybrid)",
+            arguments: Case.users.filter { $0.authentication == "rsa" }, ["foo bar", "another"])
+        func hybrid(_ item: Case, password: String) throws {
+            try Lab.with(item.scenario) { lab in
+                try Self.load(lab, item) {
+                    $0.rounds = [
+                        .left: (
+                            "auth = xauth\nid = laptop.example\nxauth_id = joe",
+                            "auth = pubkey\nid = \(Side.right.identity)\npubkeys = peer.pub"
+                        ),
+                        .right: (
+                            "auth = pubkey\nid = \(Side.right.identity)\npubkeys = own.pub", "auth = xauth"
+                        ),
+                    ]
+                    $0.users = [.left: ["joe": password], .right: ["joe": "foo bar"]]
+                }
+                guard password == "foo bar" else {
+                    #expect(!(try lab.left.up("inner", seconds: 8).succeeded))
+                    try lab.awaitEmpty()
+                    return
+                }
+                try lab.up()
+                #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
+                for side in Side.allCases { #expect(try lab.ping(from: side).loss == 0) }
+                #expect(try lab.left.down(ike: "net").succeeded)
+                try lab.awaitEmpty()
+            }
+        }
+
+        @Test(
             "a key that is not the peer's is refused",
             arguments: Case.signatures.filter { $0.authentication == "rsa" && !$0.isAggressive })
         func strangers(_ item: Case) throws {
