@@ -50,6 +50,7 @@ extension IKEv1Session {
             } else {
                 configuration.state = .awaitingAssignment
                 context.set(.halfOpen, after: context.settings.halfOpenTimeout)
+                repeatLastUnlessHeard(&context)
             }
         } else if !connection.pools.isEmpty, !connection.isPulling, configuration.assigned.isEmpty {
             try assign(&context)
@@ -59,10 +60,11 @@ extension IKEv1Session {
 
     // MARK: Host
 
-    /// REQUEST for the addresses that the connection wants, or those that we have.
+    /// REQUEST for the addresses that the connection wants, or those that we have, be it in another session with the gateway.
     mutating func requestConfiguration(_ context: inout Context) throws(Fault) {
         guard let connection else { return }
-        let wanted = configuration.addresses.isEmpty ? connection.virtualAddresses : configuration.addresses
+        let had = context.environment.virtualAddresses.ours(connection.name, remote)
+        let wanted = [configuration.addresses, had].first { !$0.isEmpty } ?? connection.virtualAddresses
         var attributes = wanted.prefix(ModeConfiguration.maximumAddresses).map { address in
             DataAttribute(
                 address.family == .v4 ? Attribute.ip4Address : Attribute.ip6Address,
@@ -220,12 +222,14 @@ extension IKEv1Session {
         _ family: IPAddress.Family, _ requested: IPAddress?, except others: [IPAddress], _ context: inout Context
     ) -> IPAddress? {
         guard let connection, let peer = extended.peerUser ?? remoteIdentity else { return nil }
-        // What this session has given already is given again.
+        // What this session has given already is given again, and what another one has given the host comes next.
         let held = configuration.assigned.filter { $0.family == family && !others.contains($0) }
         if let address = held.first(where: { $0 == requested }) ?? held.first { return address }
         for name in connection.pools {
             guard let pool = context.environment.policies.pool(name), pool.family == family else { continue }
-            let wish = requested.flatMap { $0.isUnspecified ? nil : $0 }
+            let given = context.environment.virtualAddresses.theirs(connection.name, remote)
+                .filter { $0.family == family && !others.contains($0) }
+            let wish = requested.flatMap { $0.isUnspecified ? nil : $0 } ?? given.first
             if let address = context.takeLease(from: pool, requested: wish, for: peer, holder: id) { return address }
         }
         return nil

@@ -99,6 +99,8 @@ struct PhaseOne: Sendable {
     /// Phase 1's exchange, to repeat its last message; `nil` once that cannot be asked for any more.
     var finished: Exchange?
     var supportsDeadPeerDetection: Bool
+    /// How often phase 1's last message went out again unasked.
+    var attempts = 0
     /// Message IDs of the Quick Modes that the peer began, so that none can be played again (RFC 2408 §5.1 knows a replay
     /// by its state only).
     var spentMessageIDs: [UInt32] = []

@@ -102,6 +102,11 @@ extension IKEv1Session {
     }
 
     mutating func retransmitPhaseOne(_ context: inout Context) {
+        if case .established(var phaseOne) = phase {
+            repeatUnheard(&phaseOne, &context)
+            phase = .established(phaseOne)
+            return
+        }
         guard case .negotiating(var negotiation) = phase, let sent = negotiation.exchange.sent else { return }
         negotiation.attempts += 1
         guard negotiation.attempts <= context.settings.retransmitTries else {
@@ -118,6 +123,35 @@ extension IKEv1Session {
             .retransmit(spi: ownCookie, messageID: 0),
             after: context.settings.retransmitDelay(attempt: negotiation.attempts))
         phase = .negotiating(negotiation)
+    }
+
+    /// Aggressive Mode ends with our message, and now the gateway has the word: it asks for our user, or tells us our address. Until it
+    /// does, it may not have heard us, and nothing else that we say would show it.
+    var isPerhapsUnheard: Bool {
+        guard isInitiator, case .established(let phaseOne) = phase, extended.identifier == nil, transactions.isEmpty,
+            phaseOne.finished?.description.type == .aggressive
+        else { return false }
+        if case .awaitingVerdict = extended.state { return true }
+        if case .awaitingAssignment = configuration.state { return true }
+        return false
+    }
+
+    /// Says the last message of Aggressive Mode when nothing has come upon it.
+    func repeatLastUnlessHeard(_ context: inout Context) {
+        guard isPerhapsUnheard else { return }
+        context.set(.retransmit(spi: ownCookie, messageID: 0), after: context.settings.retransmitDelay(attempt: 0))
+    }
+
+    private func repeatUnheard(_ phaseOne: inout PhaseOne, _ context: inout Context) {
+        guard isPerhapsUnheard, let sent = phaseOne.finished?.answerToRepetition,
+            phaseOne.attempts < context.settings.retransmitTries
+        else { return }
+        phaseOne.attempts += 1
+        context.report(.retransmitting(messageID: 0, attempt: phaseOne.attempts))
+        context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
+        context.set(
+            .retransmit(spi: ownCookie, messageID: 0),
+            after: context.settings.retransmitDelay(attempt: phaseOne.attempts))
     }
 
     func trace(

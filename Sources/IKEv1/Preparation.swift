@@ -34,6 +34,7 @@ extension IKEv1Session {
         } else if connection?.localExtendedRound != nil {
             context.set(.halfOpen, after: allowed)
             extended.state = .awaitingVerdict
+            repeatLastUnlessHeard(&context)
         } else {
             try stand(&context)
         }

@@ -280,6 +280,8 @@ package struct SessionEnvironment: Sendable {
     package var agreedGroups = AgreedGroups()
     /// Virtual addresses of peers. Sessions take; the owner gives back what a session held when that is closed.
     package var leases = AddressLeases()
+    /// Which session has or gave which.
+    package var virtualAddresses = VirtualAddressBook()
     /// The SPI or cookie that the next ``freshIKESPI()`` gives: one that was promised before the session was there.
     package var nextIKESPI: UInt64?
     private var lastName: UInt32 = 0

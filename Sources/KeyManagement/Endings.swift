@@ -62,6 +62,7 @@ extension KeyManager {
             byConnection[entry.connection] = nil
         }
         environment.leases.release(id)
+        environment.virtualAddresses.forget(id)
         // Whatever the session left behind goes with it.
         for child in entry.children {
             if let spi = child.inbound {

@@ -406,6 +406,11 @@ package struct KeyManager: Sendable {
             sessions[id]?.hasNewChild = isVersion1
         case .rekeyedIKE: break
         case .configured:
+            if let snapshot = sessions[id]?.session.snapshot {
+                environment.virtualAddresses.note(
+                    id, connection: connection, remote: snapshot.remote, ours: snapshot.localVirtualAddresses,
+                    theirs: snapshot.remoteVirtualAddresses)
+            }
             // Children of a session with these addresses can be taken over now.
             let isVersion1 = sessions[id]?.version == 1
             sessions[id]?.mayAdopt = isVersion1

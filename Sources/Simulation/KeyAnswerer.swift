@@ -8,6 +8,8 @@ import Primitives
 struct KeyAnswerer: Sendable {
     var key: Secret
     var pairs = CredentialStore()
+    /// Whether its own users give passwords that are not theirs.
+    var hasWrongPassword = false
 
     func answer(_ question: Question) -> Answer {
         do {
@@ -22,7 +24,7 @@ struct KeyAnswerer: Sendable {
             // Every user's password is its name.
             case .checkPassword(let password, let user):
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
-            case .password(let user, _): return .password(Secret(user.octets))
+            case .password(let user, _): return .password(Secret(hasWrongPassword ? [0] : user.octets))
             case .sign, .verifySignature, .encrypt, .decrypt: return pairs.answer(question, now: WallTime(seconds: 0))
             case .signMessage, .verifyMessage: return .noCredential
             }

@@ -11,6 +11,8 @@ package struct Node {
     /// Virtual addresses that a peer gave it.
     package var addresses: Set<IPAddress> = []
     var answerer: KeyAnswerer
+    /// Whether its peers' users authenticate before anything is installed for them.
+    let awaitsUsers: Bool
     /// Replies to commands, by request.
     package var replies: [RequestID: Response] = [:]
     package var events: [Event] = []

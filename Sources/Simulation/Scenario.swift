@@ -107,7 +107,7 @@ package struct Scenario {
     package mutating func run() -> Violation? {
         trouble()
         heal()
-        takeDown()
+        world.takeDown()
         return world.violation
     }
 
@@ -175,21 +175,5 @@ package struct Scenario {
             world.violate(.selectors, "a packet outside every selector was sent")
         }
         return sent
-    }
-
-    /// Deletes everything on both sides and waits until the last timer has gone.
-    private mutating func takeDown() {
-        guard world.violation == nil else { return }
-        for node in [0, 1] { world.command(.shutDown, to: node) }
-        world.run(for: .seconds(300))
-        guard world.violation == nil else { return }
-        for node in world.nodes.indices {
-            let running = world.nodes[node].manager.snapshots.flatMap(\.activeExchanges)
-            if !running.isEmpty {
-                world.violate(.exchangesEnd, "\(world.nodes[node].name): \(running.joined(separator: ", "))")
-            }
-            let left = world.residue(of: node)
-            if !left.isEmpty { world.violate(.noResidue, left.joined(separator: "; ")) }
-        }
     }
 }

@@ -31,7 +31,7 @@ package struct World {
 
     package mutating func addNode(
         _ name: String, address: IPAddress, policies: PolicyDatabase, key: [UInt8],
-        pairs: [PrivateKey] = [], settings: EngineSettings
+        pairs: [PrivateKey] = [], settings: EngineSettings, hasWrongPassword: Bool = false, awaitsUsers: Bool = false
     ) {
         let manager = KeyManager(
             now: now, randomness: .seeded(randomness.uint64()), policies: policies, settings: settings,
@@ -39,7 +39,9 @@ package struct World {
         nodes.append(
             Node(
                 name: name, address: address, manager: manager, engine: SimulatedEngine(),
-                answerer: KeyAnswerer(key: .init(key), pairs: CredentialStore(privateKeys: pairs))))
+                answerer: KeyAnswerer(
+                    key: .init(key), pairs: CredentialStore(privateKeys: pairs), hasWrongPassword: hasWrongPassword),
+                awaitsUsers: awaitsUsers))
     }
 
     /// Gives a node a command; its reply turns up in ``Node/replies``.
@@ -132,6 +134,14 @@ package struct World {
         if association.direction == .inbound, nodes[index].engine.inbound[association.spi] != nil {
             violate(.uniqueSPI, "\(nodes[index].name) installed \(association.spi) twice")
         }
+        if nodes[index].awaitsUsers {
+            let isKnown = nodes[index].manager.snapshots.contains {
+                $0.remote.address == association.remote.address && $0.established != nil && $0.remoteUser != nil
+            }
+            if !isKnown {
+                violate(.authenticatedFirst, "\(nodes[index].name) installed \(association.spi) for nobody's user")
+            }
+        }
         nodes[index].engine.install(association)
         checkAgreement(of: association, at: index)
     }
@@ -207,6 +217,22 @@ package struct World {
     private mutating func checkBounds(of index: Int) {
         if nodes[index].manager.sessionCounts.halfOpen > AdmissionLimits().halfOpenMaximum {
             violate(.boundedState, "\(nodes[index].name): too many half-open SAs")
+        }
+    }
+
+    /// Deletes everything on all nodes and waits until the last timer has gone; then nothing may be left.
+    package mutating func takeDown() {
+        guard violation == nil else { return }
+        for node in nodes.indices { command(.shutDown, to: node) }
+        run(for: .seconds(300))
+        guard violation == nil else { return }
+        for node in nodes.indices {
+            let running = nodes[node].manager.snapshots.flatMap(\.activeExchanges)
+            if !running.isEmpty {
+                violate(.exchangesEnd, "\(nodes[node].name): \(running.joined(separator: ", "))")
+            }
+            let left = residue(of: node)
+            if !left.isEmpty { violate(.noResidue, left.joined(separator: "; ")) }
         }
     }
 

@@ -16,6 +16,9 @@ struct SimulateCommand: ParsableCommand {
     @Option(help: "How many seeds to run, counting up.")
     var count: UInt64 = 1
 
+    @Flag(help: "Run a gateway with three users' hosts (IKEv1's XAUTH, Hybrid and Mode Config) instead of two hosts.")
+    var remoteAccess = false
+
     @Flag(help: "Print the messages and events of every run, not only of broken ones.")
     var verbose = false
 
@@ -50,8 +53,28 @@ struct SimulateCommand: ParsableCommand {
         if broken > 0 { throw ExitCode.failure }
     }
 
+    private func runRemoteAccess() throws {
+        var broken = 0
+        for number in seed..<(seed + count) {
+            var scenario = RemoteAccessScenario(seed: number, keepsLog: verbose || count == 1)
+            let violation = scenario.run()
+            if verbose || violation != nil { scenario.world.log.suffix(verbose ? .max : 200).forEach { print($0) } }
+            if let violation {
+                broken += 1
+                print("seed \(number) (\(scenario.method)): \(violation)")
+            } else if count == 1 {
+                print(
+                    "seed \(number): \(scenario.method); \(scenario.world.packetsSent) packets sent, "
+                        + "\(scenario.world.packetsAccepted) accepted, every promise kept")
+            }
+        }
+        if count > 1 { print("\(count - UInt64(broken)) of \(count) seeds kept every promise") }
+        if broken > 0 { throw ExitCode.failure }
+    }
+
     func run() throws {
         if let exchange { return try runExchanges(exchange) }
+        if remoteAccess { return try runRemoteAccess() }
         var broken = 0
         for number in seed..<(seed + count) {
             var scenario = Scenario(seed: number, keepsLog: verbose)

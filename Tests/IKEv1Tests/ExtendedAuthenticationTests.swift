@@ -380,3 +380,40 @@ extension SessionEvent {
         if case .note(let text) = self { text.contains(part) } else { false }
     }
 }
+
+extension ExtendedAuthenticationTests {
+    /// The host's last message of Aggressive Mode is lost, and it is the gateway that has the word: the host says it again, since
+    /// the gateway would wait for ever.
+    @Test(arguments: [true, false]) func theLastMessageOfAggressiveModeIsLost(hasUser: Bool) {
+        for lost in 1...3 {
+            var pair = RemoteAccess.pair(isAggressive: true, extended: hasUser, isPulling: false)
+            var seen = 0
+            pair.network = { side, _, datagram in
+                guard side == .initiator, datagram.octets[18] == 4 else { return [datagram] }
+                seen += 1
+                return (2..<2 + lost).contains(seen) ? [] : [datagram]
+            }
+            pair.establish()
+            pair.run(for: .seconds(60))
+            for side in Pair.Side.allCases {
+                #expect(pair[side].closed == nil && pair[side].usable.count == 1, "\(lost) lost")
+            }
+            // Once the gateway has spoken, nothing is said again.
+            #expect(seen == 2 + lost)
+        }
+    }
+
+    /// A gateway that never speaks is not called upon for ever.
+    @Test func theLastMessageIsRepeatedAsOftenAsAnyOther() {
+        var pair = RemoteAccess.pair(isAggressive: true)
+        var seen = 0
+        pair.network = { side, _, datagram in
+            guard side == .initiator, datagram.octets[18] == 4 else { return [datagram] }
+            seen += 1
+            return seen == 1 ? [datagram] : []
+        }
+        pair.establish()
+        RemoteAccess.expectNothingLeft(&pair)
+        #expect(seen == 2 + pair.initiator.environment.settings.retransmitTries)
+    }
+}

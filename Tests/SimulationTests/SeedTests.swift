@@ -26,6 +26,26 @@ import Testing
         #expect(broken.isEmpty, "\(broken.count) of \(SeedTests.count) seeds")
     }
 
+    /// A fifth as many runs of users' hosts at a gateway; one that fails runs again with `parley simulate --remote-access`.
+    @Test func remoteAccessKeepsEveryPromise() async {
+        let workers = UInt64(ProcessInfo.processInfo.activeProcessorCount)
+        let broken = await withTaskGroup(of: [(UInt64, Violation)].self) { group in
+            for worker in 0..<workers {
+                group.addTask {
+                    stride(from: worker + 1, through: SeedTests.count / 5, by: Int(workers)).compactMap { seed in
+                        var scenario = RemoteAccessScenario(seed: seed)
+                        return scenario.run().map { (seed, $0) }
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        for (seed, violation) in broken.sorted(by: { $0.0 < $1.0 }).prefix(20) {
+            Issue.record("parley simulate --remote-access --seed \(seed): \(violation)")
+        }
+        #expect(broken.isEmpty, "\(broken.count) of \(SeedTests.count / 5) seeds")
+    }
+
     @Test func aSeedAlwaysTellsTheSameStory() {
         for seed: UInt64 in [3, 4, 5] {
             var first = Scenario(seed: seed, keepsLog: true)
