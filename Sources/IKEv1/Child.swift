@@ -192,7 +192,7 @@ extension IKEv1Session {
     /// Children of an older session between the same identities are ours now.
     mutating func adopt(_ snapshots: [ChildSnapshot], _ context: inout Context) {
         for snapshot in snapshots where !children.contains(where: { $0.id == snapshot.id }) {
-            let child = Child(
+            var child = Child(
                 id: snapshot.id, name: snapshot.name, requestID: snapshot.requestID,
                 securityProtocol: snapshot.securityProtocol, mode: snapshot.mode,
                 inboundSPI: snapshot.inboundSPI, outboundSPI: snapshot.outboundSPI, suite: snapshot.suite,
@@ -200,6 +200,12 @@ extension IKEv1Session {
                 rekeyAt: snapshot.rekeyAt, expireAt: snapshot.expireAt, localSelectors: snapshot.localSelectors,
                 remoteSelectors: snapshot.remoteSelectors, lane: snapshot.lane,
                 isReplaced: snapshot.state == .rekeyed)
+            // Its replacement was under way where it came from, and perhaps comes to nothing now.
+            if child.rekeyAt == nil, !child.isReplaced, child.expireAt != nil,
+                connectionPolicy(child.name)?.rekeyTime ?? .zero > .zero
+            {
+                child.rekeyAt = context.now + IKEv1Session.disownedTime
+            }
             children.append(child)
             setTimers(of: child, &context)
             // The successor may stand between other ports.
