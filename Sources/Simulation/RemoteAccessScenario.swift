@@ -139,45 +139,45 @@ package struct RemoteAccessScenario {
     private mutating func heal() {
         world.faults = .calm
         world.network.partitionedUntil = nil
-        // Whatever a host believed in goes the way of dead peers before it is asked for again.
-        for attempt in 0..<2 {
-            let end = world.now + .seconds(attempt == 0 ? 60 : 180)
+        // Whatever a host believed in goes the way of dead peers before it is asked for again; and users ask once more: an ISAKMP SA
+        // that was agreed on in the bad network may have its two ends disagree on a NAT, since nothing protects NAT-D.
+        for attempt in 0..<4 {
+            let end = world.now + .seconds(60)
             while world.violation == nil, world.now < end {
                 sendBothWays()
                 world.run(for: .seconds(2))
             }
-            if attempt == 0 {
-                for host in honest { world.command(.initiate(connection: "access", child: "net"), to: host) }
-            }
+            guard attempt < 3 else { break }
+            for host in honest { world.command(.initiate(connection: "access", child: "net"), to: host) }
         }
         guard world.violation == nil else { return }
+        // One address, or a second one where a tampered NAT-D payload had two sessions between different ports.
         let addresses = honest.map { world.nodes[$0].addresses }
-        if addresses.contains(where: { $0.count != 1 }) || Set(addresses.flatMap { $0 }).count != honest.count {
-            world.violate(.uniqueAddress, "the hosts have \(addresses)")
-        }
+        let all = Set(addresses.flatMap { $0 })
         let leased = world.nodes[gateway].manager.leases.counts(of: "pool").online
-        if leased != honest.count {
-            world.violate(.uniqueAddress, "\(leased) addresses are leased to \(honest.count) hosts")
+        if addresses.contains(where: \.isEmpty) || all.count != addresses.map(\.count).reduce(0, +)
+            || leased != all.count
+        {
+            world.violate(.uniqueAddress, "the hosts have \(addresses), and \(leased) are leased")
         }
         let before = world.packetsAccepted
         let sent = sendBothWays()
         world.run(for: .seconds(1))
         let delivered = world.packetsAccepted - before
-        if sent != honest.count * 2 || delivered != sent {
-            world.violate(
-                .convergence, "\(sent) of \(honest.count * 2) packets could be sent, \(delivered) arrived")
+        if honest.contains(where: { sent[$0, default: 0] < 2 }) || delivered != sent.values.reduce(0, +) {
+            world.violate(.convergence, "packets by host: \(sent); \(delivered) arrived")
         }
     }
 
+    /// Returns how many packets could be sent, by host.
     @discardableResult
-    private mutating func sendBothWays() -> Int {
-        var sent = 0
+    private mutating func sendBothWays() -> [Int: Int] {
+        var sent: [Int: Int] = [:]
+        let inner = RemoteAccessScenario.inner
         for host in 0..<gateway {
             for address in world.nodes[host].addresses.sorted() {
-                if world.sendPacket(from: host, source: address, destination: RemoteAccessScenario.inner) { sent += 1 }
-                if world.sendPacket(from: gateway, source: RemoteAccessScenario.inner, destination: address) {
-                    sent += 1
-                }
+                if world.sendPacket(from: host, source: address, destination: inner) { sent[host, default: 0] += 1 }
+                if world.sendPacket(from: gateway, source: inner, destination: address) { sent[host, default: 0] += 1 }
             }
         }
         return sent
