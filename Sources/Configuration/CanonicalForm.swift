@@ -189,6 +189,7 @@ extension ChildPolicy {
         section.add("close_action", closeAction.rawValue)
         section.add("replay_window", replayWindowPackets)
         section.add("sa_pairs", parallelPairs)
+        if isBundle { section.add("bundle", "yes") }
         section.add("reqid", requestID)
         return .section(section.entries)
     }

@@ -233,6 +233,7 @@ extension ConfigurationChecker {
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
         child.parallelPairs = reader.unsigned("sa_pairs", 1...8).map { Int($0) } ?? 1
+        child.isBundle = bundle(child, connection, reader)
         child.requestID = reader.unsigned("reqid", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         return child
     }
@@ -251,6 +252,28 @@ extension ConfigurationChecker {
         let hasAH = reader.setting("ah_proposals") != nil
         let esp = hasAH && reader.setting("esp_proposals") == nil ? [] : proposals(reader, "esp_proposals", .esp)
         return esp + (hasAH ? proposals(reader, "ah_proposals", .ah) : [])
+    }
+
+    /// Whether the child's ESP goes inside AH, which version 1 can negotiate (RFC 2408 §4.2).
+    private func bundle(_ child: ChildPolicy, _ connection: Connection, _ reader: SectionReader) -> Bool {
+        guard reader.boolean("bundle") ?? false, let setting = reader.setting("bundle") else { return false }
+        let esp = child.proposals.filter { $0.securityProtocol == .esp }
+        let ah = child.proposals.filter { $0.securityProtocol == .ah }
+        if connection.version != .v1 {
+            log.report(
+                "'bundle = yes' in \(reader.path) needs 'version = 1': version 2 of IKE negotiates ESP or AH, not both",
+                at: setting.value.position)
+        }
+        if esp.isEmpty || ah.isEmpty {
+            log.report(
+                "'bundle = yes' in \(reader.path) needs both 'esp_proposals' and 'ah_proposals'",
+                at: setting.value.position)
+        } else if !esp.allSatisfy({ one in ah.contains { $0.keyExchange == one.keyExchange } }) {
+            log.report(
+                "'ah_proposals' in \(reader.path) must name the same groups as 'esp_proposals': one key exchange serves "
+                    + "both halves of a bundle", at: setting.value.position)
+        }
+        return true
     }
 
     /// charon's defaults: nothing is counted; the end is a tenth behind the replacement, and the jitter as large.

@@ -48,7 +48,7 @@ enum KnownKeys {
     static let child = rules(
         supported: [
             "esp_proposals", "local_ts", "remote_ts", "mode", "rekey_time", "life_time", "rand_time", "start_action",
-            "dpd_action", "close_action", "replay_window", "reqid", "sa_pairs", "ah_proposals", "rekey_bytes",
+            "dpd_action", "close_action", "replay_window", "reqid", "sa_pairs", "ah_proposals", "bundle", "rekey_bytes",
             "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
             "priority", "ipcomp", "copy_df", "rehearse_rekey",

@@ -93,6 +93,7 @@ package enum SnapshotMessages {
         if !isAH { message.add("encr-alg", suite.encryption.name.listed) }
         if suite.encryption.keyBits > 0 { message.add("encr-keysize", suite.encryption.keyBits) }
         if let integrity = suite.integrity, integrity != .none { message.add("integ-alg", integrity.name.listed) }
+        message.add("ah-integ-alg", optional: suite.header?.integrity.name.listed)
         message.add("prf-alg", optional: suite.prf?.name.listed)
         message.add("dh-group", optional: suite.keyExchange?.name.listed)
         for (index, group) in suite.additionalKeyExchanges.enumerated() where group != .none {

@@ -121,7 +121,11 @@ extension IKEv1Session {
     /// Deletes a child here and at the peer.
     mutating func deleteChild(_ id: ChildID, _ context: inout Context) {
         guard let child = children.first(where: { $0.id == id }) else { return }
-        if let phaseOne { sayDeleted([child.inboundSPI], child.securityProtocol, phaseOne, &context) }
+        if let phaseOne {
+            for each in IKEv1Session.protocols(child.securityProtocol, child.suite) {
+                sayDeleted([child.inboundSPI], each, phaseOne, &context)
+            }
+        }
         remove(child, &context)
     }
 

@@ -65,8 +65,12 @@ extension IKEv1Session {
         // The peer has installed what awaits its last message here.
         let unconfirmed = quickModes.filter { !$0.exchange.isFinished }.flatMap(\.pairs).filter { $0.outbound != nil }
         let gone =
-            children.map { ($0.securityProtocol, $0.inboundSPI) }
-            + unconfirmed.map { ($0.securityProtocol, $0.inboundSPI) }
+            children.flatMap { child in
+                IKEv1Session.protocols(child.securityProtocol, child.suite).map { ($0, child.inboundSPI) }
+            }
+            + unconfirmed.flatMap { pair in
+                IKEv1Session.protocols(pair.securityProtocol, pair.suite).map { ($0, pair.inboundSPI) }
+            }
         for securityProtocol in [SecurityProtocol.esp, .ah] {
             sayDeleted(
                 gone.filter { $0.0 == securityProtocol }.map(\.1), securityProtocol, phaseOne, &context)

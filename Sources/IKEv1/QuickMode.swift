@@ -37,6 +37,8 @@ struct QuickMode: Sendable {
         var outbound: SecurityAssociation?
         var suite: Suite?
         var securityProtocol = SecurityProtocol.esp
+        /// The peer's SPI of AH around this SA; ours is the same as ESP's.
+        var headerSPI: SPI?
         /// What the two ends agreed on.
         var life = PhaseTwoLife()
     }
@@ -72,6 +74,12 @@ extension IKEv1Session {
         nat.isEncapsulating ? proposals.filter { $0.securityProtocol != .ah } : proposals
     }
 
+    /// Why a child cannot be negotiated here whatever its proposals are.
+    func obstacle(to policy: ChildPolicy) -> Refusal? {
+        guard policy.isBundle, nat.isEncapsulating else { return nil }
+        return .policy("AH around ESP does not go through the NAT between the two ends (RFC 3715 §2.1)")
+    }
+
     /// HASH payload, then what it covers.
     private func authenticated(
         _ payloads: [Payload], prefix: [[UInt8]], keys: PhaseOneKeys
@@ -105,6 +113,10 @@ extension IKEv1Session {
                 .refused(child: policy.name, .policy("the peer's split tunnel leaves nothing of 'remote_ts'")))
             return
         }
+        if let obstacle = obstacle(to: policy) {
+            context.report(.refused(child: policy.name, obstacle))
+            return
+        }
         // One KE payload serves all proposals: the group of the first that has one.
         let group = policy.proposals.first?.keyExchange.first { $0 != .none }
         if let group, try !mayUse(group, for: wanted, &context) { return }
@@ -124,7 +136,8 @@ extension IKEv1Session {
         let situation = IPsecDOI.octets(situation)
         let offers = pairs.map { pair in
             var offer = PhaseTwoProposal.payload(
-                proposals, spi: pair.inboundSPI.value.octets, encapsulation: encapsulation(policy),
+                proposals, isBundle: policy.isBundle, spi: pair.inboundSPI.value.octets,
+                encapsulation: encapsulation(policy),
                 life: PhaseTwoLife(policy))
             offer.situation = situation
             return offer
@@ -200,7 +213,9 @@ extension IKEv1Session {
                 let quickMode = quickModes.remove(at: index)
                 if let phaseOne {
                     for pair in quickMode.pairs {
-                        sayDeleted([pair.inboundSPI], pair.securityProtocol, phaseOne, &context)
+                        for each in IKEv1Session.protocols(pair.securityProtocol, pair.suite) {
+                            sayDeleted([pair.inboundSPI], each, phaseOne, &context)
+                        }
                     }
                 }
                 abandon(quickMode, &context)
@@ -337,31 +352,6 @@ extension IKEv1Session {
         finish(quickMode, &context)
     }
 
-    /// One SA payload of message 2: what the responder chose for a pair.
-    private func takeChoice(
-        _ payload: Payload, of index: Int, _ quickMode: inout QuickMode
-    ) throws(Fault) -> Suite {
-        let choice = try IKEv1Session.securityAssociation([payload], situation: situation)
-        guard choice.proposals.count == 1, choice.proposals[0].transforms.count == 1,
-            let securityProtocol = SecurityProtocol(phaseTwo: choice.proposals[0].protocolID),
-            let spi = SPI(octets: choice.proposals[0].spi),
-            let chosen = PhaseTwoProposal.proposal(choice.proposals[0].transforms[0], securityProtocol),
-            PhaseTwoProposal.encapsulation(choice.proposals[0].transforms[0])?.mode == quickMode.policy.mode,
-            case .success(let selection) = Proposal.select(
-                configured: PhaseTwoProposal.expressible(
-                    usable(quickMode.policy.proposals), group: quickMode.keyPair?.group), offered: [chosen])
-        else {
-            throw .refused(
-                .protocolViolation("the responder chose what was not offered"),
-                notification: NotificationType.noProposalChosen)
-        }
-        quickMode.pairs[index].outboundSPI = spi
-        quickMode.pairs[index].securityProtocol = securityProtocol
-        quickMode.pairs[index].life = PhaseTwoLife(quickMode.policy).shorter(
-            PhaseTwoProposal.life(choice.proposals[0].transforms[0]))
-        return selection.suite
-    }
-
     /// How long an initiator goes on sending under the old SA: some peers, strongSwan among them, install a new one only
     /// when they have heard message 3, which nothing acknowledges.
     static let outboundHold = Duration.seconds(1)
@@ -453,23 +443,5 @@ extension IKEv1Session {
         {
             abandonISAKMP(&context)
         }
-    }
-}
-
-extension SecurityProtocol {
-    /// A protocol of phase 2's proposals that makes an SA by itself; `nil` for others.
-    init?(phaseTwo protocolID: UInt8) {
-        guard [IPsecDOI.protocolAH, IPsecDOI.protocolESP].contains(protocolID) else { return nil }
-        self.init(rawValue: protocolID)
-    }
-}
-
-extension SPI {
-    /// Four octets, and not of the reserved range.
-    init?(octets: [UInt8]) {
-        guard octets.count == 4 else { return nil }
-        let value = octets.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        guard value > 255 else { return nil }
-        self.init(value)
     }
 }

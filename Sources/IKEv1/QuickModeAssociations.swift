@@ -34,14 +34,17 @@ extension IKEv1Session {
         let quickMode = quickMode
         let own = quickMode.pairs[index]
         let limits = own.life.limiting(quickMode.policy.limits(&context.environment.randomness))
-        func make(_ direction: SecurityAssociation.Direction, _ spi: SPI) throws(Fault) -> SecurityAssociation {
-            let material = try Attempt.cryptography { () throws(CryptographyError) in
+        func material(_ kind: SecurityProtocol, _ spi: SPI, _ count: Int) throws(Fault) -> Secret {
+            try Attempt.cryptography { () throws(CryptographyError) in
                 try FastRekey.keyMaterial(
                     phaseOne.keys.prf, derivationKey: phaseOne.keys.derivationKey,
                     sharedSecret: suite.keyExchange == nil ? nil : shared,
-                    protocolID: own.securityProtocol.rawValue, spi: spi.value.octets, initiatorNonce: nonces.0,
-                    responderNonce: nonces.1, count: suite.keyMaterialOctets)
+                    protocolID: kind.rawValue, spi: spi.value.octets, initiatorNonce: nonces.0,
+                    responderNonce: nonces.1, count: count)
             }
+        }
+        func make(_ direction: SecurityAssociation.Direction, _ spi: SPI) throws(Fault) -> SecurityAssociation {
+            let material = try material(own.securityProtocol, spi, suite.keyMaterialOctets)
             let cipherOctets = suite.encryption.keyMaterialOctets
             var association = SecurityAssociation(
                 direction: direction, child: own.child, name: quickMode.policy.name,
@@ -60,7 +63,18 @@ extension IKEv1Session {
             association.priority = quickMode.policy.priority
             return association
         }
-        let inbound = try make(.inbound, own.inboundSPI)
-        return (inbound, try make(.outbound, peerSPI))
+        var inbound = try make(.inbound, own.inboundSPI)
+        var outbound = try make(.outbound, peerSPI)
+        if let header = suite.header, let peerHeaderSPI = own.headerSPI {
+            func half(_ spi: SPI) throws(Fault) -> AuthenticationHeader {
+                AuthenticationHeader(
+                    spi: spi, integrity: header.integrity,
+                    key: try material(.ah, spi, header.integrity.keyOctets),
+                    extendedSequenceNumbers: header.extendedSequenceNumbers)
+            }
+            inbound.authenticationHeader = try half(own.inboundSPI)
+            outbound.authenticationHeader = try half(peerHeaderSPI)
+        }
+        return (inbound, outbound)
     }
 }

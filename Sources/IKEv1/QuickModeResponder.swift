@@ -79,7 +79,7 @@ extension IKEv1Session {
         let pairs = choices.map { choice in
             QuickMode.Pair(
                 child: context.environment.freshChildID(), inboundSPI: context.takeSPI(), outboundSPI: choice.spi,
-                securityProtocol: choice.securityProtocol,
+                securityProtocol: choice.securityProtocol, headerSPI: choice.header?.spi,
                 life: PhaseTwoLife(policy).shorter(PhaseTwoProposal.life(choice.transform)))
         }
         var quickMode = QuickMode(
@@ -92,11 +92,16 @@ extension IKEv1Session {
         quickMode.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
         quickMode.awaitsConnected = header.flags.contains(.commit)
         var reply = zip(choices, pairs).map { choice, pair in
-            var proposal = choice.proposal
-            proposal.spi = pair.inboundSPI.value.octets
-            proposal.transforms = [choice.transform]
+            let halves =
+                [(choice.proposal, choice.transform)] + (choice.header.map { [($0.proposal, $0.transform)] } ?? [])
+            let proposals = halves.map { proposal, transform in
+                var proposal = proposal
+                proposal.spi = pair.inboundSPI.value.octets
+                proposal.transforms = [transform]
+                return proposal
+            }
             let body = SecurityAssociationPayload(
-                IPsecDOI.self, situation: IPsecDOI.octets(situation), proposals: [proposal]
+                IPsecDOI.self, situation: IPsecDOI.octets(situation), proposals: proposals
             ).body
             return Payload(.securityAssociation, body: body)
         }
@@ -176,6 +181,14 @@ extension IKEv1Session {
         var suite: Suite
         var securityProtocol: SecurityProtocol
         var spi: SPI
+        /// AH around it.
+        var header: Header?
+
+        struct Header {
+            var proposal: ProposalPayload
+            var transform: TransformPayload
+            var spi: SPI
+        }
     }
 
     /// The first policy that takes something of every offer.
@@ -206,25 +219,11 @@ extension IKEv1Session {
         _ offer: SecurityAssociationPayload, _ policy: ChildPolicy, group wanted: KeyExchangeID?,
         _ mismatch: inout Mismatch?
     ) -> Choice? {
-        typealias Known = (
-            proposal: ProposalPayload, transform: TransformPayload, kind: SecurityProtocol, spi: SPI, value: Proposal
-        )
+        if policy.isBundle { return chooseBundle(offer, policy, group: wanted, &mismatch) }
         // Proposals of one number are meant together (RFC 2408 §4.2: AH with ESP, or IPComp); to take one of them alone
         // would not be what is offered.
         let counts = Dictionary(grouping: offer.proposals, by: \.number).mapValues(\.count)
-        var known: [Known] = []
-        for proposal in offer.proposals where counts[proposal.number] == 1 {
-            guard let kind = SecurityProtocol(phaseTwo: proposal.protocolID), let spi = SPI(octets: proposal.spi) else {
-                continue
-            }
-            for transform in proposal.transforms {
-                guard let value = PhaseTwoProposal.proposal(transform, kind),
-                    let encapsulation = PhaseTwoProposal.encapsulation(transform),
-                    encapsulation.mode == policy.mode, encapsulation.isInUDP == nat.isEncapsulating
-                else { continue }
-                known.append((proposal, transform, kind, spi, value))
-            }
-        }
+        let known = offer.proposals.filter { counts[$0.number] == 1 }.flatMap { alternatives($0, policy) }
         let group = wanted ?? known.first?.value.keyExchange.first
         let configured = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
         switch Proposal.select(configured: configured, offered: known.map(\.value)) {
@@ -240,5 +239,60 @@ extension IKEv1Session {
             mismatch = mismatch ?? refused.mismatch
             return nil
         }
+    }
+
+    /// A transform of an offer that is understood.
+    private struct Known {
+        var proposal: ProposalPayload
+        var transform: TransformPayload
+        var kind: SecurityProtocol
+        var spi: SPI
+        var value: Proposal
+    }
+
+    /// What of a proposal is understood, and wraps packets as the policy does.
+    private func alternatives(_ proposal: ProposalPayload, _ policy: ChildPolicy) -> [Known] {
+        guard let kind = SecurityProtocol(phaseTwo: proposal.protocolID), let spi = SPI(octets: proposal.spi) else {
+            return []
+        }
+        return proposal.transforms.compactMap { transform in
+            guard let value = PhaseTwoProposal.proposal(transform, kind),
+                let encapsulation = PhaseTwoProposal.encapsulation(transform),
+                encapsulation.mode == policy.mode, encapsulation.isInUDP == nat.isEncapsulating
+            else { return nil }
+            return Known(proposal: proposal, transform: transform, kind: kind, spi: spi, value: value)
+        }
+    }
+
+    /// The first number under which ESP and AH, and nothing else, are offered together, and both suit.
+    private func chooseBundle(
+        _ offer: SecurityAssociationPayload, _ policy: ChildPolicy, group wanted: KeyExchangeID?,
+        _ mismatch: inout Mismatch?
+    ) -> Choice? {
+        var numbers: [UInt8] = []
+        for proposal in offer.proposals where !numbers.contains(proposal.number) { numbers.append(proposal.number) }
+        for number in numbers {
+            let together = offer.proposals.filter { $0.number == number }
+            guard together.count == 2 else { continue }
+            let known = together.flatMap { alternatives($0, policy) }
+            let group = wanted ?? known.first?.value.keyExchange.first
+            let configured = PhaseTwoProposal.expressible(usable(policy.proposals), group: group)
+            func half(_ kind: SecurityProtocol) -> (Known, Suite)? {
+                let offered = known.filter { $0.kind == kind }
+                switch Proposal.select(
+                    configured: configured.filter { $0.securityProtocol == kind }, offered: offered.map(\.value))
+                {
+                case .success(let selection): return (offered[selection.offer], selection.suite)
+                case .failure(let refused):
+                    mismatch = mismatch ?? refused.mismatch
+                    return nil
+                }
+            }
+            guard let esp = half(.esp), let ah = half(.ah), esp.1.keyExchange == ah.1.keyExchange else { continue }
+            return Choice(
+                proposal: esp.0.proposal, transform: esp.0.transform, suite: esp.1.inside(ah.1), securityProtocol: .esp,
+                spi: esp.0.spi, header: .init(proposal: ah.0.proposal, transform: ah.0.transform, spi: ah.0.spi))
+        }
+        return nil
     }
 }

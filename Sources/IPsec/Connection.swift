@@ -93,6 +93,9 @@ package struct ChildPolicy: Hashable, Sendable {
     package var compresses = false
     /// Before others where smaller; 0: by how narrow the selectors are (RFC 4301 §4.4.1, the SPD is ordered).
     package var priority: UInt32 = 0
+    /// Version 1: what its proposals have of AH goes around what they have of ESP, instead of in its place: ESP and AH of one
+    /// proposal number are meant together (RFC 2408 §4.2).
+    package var isBundle = false
     /// Version 1: pairs of SAs that one Quick Mode negotiates (RFC 2409 §5.5), 1 to 8.
     package var parallelPairs = 1
     /// A fixed request ID, or 0 for one chosen by the daemon.

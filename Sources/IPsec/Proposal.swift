@@ -14,6 +14,19 @@ package struct Suite: Hashable, Sendable {
     package var additionalKeyExchanges: [KeyExchangeID] = []
     /// Extended sequence numbers, for IPsec SAs (RFC 4304).
     package var extendedSequenceNumbers: Bool
+    /// AH around this ESP SA, where both were agreed on together (RFC 2408 §4.2).
+    package var header: Header?
+
+    /// What AH does around ESP.
+    package struct Header: Hashable, Sendable {
+        package var integrity: IntegrityID
+        package var extendedSequenceNumbers: Bool
+
+        package init(integrity: IntegrityID, extendedSequenceNumbers: Bool) {
+            self.integrity = integrity
+            self.extendedSequenceNumbers = extendedSequenceNumbers
+        }
+    }
 
     package init(
         encryption: Encryption, integrity: IntegrityID? = nil, prf: PRFID? = nil, keyExchange: KeyExchangeID? = nil,
@@ -44,7 +57,9 @@ extension Suite: CustomStringConvertible {
             parts.append("ke\(index + 1)_\(group.name.keyword)")
         }
         if extendedSequenceNumbers { parts.append("esn") }
-        return parts.joined(separator: "-")
+        let text = parts.joined(separator: "-")
+        guard let header else { return text }
+        return "\(text) in AH \(header.integrity.name.keyword)\(header.extendedSequenceNumbers ? "-esn" : "")"
     }
 }
 

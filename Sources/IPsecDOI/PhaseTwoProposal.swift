@@ -83,54 +83,78 @@ package enum PhaseTwoProposal {
         }
     }
 
-    /// A proposal payload for each proposal, all alternatives with one SPI.
+    /// A proposal payload for each proposal, all alternatives with one SPI; in a bundle each of ESP, and with its number one of
+    /// AH, which holds all that AH may be.
     package static func payload(
-        _ proposals: [Proposal], spi: [UInt8], encapsulation: Encapsulation, life: PhaseTwoLife
+        _ proposals: [Proposal], isBundle: Bool = false, spi: [UInt8], encapsulation: Encapsulation, life: PhaseTwoLife
     ) -> SecurityAssociationPayload {
         var payloads: [ProposalPayload] = []
+        let headers = isBundle ? proposals.filter { $0.securityProtocol == .ah } : []
+        let header = headers.reduce(into: [TransformPayload]()) { all, proposal in
+            all += transforms(of: proposal, encapsulation, life, after: all.count)
+        }
+        if isBundle, header.isEmpty {
+            return SecurityAssociationPayload(IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: [])
+        }
+        var number: UInt8 = 0
         for proposal in proposals where payloads.count < SecurityAssociationPayload.maximumProposals {
-            var transforms: [TransformPayload] = []
-            func add(_ identifier: UInt8?, _ encryption: Encryption, _ integrity: UInt16?, extended: Bool) {
-                guard transforms.count < SecurityAssociationPayload.maximumTransforms, let identifier else { return }
-                var attributes = [DataAttribute(Attribute.encapsulation, encapsulation.rawValue)]
-                if encryption.id.hasVariableKey, encryption.keyBits > 0 {
-                    attributes.append(
-                        DataAttribute(Attribute.keyLength, UInt16(truncatingIfNeeded: encryption.keyBits)))
-                }
-                if let integrity { attributes.append(DataAttribute(Attribute.authentication, integrity)) }
-                if let group = proposal.keyExchange.first {
-                    attributes.append(DataAttribute(Attribute.group, group.rawValue))
-                }
-                if extended { attributes.append(DataAttribute(Attribute.extendedSequenceNumbers, 1)) }
-                attributes += life.attributes
-                transforms.append(
-                    TransformPayload(
-                        number: UInt8(transforms.count + 1), identifier: identifier,
-                        attributes: attributes))
-            }
-            let numbers = proposal.extendedSequenceNumbers.isEmpty ? [false] : proposal.extendedSequenceNumbers
-            let isAH = proposal.securityProtocol == .ah
-            for encryption in isAH ? [Encryption(.null)] : proposal.encryption {
-                for extended in numbers {
-                    if encryption.id.isAEAD {
-                        add(ciphers[encryption.id], encryption, nil, extended: extended)
-                    } else {
-                        for (id, number) in authenticators where proposal.integrity.contains(id) {
-                            add(
-                                isAH ? headerTransforms[id] : ciphers[encryption.id], encryption, number,
-                                extended: extended)
-                        }
-                    }
-                }
-            }
+            if isBundle, proposal.securityProtocol == .ah { continue }
+            let transforms = transforms(of: proposal, encapsulation, life)
             guard !transforms.isEmpty else { continue }
+            number += 1
             payloads.append(
                 ProposalPayload(
-                    number: UInt8(payloads.count + 1), protocolID: proposal.securityProtocol.rawValue, spi: spi,
-                    transforms: transforms))
+                    number: number, protocolID: proposal.securityProtocol.rawValue, spi: spi, transforms: transforms))
+            guard isBundle else { continue }
+            payloads.append(
+                ProposalPayload(
+                    number: number, protocolID: SecurityProtocol.ah.rawValue, spi: spi, transforms: header))
         }
         return SecurityAssociationPayload(
             IPsecDOI.self, situation: IPsecDOI.identityOnly, proposals: payloads)
+    }
+
+    /// All alternatives of one proposal.
+    private static func transforms(
+        of proposal: Proposal, _ encapsulation: Encapsulation, _ life: PhaseTwoLife, after count: Int = 0
+    ) -> [TransformPayload] {
+        var transforms: [TransformPayload] = []
+        func add(_ identifier: UInt8?, _ encryption: Encryption, _ integrity: UInt16?, extended: Bool) {
+            guard count + transforms.count < SecurityAssociationPayload.maximumTransforms, let identifier else {
+                return
+            }
+            var attributes = [DataAttribute(Attribute.encapsulation, encapsulation.rawValue)]
+            if encryption.id.hasVariableKey, encryption.keyBits > 0 {
+                attributes.append(
+                    DataAttribute(Attribute.keyLength, UInt16(truncatingIfNeeded: encryption.keyBits)))
+            }
+            if let integrity { attributes.append(DataAttribute(Attribute.authentication, integrity)) }
+            if let group = proposal.keyExchange.first {
+                attributes.append(DataAttribute(Attribute.group, group.rawValue))
+            }
+            if extended { attributes.append(DataAttribute(Attribute.extendedSequenceNumbers, 1)) }
+            attributes += life.attributes
+            transforms.append(
+                TransformPayload(
+                    number: UInt8(count + transforms.count + 1), identifier: identifier,
+                    attributes: attributes))
+        }
+        let numbers = proposal.extendedSequenceNumbers.isEmpty ? [false] : proposal.extendedSequenceNumbers
+        let isAH = proposal.securityProtocol == .ah
+        for encryption in isAH ? [Encryption(.null)] : proposal.encryption {
+            for extended in numbers {
+                if encryption.id.isAEAD {
+                    add(ciphers[encryption.id], encryption, nil, extended: extended)
+                } else {
+                    for (id, number) in authenticators where proposal.integrity.contains(id) {
+                        add(
+                            isAH ? headerTransforms[id] : ciphers[encryption.id], encryption, number,
+                            extended: extended)
+                    }
+                }
+            }
+        }
+        return transforms
     }
 
     /// What a transform of an ESP or AH proposal offers; `nil` where it is unknown.

@@ -40,7 +40,8 @@ package struct Scenario {
                 starts: starts, hasForwardSecrecy: hasForwardSecrecy, &chance)
             connection.isAggressive = isAggressive
             identification?.apply(to: &connection, isLeft: name == "left")
-            VersionOneOptions(seed: seed).apply(to: &connection, isLeft: name == "left")
+            // AH does not go through a NAT.
+            VersionOneOptions(seed: seed, hasNAT: hasNAT).apply(to: &connection, isLeft: name == "left")
             world.addNode(
                 name, address: own, policies: PolicyDatabase(connections: [connection]),
                 key: Array("a shared key for the simulation".utf8),

@@ -11,9 +11,10 @@ struct VersionOneOptions {
     private let isFragmented: Bool
     private let parallelPairs: Int
     private let asksCommit: Bool
+    private let isBundle: Bool
 
     /// - Parameter seed: of a generator of its own, so that what other parts of a scenario draw stays as it is.
-    init(seed: UInt64) {
+    init(seed: UInt64, hasNAT: Bool) {
         var chance = Randomness.seeded(seed ^ 0x0ACE_0F1E)
         hasGroup = chance.below(4) == 0
         isGroupLearned = chance.below(4) == 0
@@ -21,6 +22,7 @@ struct VersionOneOptions {
         isFragmented = chance.below(4) == 0
         parallelPairs = chance.below(4) == 0 ? 2 + Int(chance.below(3)) : 1
         asksCommit = chance.below(3) == 0
+        isBundle = chance.below(4) == 0 && !hasNAT
     }
 
     private static let number = KeyExchangeID(rawValue: 40_000)
@@ -43,6 +45,16 @@ struct VersionOneOptions {
         guard connection.version == .v1 else { return }
         connection.asksCommit = asksCommit
         for index in connection.children.indices { connection.children[index].parallelPairs = parallelPairs }
+        if isBundle {
+            for index in connection.children.indices {
+                connection.children[index].isBundle = true
+                connection.children[index].proposals += connection.children[index].proposals.map { esp in
+                    Proposal(
+                        .ah, encryption: [], integrity: [.hmacSHA256_128], keyExchange: esp.keyExchange,
+                        extendedSequenceNumbers: [false])
+                }
+            }
+        }
         if hasGroup, let group = VersionOneOptions.group {
             let isLearned = isGroupLearned && !isPhaseOneGroup && !isLeft
             connection.privateGroups = isLearned ? [] : [group]

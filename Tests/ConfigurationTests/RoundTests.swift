@@ -84,6 +84,32 @@ import VectorSupport
         #expect(!text.contains("sesame"))
     }
 
+    @Test func bundlesNeedBothHalvesAndVersionOne() throws {
+        func read(_ version: Int, _ lines: String) throws(ConfigurationErrors) -> Configuration {
+            try Configuration.read(
+                SourceFile(
+                    name: "x",
+                    text: "connections { home {\nversion = \(version)\nlocal { auth = psk }\nremote { auth = psk }\n"
+                        + "children { net {\nbundle = yes\n\(lines) } } } }"))
+        }
+        let both = "esp_proposals = aes256-sha256-ecp256\nah_proposals = sha256-ecp256"
+        let good = try read(1, both)
+        #expect(good.connections[0].children[0].isBundle)
+        let again = try Configuration.read(SourceFile(name: "x", text: good.canonicalForm.text))
+        #expect(again.connections == good.connections)
+        for (version, lines, word) in [
+            (2, both, "version = 1"), (1, "esp_proposals = aes256-sha256", "both"), (1, "ah_proposals = sha1", "both"),
+            (1, "esp_proposals = aes256-sha256-ecp256\nah_proposals = sha256", "same groups"),
+        ] {
+            do throws(ConfigurationErrors) {
+                _ = try read(version, lines)
+                Issue.record("accepted: \(lines)")
+            } catch {
+                #expect(error.diagnostics.contains { $0.message.contains(word) }, "\(error.diagnostics)")
+            }
+        }
+    }
+
     @Test func aUserAloneBesideASignatureIsHybrid() throws {
         func read(_ local: String, _ remote: String) throws -> Configuration {
             try Configuration.read(

@@ -70,6 +70,39 @@ extension Interop {
             }
         }
 
+        /// No peer is left that negotiates both: two of our own.
+        @Test("ESP inside AH, negotiated together", arguments: ["tunnel", "transport"])
+        func bundles(mode: String) throws {
+            let scenario = Scenario(pairing: Pairing(.parley, .parley), version: .v1)
+            let isTransport = mode == "transport"
+            try Lab.with(scenario) { lab in
+                var link = Link(.v1)
+                link.children[0].proposals = [.left: "aes256-sha256-ecp256", .right: "aes256-sha256-ecp256"]
+                link.children[0].further = ["ah_proposals = sha512-ecp256", "bundle = yes", "mode = \(mode)"]
+                if isTransport { link.children[0].selectors = [.left: "dynamic", .right: "dynamic"] }
+                try lab.load(link)
+                try lab.up()
+                let recording = try lab.recording {
+                    for side in Side.allCases {
+                        let result =
+                            isTransport
+                            ? try lab.ping(from: side, source: side.outerAddress, target: side.other.outerAddress)
+                            : try lab.ping(from: side)
+                        #expect(result.loss == 0, "\(result)")
+                    }
+                }
+                let ip = recording.packets.filter { $0.count > 40 }.map { Array($0) }
+                #expect(!ip.contains { $0[9] == 1 || $0[9] == 50 }, "nothing goes without AH")
+                let inside = ip.filter { $0[9] == 51 }.map { $0[20] }
+                #expect(inside.count >= 4 && Set(inside) == [50], "AH's next header is ESP: \(inside)")
+                #expect(!recording.contains(Lab.pattern))
+                let (_, child) = try lab.installed(on: .left)
+                #expect(child.value("protocol") == "ESP" && child.value("ah-integ-alg") == "HMAC_SHA2_512_256")
+                #expect(try lab.left.down(ike: "net").succeeded)
+                try lab.awaitEmpty()
+            }
+        }
+
         @Test("a trap keeps the first packet and sets its child up; pass and drop do what they say")
         func policies() throws {
             let scenario = Scenario(pairing: Pairing(.parley, .parley), version: .v2)
