@@ -28,6 +28,7 @@ package struct Scenario {
         let hasNAT = chance.below(2) == 0
         let hasForwardSecrecy = chance.below(2) == 0
         let isAggressive = isVersion1 && chance.below(3) == 0
+        let isBase = isVersion1 && !isAggressive && seed % 5 == 0
         let identification = isVersion1 ? KeyPairs.drawn(&chance) : nil
         for (name, own, other, starts) in [
             ("left", left, right, true), ("right", right, left, bothStart),
@@ -39,6 +40,8 @@ package struct Scenario {
                 isVersion1 ? .v1 : .v2, isLeft: name == "left", own: own, other: other, children: children,
                 starts: starts, hasForwardSecrecy: hasForwardSecrecy, &chance)
             connection.isAggressive = isAggressive
+            // Base Mode is spoken with pre-shared keys.
+            connection.isBase = isBase && identification == nil
             identification?.apply(to: &connection, isLeft: name == "left")
             // AH does not go through a NAT.
             VersionOneOptions(seed: seed, hasNAT: hasNAT).apply(to: &connection, isLeft: name == "left")

@@ -45,12 +45,20 @@ package final class SimulatedEngine {
 
     /// Opens what came from the network; `nil` where it is dropped.
     func open(_ datagram: Datagram, now: Instant) -> (packet: InternetPacket, association: SecurityAssociation)? {
-        guard
-            case .opened(let octets, _, let spi) = plane.open(
-                datagram.octets, from: datagram.remote, to: datagram.local, now: now),
+        let outcome =
+            SimulatedEngine.hasHeader(datagram.octets)
+            ? plane.openHeader(datagram.octets, from: datagram.remote, now: now)
+            : plane.open(datagram.octets, from: datagram.remote, to: datagram.local, now: now)
+        guard case .opened(let octets, _, let spi) = outcome,
             let packet = InternetPacket(octets), let association = inbound[spi]
         else { return nil }
         return (packet, association)
+    }
+
+    /// Whether a datagram is a whole IPv4 packet with AH, which authenticates the IP header (RFC 4302 §3.3.3).
+    private static func hasHeader(_ octets: [UInt8]) -> Bool {
+        octets.count > 20 && octets[0] == 0x45 && octets[9] == 51
+            && Int(octets[2]) << 8 | Int(octets[3]) == octets.count
     }
 
     /// The outbound SA with an SPI that the host at `address` chose.

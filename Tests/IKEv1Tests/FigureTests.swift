@@ -5,7 +5,7 @@ import Testing
 
 @testable import IKEv1
 
-/// Every figure of RFC 2409 §5.1 to §5.5, as the RFC draws it, against the descriptions that messages are held against.
+/// Every figure of RFC 2409 §5.1 to §5.7, as the RFC draws it, against the descriptions that messages are held against.
 @Suite struct FigureTests {
     /// A line: who speaks, whether HDR has a star, what must be there, and what stands in brackets.
     struct Line: Sendable {
@@ -79,6 +79,12 @@ import Testing
         Figure(
             section: "5.5", description: Exchanges.quickMode,
             lines: ["> HDR* HASH(1) SA Ni [KE]", "< HDR* HASH(2) SA Nr [KE]", "> HDR* HASH(3)"]),
+        Figure(
+            section: "5.6", description: Exchanges.newGroupMode,
+            lines: ["> HDR* HASH(1) SA", "< HDR* HASH(2) SA"]),
+        // N may stand anywhere.
+        Figure(
+            section: "5.7", description: Exchanges.informational(sender: .initiator), lines: ["> HDR* HASH(1) [D]"]),
     ]
 
     private static func line(_ text: String) throws -> Line {
@@ -94,7 +100,7 @@ import Testing
             default:
                 let types: [(String, PayloadType)] = [
                     ("SA", .securityAssociation), ("KE", .keyExchange), ("N", .nonce), ("ID", .identification),
-                    ("HASH", .hash), ("SIG", .signature), ("CERT", .certificate),
+                    ("HASH", .hash), ("SIG", .signature), ("CERT", .certificate), ("D", .delete),
                 ]
                 let type = try #require(types.first { symbol.hasPrefix($0.0) }?.1)
                 if isOptional { line.optional.append(type) } else { line.required.append(type) }
