@@ -95,11 +95,6 @@ extension ConfigurationChecker {
     /// What only version 1 does here must not be left to a peer that comes with the other.
     private func checkVersionOne(_ connection: Connection, _ reader: SectionReader) {
         guard connection.version != .v1 else { return }
-        for key in ["vips", "pools"] {
-            if let setting = reader.setting(key) {
-                log.report("'\(key)' in \(reader.path) needs version = 1", at: setting.key.position)
-            }
-        }
         if connection.localExtendedRound != nil || connection.remoteExtendedRound != nil {
             log.report("'auth = xauth' in \(reader.path) needs version = 1", at: reader.section.name.position)
         }

@@ -274,18 +274,6 @@ extension IKEv1Session {
     }
 }
 
-extension IPAddress {
-    /// Whether a host may have the address: neither unspecified, nor loopback, nor multicast or broadcast.
-    var isForHost: Bool {
-        switch family {
-        case .v4:
-            let first = UInt8(truncatingIfNeeded: value >> 24)
-            return first != 0 && first != 127 && first < 224
-        case .v6: return value > 1 && value >> 120 != 0xFF
-        }
-    }
-}
-
 extension Array where Element: Hashable {
     /// Without repetitions, in order.
     fileprivate var unique: [Element] {

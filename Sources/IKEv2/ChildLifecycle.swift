@@ -149,6 +149,7 @@ extension IKESession {
             release(initiation.child, &context)
         default: break
         }
+        dropAddresses(&context)
         associations = []
         planned = []
         postponed = []

@@ -58,8 +58,7 @@ extension IKESession {
             policy: policy.name, replaces: old?.id,
             requestID: old?.requestID ?? inheritRequestID(policy) ?? requestID(for: policy, &context),
             spi: context.takeSPI(),
-            offeredLocal: policy.localSelectors.map { $0.resolved(local.address) },
-            offeredRemote: policy.remoteSelectors.map { $0.resolved(remote.address) })
+            offeredLocal: localSelectors(of: policy), offeredRemote: remoteSelectors(of: policy))
     }
 
     /// What the policy can offer or accept here: AH does not pass a NAT (RFC 3715 §2.1), nor does it go inside UDP.
@@ -188,10 +187,8 @@ extension IKESession {
         }
         var best: (fit: SelectorFit, policy: ChildPolicy, local: [TrafficSelector], remote: [TrafficSelector])?
         for policy in policies {
-            let localSelectors = TrafficSelector.narrow(
-                offeredLocal, to: policy.localSelectors.map { $0.resolved(local.address) })
-            let remoteSelectors = TrafficSelector.narrow(
-                offeredRemote, to: policy.remoteSelectors.map { $0.resolved(remote.address) })
+            let localSelectors = TrafficSelector.narrow(offeredLocal, to: localSelectors(of: policy))
+            let remoteSelectors = TrafficSelector.narrow(offeredRemote, to: remoteSelectors(of: policy))
             guard !localSelectors.isEmpty, !remoteSelectors.isEmpty else { continue }
             let fit = SelectorFit(
                 isWhole: localSelectors == offeredLocal && remoteSelectors == offeredRemote,
@@ -203,8 +200,8 @@ extension IKESession {
             throw .selectors(
                 .selectors(
                     offeredLocal: offeredLocal, offeredRemote: offeredRemote,
-                    configuredLocal: configured?.localSelectors.map { $0.resolved(local.address) } ?? [],
-                    configuredRemote: configured?.remoteSelectors.map { $0.resolved(remote.address) } ?? []))
+                    configuredLocal: configured.map { localSelectors(of: $0) } ?? [],
+                    configuredRemote: configured.map { remoteSelectors(of: $0) } ?? []))
         }
         return (best.policy, best.local, best.remote)
     }

@@ -8,11 +8,15 @@ struct Context {
     private(set) var effects: [SessionEffect] = []
     /// SPIs taken in this call: given back where the input is refused in the end.
     private var freshSPIs: [SPI] = []
+    /// Addresses that were leased in this call; likewise.
+    private var freshLeases: [(address: IPAddress, holder: SessionID)] = []
 
-    /// Moves the environment in. The set of SPIs is taken out of the caller's copy, so that it is not duplicated.
+    /// Moves the environment in. The set of SPIs and the leases are taken out of the caller's copy, so that they are not
+    /// duplicated.
     init(taking environment: inout SessionEnvironment) {
         self.environment = environment
         environment.spisInUse = []
+        environment.leases = AddressLeases()
         effects.reserveCapacity(8)
     }
 
@@ -33,12 +37,23 @@ struct Context {
         return spi
     }
 
+    mutating func takeLease(
+        from pool: AddressPool, requested: IPAddress?, for identity: Identity, holder: SessionID
+    ) -> IPAddress? {
+        let held = environment.leases.addresses(of: holder)
+        let address = environment.leases.take(from: pool, requested: requested, for: identity, holder: holder)
+        if let address, !held.contains(address) { freshLeases.append((address, holder)) }
+        return address
+    }
+
     mutating func giveBack(_ spi: SPI) { environment.spisInUse.remove(spi) }
 
     /// Forgets what a refused input did.
     mutating func rollBack() {
         for spi in freshSPIs { environment.spisInUse.remove(spi) }
         freshSPIs = []
+        for lease in freshLeases { environment.leases.release(lease.address, lease.holder) }
+        freshLeases = []
         effects = []
     }
 

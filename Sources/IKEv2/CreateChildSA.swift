@@ -100,6 +100,7 @@ extension IKESession {
         _ attempt: ChildAttempt, _ initiation: Initiation, _ content: MessageContent, _ context: inout Context
     ) {
         guard let sa = current, let policy = connection?.child(attempt.policy) else { return }
+        let (attempt, content) = narrowed(attempt, policy, content)
         if content.offers == nil {
             release(attempt, &context)
             let error = content.error

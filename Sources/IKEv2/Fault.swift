@@ -25,6 +25,12 @@ enum Fault: Error {
     case certificate(ChainReport)
     /// Another group is wanted than that of the KE payload.
     case otherGroup(KeyExchangeID)
+    /// The pools have no address for the peer, or the peer has none for us.
+    case noVirtualAddress(isOurs: Bool)
+    /// The peer wants no virtual address, and the connection has no child for a host without one.
+    case configurationRequired
+    /// The peer says why there is nothing.
+    case refusedByPeer(NotifyPayload)
     case temporary(String)
     case childNotFound(SPI)
     /// A follow-up to an exchange that is not here (any more).
@@ -49,6 +55,10 @@ enum Fault: Error {
         case .noCredential(let local, let remote): .noCredential(local: local, remote: remote)
         case .certificate(let report): .certificate(report)
         case .otherGroup(let group): .policy("key exchange \(group.name.keyword) is wanted")
+        case .noVirtualAddress(true): .policy("the peer has no virtual address for us")
+        case .noVirtualAddress(false): .policy("no virtual address is free for the peer")
+        case .configurationRequired: .policy("the peer asks for no virtual address, and has to")
+        case .refusedByPeer(let error): .peer(notification: error.type.rawValue, name: error.type.name)
         case .temporary(let reason): .policy(reason)
         case .childNotFound(let spi): .policy("no child with SPI \(spi)")
         case .stateNotFound: .policy("no exchange that this one could follow up on")
@@ -63,7 +73,7 @@ enum Fault: Error {
         switch self {
         case .malformed, .violation: NotifyPayload(.invalidSyntax)
         case .unknownCriticalPayload(let type): NotifyPayload(.unsupportedCriticalPayload, data: [type.rawValue])
-        case .unauthentic, .unexpected: nil
+        case .unauthentic, .unexpected, .refusedByPeer: nil
         case .noConnection, .noProposal, .cryptography: NotifyPayload(.noProposalChosen)
         case .selectors: NotifyPayload(.selectorsUnacceptable)
         case .identity, .authentication, .noCredential, .certificate: NotifyPayload(.authenticationFailed)
@@ -71,6 +81,8 @@ enum Fault: Error {
             NotifyPayload(
                 .invalidKeyExchange,
                 data: [UInt8(truncatingIfNeeded: group.rawValue >> 8), UInt8(truncatingIfNeeded: group.rawValue)])
+        case .noVirtualAddress: NotifyPayload(.internalAddressFailure)
+        case .configurationRequired: NotifyPayload(.failedConfigurationRequired)
         case .temporary: NotifyPayload(.temporaryFailure)
         case .childNotFound(let spi): NotifyPayload(.childNotFound, protocol: .esp, spi: spi.octets)
         case .stateNotFound: NotifyPayload(.stateNotFound)

@@ -48,6 +48,7 @@ package struct IKESession: Sendable {
     /// Exchanges of the peer whose further key exchanges are still to come.
     var followUps: [PendingFollowUp] = []
     var mobility = Mobility()
+    var virtual = VirtualAddresses()
     /// Request IDs of an older session's children, for those that succeed them here, by name.
     var inheritedRequestIDs: [String: [UInt32]] = [:]
     /// Another session does what this one did.
@@ -161,6 +162,9 @@ extension Fault {
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"
         case .tooManyChildren: "too many children"
+        case .noVirtualAddress: "there is no virtual address"
+        case .configurationRequired: "the peer asks for no virtual address"
+        case .refusedByPeer(let error): "the peer answers \(error.type.name)"
         case .stateNotFound: "the peer follows up on what is not here"
         }
     }

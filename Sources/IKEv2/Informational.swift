@@ -26,6 +26,7 @@ extension IKESession {
             payloads.append(DeletePayload(securityProtocol: securityProtocol, spis: answered).payload)
         }
         payloads += try answerMobility(content, datagram, spi, &context)
+        payloads += answerLaterConfiguration(content, context)
         noteAuthenticationLifetime(content, &context)
         try respond(spi, header, to: datagram, payloads, &context)
         for notification in content.notifications {

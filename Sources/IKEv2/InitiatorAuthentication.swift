@@ -54,6 +54,7 @@ extension IKESession {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
         payloads.append((initiation.mixedProof ?? proof).authentication.payload)
+        payloads += configurationRequest
         let isChildless =
             connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless
         initiation.child = isChildless ? nil : takePlannedChild(&context)
@@ -149,6 +150,15 @@ extension IKESession {
             noteMobility(content)
             becomeEstablished(peer, &context)
             noteAuthenticationLifetime(content, &context)
+            do throws(Fault) {
+                try takeConfiguration(content, &context)
+            } catch {
+                // An SA without the address that it is for is of no use.
+                release(initiation.child, &context)
+                context.report(.refused(child: initiation.child?.policy, error.refusal))
+                plan(.deleteIKE(.refused(error.refusal)), first: true)
+                return
+            }
             if let attempt = initiation.child {
                 concludeFirstChild(attempt, initiation, content, &context)
             }

@@ -13,6 +13,7 @@ struct MessageContent: Sendable {
     var authentication: AuthenticationPayload?
     var selectorsInitiator: [TrafficSelector]?
     var selectorsResponder: [TrafficSelector]?
+    var configuration: ConfigurationPayload?
     var notifications: [NotifyPayload] = []
     var deletions: [DeletePayload] = []
     /// DER, as they came.
@@ -59,6 +60,10 @@ struct MessageContent: Sendable {
                 }
             case .selectorsResponder:
                 try Self.once(&selectorsResponder, "TSr") { () throws(ParseError) in try SelectorPayload.parse(payload)
+                }
+            case .configuration:
+                try Self.once(&configuration, "CP") { () throws(ParseError) in
+                    try ConfigurationPayload(parsing: payload)
                 }
             case .notify:
                 notifications.append(

@@ -54,6 +54,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let ppkIdentity = NotificationType(rawValue: 16436)
     static let noPPKAuthentication = NotificationType(rawValue: 16437)
     static let intermediateSupported = NotificationType(rawValue: 16438)
+    // RFC 8983 §7
+    static let ip4Allowed = NotificationType(rawValue: 16439)
+    static let ip6Allowed = NotificationType(rawValue: 16440)
     static let additionalKeyExchange = NotificationType(rawValue: 16441)
 
     var isError: Bool { rawValue < 16384 }
@@ -107,6 +110,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .ppkIdentity: "PPK_IDENTITY"
         case .noPPKAuthentication: "NO_PPK_AUTH"
         case .intermediateSupported: "INTERMEDIATE_EXCHANGE_SUPPORTED"
+        case .ip4Allowed: "IP4_ALLOWED"
+        case .ip6Allowed: "IP6_ALLOWED"
         case .additionalKeyExchange: "ADDITIONAL_KEY_EXCHANGE"
         default: "notification \(rawValue)"
         }

@@ -301,7 +301,13 @@ extension IKESession {
         if mobility.isSupported { payloads += mobilityPayloads }
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
-        if pending.content.offers != nil, connection?.childless == .force {
+        let (configuration, refused) = answerConfiguration(pending.content, peer: peer.identity, &context)
+        payloads += configuration
+        if pending.content.offers != nil, let refused {
+            // The IKE SA is made all the same (RFC 7296 §3.15.4).
+            context.report(.refused(child: nil, refused.refusal))
+            if let notification = refused.notification { payloads.append(notification.payload) }
+        } else if pending.content.offers != nil, connection?.childless == .force {
             payloads.append(NotifyPayload(.noAdditionalSAs).payload)
         } else if let sa = current, pending.content.offers != nil {
             let material = ChildMaterial(

@@ -14,10 +14,8 @@ extension IKESession {
         guard localSelectors != offeredLocal || remoteSelectors != offeredRemote else { return false }
         return (connection?.children ?? []).contains { policy in
             guard policy.name != chosen.name, policy.action == nil else { return false }
-            let local = TrafficSelector.narrow(
-                offeredLocal, to: policy.localSelectors.map { $0.resolved(self.local.address) })
-            let remote = TrafficSelector.narrow(
-                offeredRemote, to: policy.remoteSelectors.map { $0.resolved(self.remote.address) })
+            let local = TrafficSelector.narrow(offeredLocal, to: self.localSelectors(of: policy))
+            let remote = TrafficSelector.narrow(offeredRemote, to: self.remoteSelectors(of: policy))
             guard !local.isEmpty, !remote.isEmpty else { return false }
             return !localSelectors.covers(local) || !remoteSelectors.covers(remote)
         }

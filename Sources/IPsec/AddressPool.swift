@@ -112,3 +112,15 @@ package struct NetworkInformation: Hashable, Sendable {
         wantsForwardSecrecy = wantsForwardSecrecy ?? other.wantsForwardSecrecy
     }
 }
+
+extension IPAddress {
+    /// Whether a host may have the address: neither unspecified, nor loopback, nor multicast or broadcast.
+    package var isForHost: Bool {
+        switch family {
+        case .v4:
+            let first = UInt8(truncatingIfNeeded: value >> 24)
+            return first != 0 && first != 127 && first < 224
+        case .v6: return value > 1 && value >> 120 != 0xFF
+        }
+    }
+}

@@ -6,10 +6,12 @@ import Primitives
 extension KeyManager {
     /// Opens a session in place of one, between the same endpoints; once at a time.
     mutating func reauthenticate(_ id: SessionID, _ effects: inout [Effect]) {
-        guard let entry = sessions[id], let connection = policies.connection(entry.connection), entry.isEstablished,
+        guard let entry = sessions[id], var connection = policies.connection(entry.connection), entry.isEstablished,
             !entries(of: entry.connection).contains(where: { $0.entry.predecessor == id })
         else { return }
         let snapshot = entry.session.snapshot
+        // The address that we have is the one to ask for: a peer knows us by it.
+        if !snapshot.localVirtualAddresses.isEmpty { connection.virtualAddresses = snapshot.localVirtualAddresses }
         let children = entry.children.filter { $0.outbound != nil && !$0.isLingering }
         var (local, remote) = (snapshot.local, snapshot.remote)
         // The first message goes to the port that the connection names, as the first one did.

@@ -12,7 +12,6 @@ import Testing
         ("children = 1", "'children' in connections.home is a section: write 'children { … }'"),
         ("version { }", "'version' in connections.home is a key: write 'version = …'"),
         ("childern { }", "unknown section 'childern' in connections.home; did you mean 'children'?"),
-        ("vips = 0.0.0.0", "'vips' in connections.home needs version = 1"),
         ("mediation = yes", "'mediation = yes' in connections.home is \(unsupported); only 'no' is"),
         ("dscp = 000001", "'dscp = 000001' in connections.home is \(unsupported); only '000000' is"),
         (

@@ -119,6 +119,20 @@ import Testing
         #expect(connection.localIdentity == Identity("host"))
     }
 
+    @Test(arguments: [0, 1, 2]) func everyVersionHasVirtualAddresses(version: Int) throws {
+        let configuration = try read(
+            """
+            connections { home { version = \(version)
+                vips = 0.0.0.0
+                pools = p
+                local { auth = psk }
+                remote { auth = psk } } }
+            pools { p { addrs = 10.3.0.0/24 } }
+            """)
+        #expect(configuration.connections.first?.virtualAddresses == [.any(.v4)])
+        #expect(configuration.connections.first?.pools == ["p"])
+    }
+
     @Test func whatDoesNotGoTogether() {
         let ends = "local { auth = psk }\nremote { auth = psk }\n"
         #expect(

@@ -25,6 +25,8 @@ struct Pair {
         var installed: [SecurityAssociation] = []
         var events: [SessionEvent] = []
         var closed: ClosureReason?
+        /// Virtual addresses that the machine has.
+        var addresses: Set<IPAddress> = []
         /// How often another session was asked for.
         var renewals = 0
         /// Post-quantum keys by name.
@@ -143,7 +145,8 @@ struct Pair {
                 }
             case .report(let event): ends[side.rawValue].events.append(event)
             case .disclose(let keys): ends[side.rawValue].disclosed.append(keys)
-            case .addAddress, .removeAddress: preconditionFailure("no virtual addresses here")
+            case .addAddress(let address): ends[side.rawValue].addresses.insert(address)
+            case .removeAddress(let address): ends[side.rawValue].addresses.remove(address)
             case .renew: ends[side.rawValue].renewals += 1
             case .peerDeleted: preconditionFailure("IKEv2's children stay with their session")
             case .closed(let reason): ends[side.rawValue].closed = reason
