@@ -36,7 +36,7 @@ package struct RemoteAccessScenario {
         let hasNAT = chance.below(2) == 0
         honest = hasUsers ? [0, 1] : [0, 1, 2]
         method =
-            (isHybrid ? "Hybrid" : keys.map { "\($0.method)" } ?? "pre-shared key") + (hasUsers ? " and users" : "")
+            (isHybrid ? "Hybrid" : keys.map(\.name) ?? "pre-shared key") + (hasUsers ? " and users" : "")
             + (isPulling ? ", pulled" : ", pushed") + (isAggressive ? ", Aggressive Mode" : "")
         for index in 0...gateway {
             var connection = RemoteAccessScenario.connection(index, isGateway: index == gateway, &chance)
@@ -185,6 +185,15 @@ package struct RemoteAccessScenario {
 }
 
 extension KeyPairs {
+    fileprivate var name: String {
+        switch method {
+        case .publicKey(let constraint):
+            "\(constraint.family == .any ? "ECDSA" : constraint.family.rawValue.uppercased()) signatures"
+        case .revisedPublicKeyEncryption: "revised encrypted nonces"
+        default: "encrypted nonces"
+        }
+    }
+
     /// Whether a user may follow (draft-beaulieu-ike-xauth-02 §7.2).
     fileprivate var isFitForUsers: Bool {
         if case .publicKey(let constraint) = method { return constraint.family != .any }
