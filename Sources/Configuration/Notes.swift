@@ -21,6 +21,6 @@ extension Connection {
         guard isOfferedAlone else { return nil }
         return "connections.\(name).children.\(child.name).esp_proposals: perfect forward secrecy with "
             + "\(first.name.keyword) is negotiated at the first rekeying only, after \(child.rekeyTime.wholeSeconds)s; "
-            + "where the peer has no such group, the tunnel breaks then: parley rekey --child \(child.name) tries it at once"
+            + "where the peer has no such group, the tunnel breaks then: parley rehearse \(child.name) tries it at once"
     }
 }

@@ -30,6 +30,7 @@ final class ControlLoop {
     private var keys: CredentialStore?
     private var users: UserStore?
     var messageCounters = MessageCounters()
+    var rehearsals = Rehearsals()
     private(set) var tally = Tally()
     private let notifier: ServiceNotifier
     /// SAs as they were when they last came up, by which a rekeying is told from what it replaces.
@@ -76,6 +77,7 @@ final class ControlLoop {
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
         for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }
+        for text in configuration.notes { note(.configuration, text) }
         keyLog?.complain = { [logger] in logger.warning("\($0)") }
     }
 
@@ -199,6 +201,7 @@ final class ControlLoop {
             }
             server.publish(event, lines, loop: self)
             known.record(event)
+            for done in rehearsals.record(event, newest: journal.decisions.records.last) { done() }
         }
         return nil
     }

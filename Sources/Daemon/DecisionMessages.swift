@@ -54,7 +54,7 @@ package enum DecisionMessages {
         return section
     }
 
-    private static func remedies(_ remedies: [Remedy]) -> ViciMessage {
+    static func remedies(_ remedies: [Remedy]) -> ViciMessage {
         var section = ViciMessage()
         for (index, remedy) in remedies.enumerated() {
             var inner: ViciMessage = ["side": remedy.side.rawValue, "key": remedy.key]

@@ -10,6 +10,7 @@ enum LoadingCommands {
         case .failure(let refused): return ViciCommands.outcome(refused.reason)
         case .success(let part):
             loop.put(part.connections)
+            for text in part.notes { loop.note(.configuration, text) }
             return ViciCommands.outcome(nil)
         }
     }

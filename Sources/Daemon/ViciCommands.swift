@@ -18,6 +18,7 @@ enum ViciCommands {
         case "initiate": AssociationCommands.initiate(message, client, loop, reply)
         case "terminate": AssociationCommands.terminate(message, client, loop, reply)
         case "rekey": AssociationCommands.rekey(message, loop, reply)
+        case "rehearse": RehearsalCommand.rehearse(message, loop, reply)
         case "redirect": AssociationCommands.redirect(message, loop, reply)
         case "install": AssociationCommands.install(message, loop, reply)
         case "uninstall": AssociationCommands.uninstall(message, loop, reply)

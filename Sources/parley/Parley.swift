@@ -17,6 +17,7 @@ import Glibc
         commands.append(UpCommand.self)
         commands.append(DownCommand.self)
         commands.append(RekeyCommand.self)
+        commands.append(RehearseCommand.self)
         commands.append(StatusCommand.self)
         commands.append(PlanCommand.self)
         commands.append(ReloadCommand.self)

@@ -54,6 +54,22 @@ import Testing
         #expect(daemon.requests.count == 1)
     }
 
+    @Test func rehearseTriesTheChildThenTheConnectionAndFailsWithTheRehearsal() throws {
+        let daemon = try ScriptedDaemon { _, message in
+            message.text("ike") == nil
+                ? ([], ["success": "no", "matches": "0", "errmsg": "nothing is up"])
+                : ([], ["success": "no", "matches": "1", "errmsg": "1 of 1 rekeyings did not succeed"])
+        }
+        #expect(end(["rehearse", "home", "--timeout", "2"], at: daemon) == 1)
+        #expect(
+            daemon.requests == [
+                #"rehearse {"child":"home","timeout":"2000"}"#, #"rehearse {"ike":"home","timeout":"2000"}"#,
+            ])
+        let agreed = try ScriptedDaemon { _, _ in ([], ["success": "yes", "matches": "1"]) }
+        #expect(end(["rehearse", "net"], at: agreed) == 0)
+        #expect(agreed.requests.count == 1)
+    }
+
     @Test func statusCollectsEvents() throws {
         let daemon = try ScriptedDaemon { _, _ in ([("list-sa", ["up": "yes"])], [:]) }
         #expect(end(["status", "--json", "--ike", "home"], at: daemon) == 0)
