@@ -364,6 +364,7 @@ final class ControlLoop {
         switch subject {
         case .metrics: metrics
         case .health: health
+        case .dashboard: dashboardStatus
         }
     }
 

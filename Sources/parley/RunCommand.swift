@@ -26,7 +26,7 @@ struct RunCommand: ParsableCommand {
     @Option(help: "How to log: text, or json with one object a line.")
     var logFormat = "text"
 
-    @Option(help: "Serve /metrics (OpenMetrics) and /health on this port of 127.0.0.1.")
+    @Option(help: "Serve a dashboard at /, /metrics (OpenMetrics) and /health on this port of 127.0.0.1.")
     var observe: UInt16?
 
     @Option(
