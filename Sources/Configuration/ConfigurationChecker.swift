@@ -167,6 +167,7 @@ extension ConfigurationChecker {
         set(\.engine.cookieThreshold, reader.unsigned("cookie_threshold", 0...1_000_000).map { Int($0) })
         set(\.engine.cookieThresholdPerSource, reader.unsigned("cookie_threshold_ip", 0...1_000_000).map { Int($0) })
         set(\.engine.blockThreshold, reader.unsigned("block_threshold", 0...1_000_000).map { Int($0) })
+        set(\.engine.followsRedirects, reader.boolean("follow_redirects"))
         set(\.engine.window, reader.unsigned("window_size", 1...32).map { UInt32($0) })
         set(\.replayWindowPackets, reader.unsigned("replay_window", 0...65_536).map { Int($0) })
         return settings

@@ -90,6 +90,17 @@ extension ConfigurationChecker {
             }
         }
         connection.requiresPostquantumKey = reader.boolean("ppk_required") ?? false
+        let moment = reader.word("redirect_at", [("init", RedirectPolicy.Moment.initial), ("auth", .authentication)])
+        let gateway = reader.value("redirect_to", expected: "an address or a DNS name") { RedirectGateway($0) }
+        connection.redirect = gateway.map { RedirectPolicy(gateway: $0, moment: moment ?? .initial) }
+        if gateway == nil || connection.version == .v1,
+            let setting = reader.setting(gateway == nil ? "redirect_at" : "redirect_to")
+        {
+            log.report(
+                gateway == nil
+                    ? "'redirect_at' in \(reader.path) needs 'redirect_to'"
+                    : "'redirect_to' in \(reader.path) needs version 2", at: setting.key.position)
+        }
     }
 
     /// What only version 1 does here must not be left to a peer that comes with the other.

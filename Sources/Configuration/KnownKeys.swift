@@ -30,7 +30,7 @@ enum KnownKeys {
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
             "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
-            "ppk_required",
+            "ppk_required", "redirect_to", "redirect_at",
         ],
         fixed: [
             "mediation": no,
@@ -81,7 +81,7 @@ enum KnownKeys {
             "port", "port_nat_t", "retransmit_timeout", "retransmit_base", "retransmit_tries", "keep_alive",
             "half_open_timeout", "replay_window", "window_size",
             "fragment_size", "fragment_size_v4", "fragment_size_v6", "cookie_threshold", "cookie_threshold_ip",
-            "block_threshold",
+            "block_threshold", "follow_redirects",
         ],
         fixed: [
             "retransmit_jitter": zero, "retransmit_limit": zero, "install_routes": .fixed(["yes", "no"]),
@@ -92,7 +92,7 @@ enum KnownKeys {
         unsupported: [
             "accept_private_algs", "cert_cache", "cache_crls", "check_current_path", "cisco_flexvpn",
             "cisco_unity", "delete_rekeyed_delay", "dns1", "dns2",
-            "dos_protection", "follow_redirects", "force_eap_only_authentication", "group", "hash_and_url",
+            "dos_protection", "force_eap_only_authentication", "group", "hash_and_url",
             "ignore_routing_tables",
             "ignore_acquire_ts", "i_dont_care_about_security_and_use_aggressive_mode_psk", "ikesa_limit",
             "ikesa_table_segments", "ikesa_table_size", "inactivity_close_ike", "init_limit_half_open",

@@ -102,18 +102,26 @@ enum AssociationCommands {
         }
     }
 
-    /// RFC 5685. Nothing that this version has could be redirected, and the answer says so.
+    /// RFC 5685.
     static func redirect(_ message: ViciMessage, _ loop: ControlLoop, _ reply: @escaping Reply) {
-        guard message.text("gateway") != nil else { return reply(answer(problem: "missing target gateway")) }
+        guard let text = message.text("gateway") else { return reply(answer(problem: "missing target gateway")) }
+        guard let gateway = RedirectGateway(text) else {
+            return reply(answer(problem: "'gateway' is neither an address nor a name"))
+        }
         let selectors = ["ike", "ike-id", "peer-ip", "peer-id"]
         guard selectors.contains(where: { message.text($0) != nil }) else {
             return reply(answer(problem: "missing redirect selector"))
         }
-        let matches = loop.manager.snapshots.filter { isMeant($0, by: message) }.count
-        guard matches > 0 else { return reply(answer(problem: "no matching SAs to redirect found", matches: 0)) }
-        reply(
-            answer(
-                problem: "redirecting established SAs (RFC 5685) is not supported by this version", matches: matches))
+        let meant = loop.manager.snapshots.filter { isMeant($0, by: message) }.map(\.id)
+        perform(.redirect(meant, to: gateway), ViciMessage(), loop, reply) { response in
+            switch response {
+            case .done(let matches): answer(problem: nil, matches: matches)
+            case .failed(.nothingMatches, _): answer(problem: "no matching SAs to redirect found", matches: 0)
+            case .failed(.notRedirectable, let matches):
+                answer(problem: "not all matching SAs could be redirected", matches: matches)
+            case .failed(let failure, let matches): answer(problem: EventLines.text(failure), matches: matches)
+            }
+        }
     }
 
     private static func isMeant(_ session: SessionSnapshot, by message: ViciMessage) -> Bool {

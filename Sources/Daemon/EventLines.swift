@@ -96,6 +96,7 @@ enum EventLines {
             "child '\(child)' exists in \(connections.joined(separator: ", ")): say which with --ike"
         case .notInstalled(let child): "policy '\(child)' is not installed"
         case .nothingMatches: "no SA matches"
+        case .notRedirectable: "the peer does not take redirects"
         case .noRemoteAddress(let connection): "connection '\(connection)' has no address to go to"
         case .closed(let reason): text(reason)
         case .refused(let refusal):

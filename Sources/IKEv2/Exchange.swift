@@ -18,6 +18,8 @@ enum PlannedExchange: Hashable, Sendable {
     case updateAddresses
     /// Whether the peer receives at its new address.
     case checkRoutability
+    /// The peer is to go to another gateway (RFC 5685).
+    case redirect(RedirectGateway)
     case deleteIKE(ClosureReason)
 
     /// charon's names, for ``SessionSnapshot/queuedExchanges``.
@@ -29,6 +31,7 @@ enum PlannedExchange: Hashable, Sendable {
         case .rekeyIKE: "IKE_REKEY"
         case .liveness: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
+        case .redirect: "IKE_REDIRECT"
         case .deleteIKE: "IKE_DELETE"
         }
     }
@@ -45,6 +48,7 @@ enum Exchange: Sendable {
     case liveness
     case updateAddresses(local: Endpoint, remote: Endpoint, cookie: [UInt8])
     case checkRoutability(local: Endpoint, remote: Endpoint, cookie: [UInt8])
+    case redirect
     /// The IKE SA's own Delete.
     case deleteIKE(ClosureReason)
     /// Tells the peer that its proof was wrong; the session ends with the answer.
@@ -60,6 +64,7 @@ enum Exchange: Sendable {
         case .deleteChild: "CHILD_DELETE"
         case .liveness: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
+        case .redirect: "IKE_REDIRECT"
         case .deleteIKE, .farewell: "IKE_DELETE"
         }
     }
@@ -71,7 +76,7 @@ extension Exchange {
         switch self {
         case .rekeyIKE, .deleteIKE, .farewell: true
         case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness, .updateAddresses,
-            .checkRoutability:
+            .checkRoutability, .redirect:
             false
         }
     }
@@ -86,7 +91,7 @@ extension Exchange {
         case .child(let attempt): attempt.replaces == id
         case .deleteChild(let child): child == id
         case .initial, .intermediate, .authentication, .rekeyIKE, .liveness, .updateAddresses, .checkRoutability,
-            .deleteIKE, .farewell:
+            .redirect, .deleteIKE, .farewell:
             false
         }
     }

@@ -49,6 +49,7 @@ package struct IKESession: Sendable {
     var followUps: [PendingFollowUp] = []
     var mobility = Mobility()
     var virtual = VirtualAddresses()
+    var redirection = Redirection()
     /// Request IDs of an older session's children, for those that succeed them here, by name.
     var inheritedRequestIDs: [String: [UInt32]] = [:]
     /// Another session does what this one did.
@@ -165,6 +166,7 @@ extension Fault {
         case .noVirtualAddress: "there is no virtual address"
         case .configurationRequired: "the peer asks for no virtual address"
         case .refusedByPeer(let error): "the peer answers \(error.type.name)"
+        case .redirected(let gateway, _): "sent on to \(gateway)"
         case .stateNotFound: "the peer follows up on what is not here"
         }
     }

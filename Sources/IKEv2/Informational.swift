@@ -37,6 +37,7 @@ extension IKESession {
             }
             context.note("the peer notifies \(notification.type.name)")
         }
+        follow(established: content, &context)
     }
 
     /// The peer deletes the child whose packets it took under `outbound`. Returns our own SPI for the answer, unless

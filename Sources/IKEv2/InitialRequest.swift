@@ -78,6 +78,7 @@ extension IKESession {
             state.spi, 0, local: local, remote: remote, isForced: isForcingEncapsulation(context))
         if connection.fragmentation != .no { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
         if connection.postquantumKey != nil { payloads.append(NotifyPayload(.usePPK).payload) }
+        payloads += redirectPayloads(context)
         if connection.usesSignatures { payloads.append(SignatureSupport.notification.payload) }
         if connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
@@ -138,6 +139,9 @@ extension IKESession {
         if content.offers == nil {
             if let cookie = content.notification(.cookie) { return try echo(cookie, state, &context) }
             if let wanted = content.notification(.invalidKeyExchange) { return try retry(wanted, state, &context) }
+            if let redirect = content.notification(.redirect) {
+                return try follow(initial: redirect, nonce: state.nonce, &context)
+            }
             guard let error = content.error else { throw .unexpected("a response without SA payload") }
             let refusal = Refusal.peer(notification: error.type.rawValue, name: error.type.name)
             fail(refusal, &context)

@@ -147,6 +147,7 @@ extension IKESession {
         switch answer {
         case .verified(let peer):
             adopt(initiation.mixed)
+            if follow(authenticated: content, peer, initiation, &context) { return }
             noteMobility(content)
             becomeEstablished(peer, &context)
             noteAuthenticationLifetime(content, &context)

@@ -140,7 +140,7 @@ extension IKESession {
         case .deleteIKE(let reason): close(reason, &context)
         case .farewell(let refusal): close(.refused(refusal), &context)
         case .initial, .intermediate, .authentication, .child, .rekeyIKE, .deleteChild, .liveness, .updateAddresses,
-            .checkRoutability:
+            .checkRoutability, .redirect:
             close(.peerUnresponsive, &context)
         }
     }
@@ -301,6 +301,7 @@ extension IKESession {
             try concludeOrClose(&context) { (session, context) throws(Fault) in
                 try session.concludeRoutabilityCheck(content, local: local, remote: remote, cookie: cookie, &context)
             }
+        case .redirect: awaitDeparture(&context)
         case .deleteIKE(let reason):
             if spi == current?.ownSPI { close(reason, &context) } else { forget(association: spi, &context) }
         case .farewell(let refusal): close(.refused(refusal), &context)

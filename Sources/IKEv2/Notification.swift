@@ -45,6 +45,10 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let noNATsAllowed = NotificationType(rawValue: 16402)
     /// RFC 4478 §2.
     static let authenticationLifetime = NotificationType(rawValue: 16403)
+    // RFC 5685 §7
+    static let redirectSupported = NotificationType(rawValue: 16406)
+    static let redirect = NotificationType(rawValue: 16407)
+    static let redirectedFrom = NotificationType(rawValue: 16408)
     /// RFC 6023 §3.
     static let childlessSupported = NotificationType(rawValue: 16418)
     static let fragmentationSupported = NotificationType(rawValue: 16430)
@@ -103,6 +107,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .cookie2: "COOKIE2"
         case .noNATsAllowed: "NO_NATS_ALLOWED"
         case .authenticationLifetime: "AUTH_LIFETIME"
+        case .redirectSupported: "REDIRECT_SUPPORTED"
+        case .redirect: "REDIRECT"
+        case .redirectedFrom: "REDIRECTED_FROM"
         case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
         case .signatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS"

@@ -41,6 +41,12 @@ extension IKESession {
             plan(.rekeyIKE)
         case .abandon: close(.replaced, &context)
         case .move(let address): try move(to: address, &context)
+        case .cameFrom(let gateway): redirection.cameFrom = gateway
+        case .redirect(let gateway):
+            guard isEstablished, !isInitiator, redirection.isTakenByPeer else {
+                throw .unexpected("the peer does not know REDIRECT")
+            }
+            plan(.redirect(gateway))
         case .succeedChild(let name, let requestID):
             guard let connection, connection.child(name) != nil else { return }
             inheritedRequestIDs[name, default: []].append(requestID)
@@ -118,7 +124,7 @@ extension IKESession {
         for (index, next) in planned.enumerated() {
             switch next {
             case .rekeyIKE, .deleteIKE: return nil
-            case .liveness, .updateAddresses, .checkRoutability: continue
+            case .liveness, .updateAddresses, .checkRoutability, .redirect: continue
             case .createChild, .createSelected, .deleteSPI: return index
             case .rekeyChild(let id), .deleteChild(let id):
                 if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
@@ -150,6 +156,8 @@ extension IKESession {
         case .liveness: try request(spi, .informationalV2, try livenessPayloads(context), .liveness, &context)
         case .updateAddresses: try startUpdate(&context)
         case .checkRoutability: try startRoutabilityCheck(&context)
+        case .redirect(let gateway):
+            try request(spi, .informationalV2, startRedirect(gateway, &context), .redirect, &context)
         case .deleteIKE(let reason):
             try request(spi, .informationalV2, [DeletePayload.ike.payload], .deleteIKE(reason), &context)
         }

@@ -227,7 +227,8 @@ extension IKESession {
             case .rekeyIKE(let attempt):
                 guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
                 own = attempt
-            case .liveness, .updateAddresses, .checkRoutability, .initial, .intermediate, .authentication: break
+            case .liveness, .updateAddresses, .checkRoutability, .redirect, .initial, .intermediate, .authentication:
+                break
             }
         }
         return own

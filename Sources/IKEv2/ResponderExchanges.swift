@@ -69,6 +69,7 @@ extension IKESession {
         let candidates = context.environment.policies.candidates(
             local: local.address, remote: remote.address, version: .v2)
         guard !candidates.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
+        try redirectInitial(candidates[0], content, nonce: nonce)
         let takesIntermediate = content.notification(.intermediateSupported) != nil
         let (suite, offer) = try choose(
             offers.filter { $0.spi.isEmpty }, candidates, takesIntermediate: takesIntermediate)
@@ -295,6 +296,11 @@ extension IKESession {
         payloads += proof.certificates
         payloads.append(proof.authentication.payload)
         adopt(acceptance.mixed)
+        if let redirect = redirectPayload() {
+            try respond(sa.ownSPI, pending.header, to: pending.datagram, payloads + [redirect], &context)
+            sendAway(peer, &context)
+            return
+        }
         noteMobility(pending.content)
         becomeEstablished(peer, &context)
         if acceptance.mixed != nil { payloads.append(NotifyPayload(.ppkIdentity).payload) }

@@ -20,6 +20,7 @@ extension IKESession {
         snapshot.isLocalBehindNAT = isLocalBehindNAT
         snapshot.isRemoteBehindNAT = isRemoteBehindNAT
         snapshot.established = established
+        snapshot.takesRedirects = !isInitiator && redirection.isTakenByPeer
         snapshot.rekeyAt = rekeyAt
         snapshot.reauthenticateAt = reauthenticateAt
         snapshot.expireAt = expireAt
@@ -38,7 +39,7 @@ extension IKESession {
                 case .rekeyIKE: return .rekeying
                 case .deleteIKE, .farewell: return .deleting
                 case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness, .updateAddresses,
-                    .checkRoutability:
+                    .checkRoutability, .redirect:
                     continue
                 }
             }

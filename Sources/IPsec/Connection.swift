@@ -201,6 +201,8 @@ package struct Connection: Hashable, Sendable {
     package var isMobile = false
     /// Version 2: IKE SAs without a first child (RFC 6023).
     package var childless = ChildlessUse.allow
+    /// Version 2: peers are sent on to another gateway (RFC 5685).
+    package var redirect: RedirectPolicy?
     /// Version 2: the post-quantum pre-shared key to mix in as initiator (RFC 8784); as responder the only one that is
     /// taken.
     package var postquantumKey: Identity?

@@ -64,6 +64,10 @@ package enum SessionCommand: Hashable, Sendable {
     case succeedChild(name: String, requestID: UInt32)
     /// Our own address is another from now on (RFC 4555).
     case move(IPAddress)
+    /// This gateway sent us to where the session goes (RFC 5685 §3); before anything else.
+    case cameFrom(IPAddress)
+    /// Tell the peer to go to another gateway (RFC 5685 §5).
+    case redirect(RedirectGateway)
 }
 
 package enum SessionInput: Sendable {
@@ -106,6 +110,8 @@ package enum SessionEffect: Sendable {
     indirect case disclose(DisclosedKeys)
     /// The IKE SA ages: a successor is wanted, which adopts the children (IKEv1).
     case renew
+    /// The peer sends us on to another gateway: what the session did is to be done there (RFC 5685).
+    case redirect(to: IPAddress)
     /// The peer deleted an SA with this outbound SPI that this session does not have; a sibling may.
     case peerDeleted(SPI)
     /// The session is over and holds nothing any more. Always the last effect.
@@ -240,6 +246,8 @@ package struct EngineSettings: Hashable, Sendable {
     package var cookieThreshold = 30
     package var cookieThresholdPerSource = 3
     package var blockThreshold = 5
+    /// Let gateways send us on to others (RFC 5685).
+    package var followsRedirects = true
 
     package func fragmentOctets(_ family: IPAddress.Family) -> Int {
         family == .v4 ? fragmentOctetsV4 : fragmentOctetsV6
@@ -280,6 +288,7 @@ package struct SessionEnvironment: Sendable {
     package var agreedGroups = AgreedGroups()
     /// Virtual addresses of peers. Sessions take; the owner gives back what a session held when that is closed.
     package var leases = AddressLeases()
+    package var redirects = RedirectHistory()
     /// Which session has or gave which.
     package var virtualAddresses = VirtualAddressBook()
     /// The SPI or cookie that the next ``freshIKESPI()`` gives: one that was promised before the session was there.
@@ -416,6 +425,8 @@ package struct SessionSnapshot: Hashable, Sendable {
     /// Virtual addresses that the peer gave us, and that we gave the peer.
     package var localVirtualAddresses: [IPAddress] = []
     package var remoteVirtualAddresses: [IPAddress] = []
+    /// Whether the peer may be sent on to another gateway (RFC 5685).
+    package var takesRedirects = false
     package var initiatorSPI: UInt64
     package var responderSPI: UInt64
     package var suite: Suite?

@@ -9,6 +9,7 @@ extension KeyManager {
         case .rekey(let target): rekey(target, request, &effects)
         case .abandon(let target): abandon(target, request, &effects)
         case .reauthenticate(let target): reauthenticate(target, request, &effects)
+        case .redirect(let sessions, let gateway): redirect(sessions, to: gateway, request, &effects)
         case .load(let policies):
             load(policies, &effects)
             effects.append(.reply(request, .done(matches: policies.connections.count)))

@@ -39,6 +39,8 @@ package enum Command: Sendable {
     case abandon(Target)
     /// Authenticate anew: replace the IKE SA with all its children by one that is negotiated from the start.
     case reauthenticate(Target)
+    /// Tell the peers of these IKE SAs to go to another gateway (RFC 5685 §5).
+    case redirect([SessionID], to: RedirectGateway)
     /// Put another set of connections in force. SAs of connections that did not change stay.
     case load(PolicyDatabase)
     /// Put one connection in force, beside the others or in the place of the one of its name. SAs stay, but those of
@@ -67,6 +69,8 @@ package enum Response: Hashable, Sendable {
         case notInstalled(child: String)
         case ambiguousChild(String, connections: [String])
         case nothingMatches
+        /// Not every peer that is meant can be sent on.
+        case notRedirectable
         /// The connection names no address to which a first message could go.
         case noRemoteAddress(connection: String)
         case closed(ClosureReason)

@@ -330,6 +330,7 @@ package struct KeyManager: Sendable {
         case .report(let event): digest(event, of: id, &effects)
         case .disclose(let keys): effects.append(.disclose(keys))
         case .renew: renew(id, &effects)
+        case .redirect(let gateway): redirect(id, to: gateway, &effects)
         case .peerDeleted(let spi): passOn(deleted: spi, from: id, &effects)
         case .closed(let reason): close(id, reason, &effects)
         }

@@ -12,13 +12,20 @@ extension KeyManager {
         let snapshot = entry.session.snapshot
         // The address that we have is the one to ask for: a peer knows us by it.
         if !snapshot.localVirtualAddresses.isEmpty { connection.virtualAddresses = snapshot.localVirtualAddresses }
-        let children = entry.children.filter { $0.outbound != nil && !$0.isLingering }
         var (local, remote) = (snapshot.local, snapshot.remote)
         // The first message goes to the port that the connection names, as the first one did.
         if remote.port == environment.settings.natPort, connection.remotePort == 500 {
             (local.port, remote.port) = (environment.settings.port, 500)
         }
         let successor = open(connection, local: local, remote: remote, isVersion1: false)
+        succeed(id, by: successor, &effects)
+    }
+
+    /// Has one session set up all that another has; then that one retires.
+    mutating func succeed(_ id: SessionID, by successor: SessionID, _ effects: inout [Effect]) {
+        guard let entry = sessions[id] else { return }
+        let snapshot = entry.session.snapshot
+        let children = entry.children.filter { $0.outbound != nil && !$0.isLingering }
         sessions[successor]?.predecessor = id
         for child in children {
             sessions[successor]?.requested.append(child.name)

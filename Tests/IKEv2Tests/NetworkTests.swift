@@ -252,7 +252,7 @@ import Testing
             if case .message(let trace) = event { trace } else { nil }
         }
         #expect(traces.map(\.isOutgoing) == [true, false, true, false])
-        #expect(traces[0].parts.map(\.type) == [33, 34, 40, 41, 41, 41])
+        #expect(traces[0].parts.map(\.type) == [33, 34, 40, 41, 41, 41, 41])
         #expect(traces[0].parts.allSatisfy { !$0.isProtected })
         #expect(traces[2].parts.map(\.type) == [35, 41, 36, 39, 33, 44, 45])
         #expect(traces[3].parts.map(\.type) == [36, 39, 33, 44, 45])

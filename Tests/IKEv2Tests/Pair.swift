@@ -29,6 +29,8 @@ struct Pair {
         var addresses: Set<IPAddress> = []
         /// How often another session was asked for.
         var renewals = 0
+        /// The gateways that it was sent on to.
+        var redirects: [IPAddress] = []
         /// Post-quantum keys by name.
         var postquantum: [String: [UInt8]] = [:]
         var sent: [Datagram] = []
@@ -148,6 +150,7 @@ struct Pair {
             case .addAddress(let address): ends[side.rawValue].addresses.insert(address)
             case .removeAddress(let address): ends[side.rawValue].addresses.remove(address)
             case .renew: ends[side.rawValue].renewals += 1
+            case .redirect(let gateway): ends[side.rawValue].redirects.append(gateway)
             case .peerDeleted: preconditionFailure("IKEv2's children stay with their session")
             case .closed(let reason): ends[side.rawValue].closed = reason
             }

@@ -13,7 +13,10 @@ struct ScriptedSession: KeyExchangeSession {
         case refusal = 3
         case bye = 4
         case initialContact = 5
+        case redirect = 6
     }
+
+    static let otherGateway = IPAddress(v4: 0x0A00_0003)
 
     private let id: SessionID
     private let isInitiator: Bool
@@ -51,6 +54,7 @@ struct ScriptedSession: KeyExchangeSession {
             id: id, connection: connection?.name ?? "", version: 2, state: state, isInitiator: isInitiator,
             local: local,
             remote: remote)
+        snapshot.takesRedirects = !isInitiator
         snapshot.localIdentity = Identity(local.address)
         snapshot.remoteIdentity = Identity(remote.address)
         return snapshot
@@ -119,6 +123,7 @@ struct ScriptedSession: KeyExchangeSession {
         case .command(.succeedChild(let name, _)): return handle(.command(.createChild(name: name)), &environment)
         // As if it were time to authenticate again.
         case .command(.rekeyIKE): return [.renew]
+        case .command(.redirect): return [send(.redirect)]
         case .command(.retire):
             state = .deleting
             return removed() + [send(.bye), .closed(.replaced)]
@@ -184,6 +189,9 @@ struct ScriptedSession: KeyExchangeSession {
                 .closed(.refused(.peer(notification: 14, name: "NO_PROPOSAL_CHOSEN"))),
             ]
         case .bye: return removed() + [.closed(.deletedByPeer)]
+        // An unfinished session goes, one that stands waits for its successor.
+        case .redirect:
+            return [.redirect(to: ScriptedSession.otherGateway)] + (state == .connecting ? [.closed(.replaced)] : [])
         case .initialContact: return [.report(.initialContact)]
         case .request, .answer: return []
         }
