@@ -296,6 +296,7 @@ extension IKESession {
         payloads += proof.certificates
         payloads.append(proof.authentication.payload)
         adopt(acceptance.mixed)
+        if acceptance.mixed != nil { payloads.append(NotifyPayload(.ppkIdentity).payload) }
         if let redirect = redirectPayload() {
             try respond(sa.ownSPI, pending.header, to: pending.datagram, payloads + [redirect], &context)
             sendAway(peer, &context)
@@ -303,7 +304,6 @@ extension IKESession {
         }
         noteMobility(pending.content)
         becomeEstablished(peer, &context)
-        if acceptance.mixed != nil { payloads.append(NotifyPayload(.ppkIdentity).payload) }
         if mobility.isSupported { payloads += mobilityPayloads }
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }

@@ -68,6 +68,16 @@ import Testing
         #expect(pair.initiator.sent.map(\.octets[18]) == [34, 35, 37])
     }
 
+    @Test func theProofWithAPostquantumKeyHoldsToo() {
+        var pair = Self.pair(.authentication) {
+            $0.postquantumKey = Identity(.keyID, octets: Array("quantum".utf8))
+            $0.requiresPostquantumKey = true
+        }
+        for side in Pair.Side.allCases { pair[side].postquantum = ["quantum": [1, 2, 3]] }
+        pair.establish()
+        #expect(pair.initiator.redirects == [Self.other] && pair.initiator.closed == .replaced)
+    }
+
     @Test func aClientThatDoesNotGoIsDeleted() {
         var pair = Self.pair(.authentication)
         pair.network = { side, _, datagram in side == .initiator && datagram.octets[18] == 37 ? [] : [datagram] }
