@@ -187,8 +187,9 @@ let package = Package(
         .testTarget(
             name: "IKEv1Tests",
             dependencies: [
-                "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "SKEME", "Credentials", "Cryptography", "Primitives",
-                "VectorSupport",
+                "Certificates", "IKEv1", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "SKEME", "Credentials",
+                "Cryptography",
+                "Primitives", "VectorSupport",
             ],
             exclude: ["reference"]),
         .testTarget(name: "InteropTests", exclude: ["calls"], swiftSettings: edge),

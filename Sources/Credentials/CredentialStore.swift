@@ -46,7 +46,7 @@ package struct CredentialStore: Sendable {
             guard named.method.usesPublicKeys else { continue }
             connection.local[round].publicKeys =
                 named.publicKeyFiles.isEmpty
-                ? own.filter { named.method.admits($0.kind) } : named.publicKeys.filter(own.contains)
+                ? certificates.keys(of: named, among: own) : named.publicKeys.filter(own.contains)
         }
         return connection
     }
@@ -66,6 +66,9 @@ package struct CredentialStore: Sendable {
         case .decrypt(let key, let ciphertexts): decrypt(key, ciphertexts)
         case .signMessage(let signing): certificates.sign(signing, keys: privateKeys)
         case .verifyMessage(let verification):
+            certificates.verify(verification, trustedKeys: trustedKeys, now: now)
+        case .signDigest(let signing): certificates.sign(signing, keys: privateKeys)
+        case .verifyDigest(let verification):
             certificates.verify(verification, trustedKeys: trustedKeys, now: now)
         }
     }

@@ -77,7 +77,8 @@ package struct SharedKeyStore: Sendable {
             return .seed(seed)
         // Users' passwords are no pre-shared keys.
         case .checkPassword, .password: return .noCredential
-        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage: return .noCredential
+        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest:
+            return .noCredential
         case .mix(let prf, let name, let keys):
             guard let key = postquantumKey(name) else { return .noCredential }
             var mixed: [Secret] = []

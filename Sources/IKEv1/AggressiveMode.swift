@@ -34,7 +34,8 @@ extension IKEv1Session {
             Payload(.nonce, body: negotiation.ownNonce),
             Payload(.identification, body: negotiation.ownIdentityBody),
         ]
-        sendPhaseOne(payloads + vendorIDs(for: connection), &negotiation, &context)
+        sendPhaseOne(
+            payloads + certificateRequests(negotiation) + vendorIDs(for: connection), &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 
@@ -128,7 +129,9 @@ extension IKEv1Session {
         _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
     ) throws(Fault) {
         guard let keys = negotiation.keys, var chain = negotiation.chain else { throw .dropped("no keys yet") }
-        let answer = [proof] + (try natDiscoveryPayloads(keys.hash, context)) + initialContact(context)
+        let answer =
+            negotiation.ownCertificates + [proof] + (try natDiscoveryPayloads(keys.hash, context))
+            + initialContact(context)
         let octets = try chain.seal(answer, header: self.header(.aggressive), keys: keys)
         negotiation.chain = chain
         sendPhaseOne(octets, answer, isProtected: true, &negotiation, &context)
@@ -145,12 +148,12 @@ extension IKEv1Session {
         let peer = received.peer ?? wantedIdentity
         guard negotiation.unreadable != digest else {
             sendClear(NotificationType.authenticationFailed, &context)
-            failPhaseOne(.authentication(peer: peer), &context)
+            failPhaseOne(received.judgement ?? .authentication(peer: peer), &context)
             return
         }
         context.note("the proof of \(peer) does not hold")
         negotiation.unreadable = digest
-        negotiation.failure = .authentication(peer: peer)
+        negotiation.failure = received.judgement ?? .authentication(peer: peer)
         // As before message 2.
         negotiation.seed = nil
         negotiation.keys = nil
@@ -249,8 +252,9 @@ extension IKEv1Session {
         } else {
             payloads += [
                 Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce),
-                Payload(.identification, body: negotiation.ownIdentityBody), proof,
+                Payload(.identification, body: negotiation.ownIdentityBody),
             ]
+            payloads += negotiation.ownCertificates + [proof] + certificateRequests(negotiation)
             payloads += vendorIDs(for: connection) + (try natDiscoveryPayloads(keys.hash, context))
         }
         sendPhaseOne(payloads, &negotiation, &context)

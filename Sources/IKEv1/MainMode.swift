@@ -124,7 +124,7 @@ extension IKEv1Session {
         negotiation.ownNonce = context.environment.randomness.octets(Negotiation.nonceOctets)
         let payloads =
             [Payload(.keyExchange, body: pair.publicValue), Payload(.nonce, body: negotiation.ownNonce)]
-            + (try natDiscoveryPayloads(hash, context))
+            + certificateRequests(negotiation) + (try natDiscoveryPayloads(hash, context))
         sendPhaseOne(payloads, &negotiation, &context)
     }
 
@@ -145,6 +145,7 @@ extension IKEv1Session {
         guard Negotiation.nonceRange.contains(nonce.count) else { throw .dropped("a nonce has 8 to 256 octets") }
         negotiation.peerPublicValue = value
         negotiation.peerNonce = nonce
+        takeCertificateRequests(payloads, &negotiation)
     }
 
     // MARK: Responder

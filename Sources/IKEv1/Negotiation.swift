@@ -43,6 +43,10 @@ struct Negotiation: Sendable {
     /// proved itself.
     var authenticated: PeerAuthenticated?
     var provedWith: [Payload] = []
+    /// Names in DER of the authorities that the peer asks for.
+    var wantedAuthorities: [[UInt8]] = []
+    /// CERT payloads that go with our own signature.
+    var ownCertificates: [Payload] = []
     /// How often our last message went out again.
     var attempts = 0
     /// The digest of the last message that should have proved the peer's identity and did not hold.
@@ -74,6 +78,8 @@ struct Negotiation: Sendable {
         var peer: Identity?
         /// The IVs as they stand behind an encrypted message.
         var chain: CipherChain?
+        /// Why it proves nothing, where that is known.
+        var judgement: Refusal?
     }
 
     var isAggressive: Bool { exchange.description.type == .aggressive }

@@ -35,8 +35,7 @@ extension IKEv1Session {
             try say(Payload(.hash, body: proof), &negotiation, &context)
             return
         }
-        let keys = connection.local.first?.admittedKeys ?? []
-        ask(.sign(scheme, keys: keys, digest: proof), for: .signing, &negotiation, &context)
+        ask(signing(proof, scheme, connection, negotiation), for: .signing, &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 
@@ -57,7 +56,7 @@ extension IKEv1Session {
         _ proof: Payload, _ negotiation: inout Negotiation, _ context: inout Context
     ) throws(Fault) {
         guard let keys = negotiation.keys, var chain = negotiation.chain else { throw .dropped("no keys yet") }
-        var payloads = [proof]
+        var payloads = negotiation.ownCertificates + [proof]
         if !negotiation.method.isEncryption {
             payloads.insert(Payload(.identification, body: negotiation.ownIdentityBody), at: 0)
         }
@@ -151,10 +150,8 @@ extension IKEv1Session {
         guard let fitting = fittingConnection(for: peer, negotiation) else {
             throw .dropped("no connection accepts \(peer)")
         }
-        ask(
-            .verifySignature(
-                scheme, remote: peer, keys: fitting.remote.first?.admittedKeys ?? [], digest: expected,
-                signature: body(.signature)), for: .verifying(received), &negotiation, &context)
+        let question = try verification(expected, scheme, of: peer, fitting, received.payloads)
+        ask(question, for: .verifying(received), &negotiation, &context)
         phase = .negotiating(negotiation)
     }
 
@@ -231,6 +228,7 @@ extension IKEv1Session {
 
     /// What most likely is wrong with a message that proves nothing.
     func suspicion(_ received: Negotiation.Received, _ negotiation: Negotiation) -> Refusal {
+        if let judgement = received.judgement { return judgement }
         guard let peer = received.peer, negotiation.method.signature(of: role.other) != nil else {
             return .authentication(peer: isInitiator ? wantedIdentity : Identity(remote.address))
         }

@@ -63,6 +63,11 @@ extension IKEv1Session {
             case (.seed, .seed(let seed)): try receive(seed: seed, negotiation, &context)
             case (.signing, .signature(let signature)):
                 try say(Payload(.signature, body: signature), &negotiation, &context)
+            case (.signing, .signedDigest(let proof)):
+                negotiation.ownCertificates = IKEv1Session.certificatePayloads(proof.certificates)
+                try say(Payload(.signature, body: proof.signature), &negotiation, &context)
+            case (.verifying(let received), .distrusted(let report)):
+                try distrust(received, report, negotiation, &context)
             case (.verifying(let received), .verified(let peer)) where peer.identity == received.peer:
                 try take(received, provedBy: peer, negotiation, &context)
             case (.verifying(let received), _): try suspect(received, negotiation, &context)

@@ -165,7 +165,8 @@ extension IKESession {
             }
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
         case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
-        case .noCredential, .proof, .seed, .signature, .signedMessage, .encrypted, .decrypted, .password, .mixed:
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
+            .mixed:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

@@ -13,6 +13,8 @@ package struct CertificateConstraints: Hashable, Sendable {
     /// SHA-1 over the SubjectPublicKeyInfo of each authority that the peer's certificate may come from: what a CERTREQ
     /// payload says (RFC 7296 §3.7).
     package var authorityHashes: [[UInt8]] = []
+    /// The names of these authorities in DER: what IKEv1's Certificate Request says (RFC 2408 §3.10).
+    package var authorityNames: [[UInt8]] = []
 
     package init() {}
 }
@@ -109,6 +111,56 @@ package struct MessageVerification: Hashable, Sendable {
         self.round = round
         self.identity = identity
         self.octets = octets
+        self.proof = proof
+    }
+}
+
+/// What our end signs in IKEv1's phase 1 (RFC 2409 §5.1) where a certificate speaks for its key.
+package struct DigestSigning: Hashable, Sendable {
+    package var scheme: SignatureScheme
+    package var round: AuthenticationRound
+    /// HASH_I or HASH_R.
+    package var digest: [UInt8]
+    /// The names in DER of the authorities that the peer asks for (RFC 2408 §3.10); empty: it named none.
+    package var authorityNames: [[UInt8]]
+
+    package init(
+        scheme: SignatureScheme, round: AuthenticationRound, digest: [UInt8], authorityNames: [[UInt8]]
+    ) {
+        self.scheme = scheme
+        self.round = round
+        self.digest = digest
+        self.authorityNames = authorityNames
+    }
+}
+
+/// What goes into SIG, and the certificates that go with it.
+package struct DigestProof: Hashable, Sendable {
+    package var signature: [UInt8]
+    /// DER, the end entity's own first.
+    package var certificates: [[UInt8]]
+
+    package init(signature: [UInt8], certificates: [[UInt8]] = []) {
+        self.signature = signature
+        self.certificates = certificates
+    }
+}
+
+/// What the peer signed in IKEv1's phase 1.
+package struct DigestVerification: Hashable, Sendable {
+    package var scheme: SignatureScheme
+    package var round: AuthenticationRound
+    package var identity: Identity
+    package var digest: [UInt8]
+    package var proof: DigestProof
+
+    package init(
+        scheme: SignatureScheme, round: AuthenticationRound, identity: Identity, digest: [UInt8], proof: DigestProof
+    ) {
+        self.scheme = scheme
+        self.round = round
+        self.identity = identity
+        self.digest = digest
         self.proof = proof
     }
 }

@@ -38,6 +38,10 @@ package enum Question: Sendable {
     case signMessage(MessageSigning)
     /// Whether the peer's signature in IKE_AUTH holds, and its key is one that the round trusts to be the peer's.
     case verifyMessage(MessageVerification)
+    /// Our own signature in phase 1, by a key that a certificate of the round's speaks for.
+    case signDigest(DigestSigning)
+    /// Whether the peer's signature in phase 1 holds, and its certificate is one that the round trusts to be the peer's.
+    case verifyDigest(DigestVerification)
 
     /// What is to be decrypted, and how many octets its message may have.
     package struct Ciphertext: Hashable, Sendable {
@@ -71,9 +75,11 @@ package enum Answer: Sendable {
     case decrypted([Secret])
     /// To `signMessage`.
     case signedMessage(MessageProof)
-    /// To `verifyMessage`: the peer's certificate is none to rely on.
+    /// To `signDigest`.
+    case signedDigest(DigestProof)
+    /// To `verifyMessage` and `verifyDigest`, when the signature itself holds: the peer's certificate is none to rely on.
     case distrusted(ChainReport)
-    /// To `verify`, `verifySignature`, `verifyMessage` and `checkPassword`: a key or password was found, and the proof does
+    /// To `verify`, `verifySignature`, `verifyMessage`, `verifyDigest` and `checkPassword`: a key or password was found, and the proof does
     /// not hold with it.
     case refuted
     /// To any: no key is known for this pair of identities.

@@ -26,7 +26,7 @@ struct KeyAnswerer: Sendable {
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
             case .password(let user, _): return .password(Secret(hasWrongPassword ? [0] : user.octets))
             case .sign, .verifySignature, .encrypt, .decrypt: return pairs.answer(question, now: WallTime(seconds: 0))
-            case .signMessage, .verifyMessage: return .noCredential
+            case .signMessage, .verifyMessage, .signDigest, .verifyDigest: return .noCredential
             }
         } catch {
             return .noCredential

@@ -53,6 +53,8 @@ struct Pair {
     var network: (Side, Int, Datagram) -> [Datagram] = { _, _, datagram in [datagram] }
     var sentCount = 0
 
+    /// What certificates are held to.
+    static let date = WallTime(year: 2026, month: 6, day: 1)!
     static let left = IPAddress("192.0.2.1")!
     static let right = IPAddress("198.51.100.2")!
 
@@ -189,8 +191,8 @@ struct Pair {
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .prove, .verify, .seed, .mix: break
-        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage:
-            return end.credentials.answer(question, now: WallTime(seconds: 0))
+        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest:
+            return end.credentials.answer(question, now: Pair.date)
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,
             let seed = try? PseudorandomFunction.derive(prf, key: Secret(key), [.open(octets)])

@@ -169,7 +169,8 @@ struct Pair {
         case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt: return .noCredential
+        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt, .signDigest, .verifyDigest:
+            return .noCredential
         // A signature is the key's proof of the octets; what it rests on, the credential store's tests judge.
         case .signMessage(let signing):
             return .signedMessage(

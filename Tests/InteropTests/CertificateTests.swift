@@ -10,8 +10,11 @@ extension Interop {
             let type: String
             /// Whether an authority stands between the root and the ends.
             var isDeep = false
+            var version = Version.v2
+            var isAggressive = false
             var testDescription: String {
-                "\(type)\(isDeep ? ", an authority in between" : ""), \(pairing.testDescription)"
+                let mode = version == .v2 ? "IKEv2" : isAggressive ? "Aggressive Mode" : "Main Mode"
+                return "\(mode), \(type)\(isDeep ? ", an authority in between" : ""), \(pairing.testDescription)"
             }
 
             static let all: [Case] = Pairing.all.flatMap { pairing -> [Case] in
@@ -21,6 +24,14 @@ extension Interop {
                     + [Case(pairing: pairing, type: "ecdsa", isDeep: true)]
             }
             static let mixed = Pairing.all.filter { $0.initiator != $0.responder }
+            static let versionOne = mixed.flatMap { pairing in
+                [false, true].flatMap { isAggressive in
+                    [("rsa", false), ("ecdsa", false), ("ecdsa", true)].map { type, isDeep in
+                        Case(
+                            pairing: pairing, type: type, isDeep: isDeep, version: .v1, isAggressive: isAggressive)
+                    }
+                }
+            }
         }
 
         private func pki(_ arguments: [String]) throws {
@@ -55,8 +66,9 @@ extension Interop {
                 atPath: "\(authority)/ca.crl.pem", toPath: folder.appendingPathComponent("ca.pem").path)
         }
 
-        private func link(strict: Side? = nil) -> Link {
-            var link = Link(.v2)
+        private func link(strict: Side? = nil, _ version: Version = .v2, isAggressive: Bool = false) -> Link {
+            var link = Link(version)
+            if isAggressive { link.aggressive = Set(Side.allCases) }
             for side in Side.allCases {
                 link.rounds[side] = (
                     "auth = pubkey\n certs = \(side.identity).pem\n id = \(side.identity)",
@@ -67,8 +79,8 @@ extension Interop {
             return link
         }
 
-        @Test(arguments: Case.all) func establishes(_ one: Case) throws {
-            try Lab.with(Scenario(pairing: one.pairing, version: .v2)) { lab in
+        @Test(arguments: Case.all + Case.versionOne) func establishes(_ one: Case) throws {
+            try Lab.with(Scenario(pairing: one.pairing, version: one.version)) { lab in
                 _ = try equip(lab, one.type, isDeep: one.isDeep)
                 if one.isDeep {
                     // Each has the root alone: what stands in between comes in CERT payloads.
@@ -77,7 +89,7 @@ extension Interop {
                         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)
                     }
                 }
-                try lab.load(link())
+                try lab.load(link(one.version, isAggressive: one.isAggressive))
                 try lab.up()
                 for side in Side.allCases {
                     let (ike, _) = try lab.installed(on: side)
@@ -87,14 +99,15 @@ extension Interop {
             }
         }
 
-        @Test(arguments: Case.mixed) func refusesWhoWasRevoked(_ pairing: Pairing) throws {
-            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+        @Test(arguments: Case.mixed, Version.allCases)
+        func refusesWhoWasRevoked(_ pairing: Pairing, _ version: Version) throws {
+            try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
                 let authority = try equip(lab, "ecdsa", isDeep: false)
                 let revoked: Side = lab.left.implementation == .charon ? .left : .right
                 let judge = lab.peer(revoked.other)
                 try revoke(revoked, by: authority, lab)
-                try lab.load(link())
-                #expect(try !lab.left.up("inner").succeeded)
+                try lab.load(link(version))
+                #expect(try !lab.left.up("inner", seconds: 8).succeeded)
                 try eventually("the reason is told") { judge.log.contains("it was revoked at") }
                 try lab.awaitEmpty()
             }
@@ -114,11 +127,29 @@ extension Interop {
             }
         }
 
+        /// A user behind phase 1 that rests on certificates (XAUTH RSA).
+        @Test(arguments: Case.versionOne.filter { $0.type == "rsa" }) func usersFollow(_ one: Case) throws {
+            try Lab.with(Scenario(pairing: one.pairing, version: .v1)) { lab in
+                _ = try equip(lab, "rsa", isDeep: false)
+                var link = link(.v1, isAggressive: one.isAggressive)
+                link.lines = [
+                    .left: ["local-xauth {", "auth = xauth", "round = 2", "xauth_id = joe", "}"],
+                    .right: ["remote-xauth {", "auth = xauth", "round = 2", "}"],
+                ]
+                link.users = [.left: ["joe": "foo bar"], .right: ["joe": "foo bar"]]
+                try lab.load(link)
+                try lab.up()
+                #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
         /// A distinguished name with a wildcard, which both take from the certificate where none is configured.
-        @Test(arguments: Case.mixed) func namesBySubject(_ pairing: Pairing) throws {
-            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+        @Test(arguments: Case.mixed, Version.allCases)
+        func namesBySubject(_ pairing: Pairing, _ version: Version) throws {
+            try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
                 _ = try equip(lab, "ecdsa", isDeep: false)
-                var link = Link(.v2)
+                var link = Link(version)
                 for side in Side.allCases {
                     link.rounds[side] = (
                         "auth = pubkey\n certs = \(side.identity).pem", "auth = ecdsa\n id = \"O=Lab, CN=*\""

@@ -1,0 +1,151 @@
+import Certificates
+import Cryptography
+import IPsec
+import Primitives
+
+// Signatures that rest on certificates: our own, and the judgement over the peer's.
+extension CertificateStore {
+    // MARK: Our own proof
+
+    /// Our signature in IKE_AUTH.
+    func sign(_ signing: MessageSigning, keys: [PrivateKey]) -> Answer {
+        let wanted = Set(signing.authorityHashes)
+        let candidates = candidates(signing.round, keys)
+        for candidate in sorted(candidates, by: { wanted.contains($0.keyHash) }) {
+            guard let (method, data) = MessageSignature.make(signing.octets, candidate.key, hashes: signing.hashes)
+            else { continue }
+            return .signedMessage(MessageProof(method: method, data: data, certificates: candidate.sent))
+        }
+        // Without a certificate the peer must know the key itself.
+        for publicKey in signing.round.admittedKeys where candidates.isEmpty {
+            guard let key = keys.first(where: { $0.publicKey == publicKey }),
+                let (method, data) = MessageSignature.make(signing.octets, key, hashes: signing.hashes)
+            else { continue }
+            return .signedMessage(MessageProof(method: method, data: data))
+        }
+        return .noCredential
+    }
+
+    /// Our signature in phase 1.
+    func sign(_ signing: DigestSigning, keys: [PrivateKey]) -> Answer {
+        let wanted = Set(signing.authorityNames)
+        let candidates = candidates(signing.round, keys)
+        for candidate in sorted(candidates, by: { wanted.contains($0.subject.octets) }) {
+            guard signing.scheme.fits(candidate.key.publicKey.kind),
+                let signature = try? candidate.key.sign(signing.digest, signing.scheme)
+            else { continue }
+            return .signedDigest(DigestProof(signature: signature, certificates: candidate.sent))
+        }
+        return .noCredential
+    }
+
+    /// A key with its certificate and those above it.
+    private struct Candidate {
+        var key: PrivateKey
+        var chain: [Certificate]
+
+        /// The root is the peer's own business.
+        var sent: [[UInt8]] {
+            chain.enumerated().filter { $0.offset == 0 || !$0.element.isSelfIssued }.map(\.element.octets)
+        }
+    }
+
+    private func candidates(_ round: AuthenticationRound, _ keys: [PrivateKey]) -> [Candidate] {
+        round.certificates.certificates.compactMap { octets in
+            guard let certificate = try? Certificate(parsing: octets),
+                let key = keys.first(where: { $0.isKey(of: certificate) })
+            else { return nil }
+            return Candidate(key: key, chain: chain(of: certificate))
+        }
+    }
+
+    /// Those first that come from whom the peer asks for; it may still take another.
+    private func sorted(_ candidates: [Candidate], by isWanted: (Certificate) -> Bool) -> [Candidate] {
+        candidates.filter { $0.chain.contains(where: isWanted) }
+            + candidates.filter { !$0.chain.contains(where: isWanted) }
+    }
+
+    /// The certificate and those above it that are here, by name and key.
+    private func chain(of certificate: Certificate) -> [Certificate] {
+        var chain = [certificate]
+        while let last = chain.last, !last.isSelfIssued, chain.count < PathBuilder.maximumLength {
+            let issuers = authorities.map(\.certificate).filter {
+                $0.subject.isSame(as: last.issuer) && !chain.contains($0)
+            }
+            let issuer = issuers.first { issuer in
+                last.signatureAlgorithm.map { issuer.verifies(last.signature, over: last.signedOctets, $0) } ?? false
+            }
+            guard let issuer else { break }
+            chain.append(issuer)
+        }
+        return chain
+    }
+
+    // MARK: The peer's proof
+
+    /// The peer's signature in IKE_AUTH.
+    func verify(_ verification: MessageVerification, trustedKeys: [PublicKey], now: WallTime) -> Answer {
+        verify(
+            verification.round, verification.identity, verification.proof.certificates, trustedKeys: trustedKeys,
+            now: now
+        ) { MessageSignature.holds(verification.proof, over: verification.octets, key: $0) }
+    }
+
+    /// The peer's signature in phase 1.
+    func verify(_ verification: DigestVerification, trustedKeys: [PublicKey], now: WallTime) -> Answer {
+        let scheme = verification.scheme
+        return verify(
+            verification.round, verification.identity, verification.proof.certificates, trustedKeys: trustedKeys,
+            now: now
+        ) { subjectPublicKeyInfo in
+            guard let key = try? PublicKey(parsing: subjectPublicKeyInfo), scheme.fits(key.kind) else { return false }
+            return key.verifies(verification.proof.signature, over: verification.digest, scheme)
+        }
+    }
+
+    /// - Parameters:
+    ///   - presented: in DER, the end entity's own first.
+    ///   - holds: whether the signature is that of the key in a SubjectPublicKeyInfo.
+    private func verify(
+        _ round: AuthenticationRound, _ identity: Identity, _ octets: [[UInt8]], trustedKeys: [PublicKey],
+        now: WallTime, holds: ([UInt8]) -> Bool
+    ) -> Answer {
+        let isConstrained = !round.certificates.certificateFiles.isEmpty || !round.certificates.authorityFiles.isEmpty
+        let hasRawKey = !trustedKeys.isEmpty && octets.isEmpty && !isConstrained
+        if !round.publicKeyFiles.isEmpty || hasRawKey {
+            let unnamed = identity.kind == .keyID ? trustedKeys.filter { $0.identifier == identity.octets } : []
+            let fitting = (round.publicKeys + unnamed).filter { round.method.admits($0.kind) }
+            if fitting.isEmpty { return .noCredential }
+            return fitting.contains { holds($0.subjectPublicKeyInfo) }
+                ? .verified(PeerAuthenticated(verified: identity)) : .refuted
+        }
+        let presented = octets.compactMap { try? Certificate(parsing: $0) }
+        let known = entities.map(\.certificate).filter { $0.names(identity) }
+        let named = round.certificates.certificates.compactMap { try? Certificate(parsing: $0) }
+        let required = round.certificates.authorities.compactMap { try? Certificate(parsing: $0) }
+        // What a connection names and nobody has is no permission for all the others.
+        guard round.certificates.certificateFiles.isEmpty || !named.isEmpty,
+            round.certificates.authorityFiles.isEmpty || !required.isEmpty
+        else { return .noCredential }
+        let candidates = presented.isEmpty ? named + known : [presented[0]]
+        if candidates.isEmpty { return .noCredential }
+        // A proof that does not hold is not worth the search for a path.
+        guard let entity = candidates.first(where: { holds($0.subjectPublicKeyInfo) }) else { return .refuted }
+        guard let key = try? PublicKey(parsing: entity.subjectPublicKeyInfo), round.method.admits(key.kind) else {
+            return .refuted
+        }
+        var policy = CertificatePolicy()
+        policy.revocation = round.certificates.revocation
+        let builder = PathBuilder(
+            anchors: anchors, intermediates: authorities.map(\.certificate).filter { !$0.isSelfIssued },
+            trustedEntities: entities.map(\.certificate), revocation: RevocationStore(lists: lists), policy: policy)
+        let result = builder.path(
+            for: entity, presented: Array(presented.dropFirst()), identity: identity, authorities: required, now: now)
+        switch result {
+        case .failure(let report): return .distrusted(report)
+        case .success:
+            guard named.isEmpty || named.contains(entity) else { return .refuted }
+            return .verified(PeerAuthenticated(verified: identity))
+        }
+    }
+}
