@@ -83,6 +83,10 @@ extension Connection {
         if !pools.isEmpty { section.add("pools", list: pools) }
         section.add("pull", isPulling ? "yes" : "no")
         if forceEncapsulation || avoidsEncapsulation { section.add("encap", forceEncapsulation ? "yes" : "no") }
+        if streamUse != .no {
+            section.add("enable_tcp", streamUse.rawValue)
+            section.add("tcp_remote_port", streamPort)
+        }
         section.add("dpd_delay", deadPeerDelay)
         section.add("dpd_timeout", deadPeerTimeout)
         section.add("keyingtries", keyingTries)
@@ -261,6 +265,7 @@ extension Configuration.Settings {
         var section = CanonicalSection()
         section.add("port", engine.port)
         section.add("port_nat_t", engine.natPort)
+        if !streamPorts.isEmpty { section.add("tcp_ports", list: streamPorts) }
         section.add("retransmit_timeout", Double(engine.retransmitTimeout.wholeNanoseconds) / 1e9)
         section.add("retransmit_base", engine.retransmitBase)
         section.add("retransmit_tries", engine.retransmitTries)

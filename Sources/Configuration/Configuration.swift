@@ -30,6 +30,8 @@ package struct Configuration: Sendable {
     /// Values of `strongswan.conf` that this version knows; here they stand in a section `charon` of the same tree.
     package struct Settings: Hashable, Sendable {
         package var engine = EngineSettings()
+        /// `charon.tcp_ports`: what to listen on for IKE and ESP in TCP (RFC 9329).
+        package var streamPorts: [UInt16] = []
         /// `charon.replay_window`: packets, for children that set none.
         package var replayWindowPackets = 32
 

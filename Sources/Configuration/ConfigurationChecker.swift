@@ -144,6 +144,13 @@ extension ConfigurationChecker {
         }
         set(\.engine.port, reader.unsigned("port", 1...65_535).map { UInt16($0) })
         set(\.engine.natPort, reader.unsigned("port_nat_t", 1...65_535).map { UInt16($0) })
+        let ports = reader.list("tcp_ports", expected: "up to 8 ports, such as 4500, 443") { text in
+            ValueGrammar.unsigned(text).flatMap { (1...65_535).contains($0) ? UInt16($0) : nil }
+        }
+        if let ports, ports.count > 8, let setting = reader.setting("tcp_ports") {
+            reader.wrong(setting, expected: "up to 8 ports, such as 4500, 443")
+        }
+        set(\.streamPorts, ports)
         let seconds = reader.value("retransmit_timeout", expected: "seconds, such as 4.0") { text in
             Double(text).flatMap { (0.01...3600).contains($0) ? Duration.seconds($0) : nil }
         }

@@ -79,6 +79,13 @@ extension ConfigurationChecker {
     /// Extensions of version 2.
     private func extensions(of connection: inout Connection, _ reader: SectionReader) {
         connection.isMobile = reader.boolean("mobike") ?? true
+        connection.streamUse = reader.word("enable_tcp", [("no", .no), ("yes", .yes), ("fallback", .fallback)]) ?? .no
+        connection.streamPort = reader.unsigned("tcp_remote_port", 1...65_535).map { UInt16($0) } ?? 4500
+        if connection.streamUse != .no, connection.version == .v1, let setting = reader.setting("enable_tcp") {
+            log.report(
+                "'enable_tcp' in \(reader.path) has no meaning in version 1: RFC 9329 puts IKEv2 into TCP",
+                at: setting.value.position)
+        }
         connection.childless =
             reader.word(
                 "childless", [("allow", .allow), ("prefer", .prefer), ("force", .force), ("never", .never)]) ?? .allow

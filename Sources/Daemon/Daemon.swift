@@ -112,6 +112,7 @@ package enum Daemon {
         var plane = UserspaceConfiguration()
         plane.port = configuration.settings.engine.port
         plane.natPort = configuration.settings.engine.natPort
+        plane.streamPorts = configuration.settings.streamPorts
         plane.tunnelName = daemon.tunnelName
         plane.adaptsMTU = true
         return plane

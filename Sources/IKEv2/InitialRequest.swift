@@ -113,6 +113,11 @@ extension IKESession {
             else { throw .unexpected("not a response to our IKE_SA_INIT") }
             // Anybody could have sent it: what cannot be read is dropped, and the true response may still come.
             let content = try MessageContent(payloads)
+            if datagram.remote.isStream, !remote.isStream, connection?.streamUse == .fallback {
+                // TCP answered first: the session is TCP's from here on (RFC 9329 §5.1).
+                local = datagram.local
+                remote = datagram.remote
+            }
             try receiveInitial(response: content, payloads, header, datagram, state, &context)
         case .awaitingFirstMessage:
             try receiveInitial(request: payloads, header, datagram, &context)

@@ -53,7 +53,7 @@ extension IKESession {
         guard isEstablished, mobility.isSupported else { throw .unexpected("the peer does not know MOBIKE") }
         guard isInitiator else { throw .unexpected("the initiator decides on addresses") }
         guard address != local.address else { return }
-        moveTo(local: Endpoint(address, port: local.port), remote: remote, &context)
+        moveTo(local: Endpoint(address, port: local.port, isStream: local.isStream), remote: remote, &context)
     }
 
     private mutating func moveTo(local newLocal: Endpoint, remote newRemote: Endpoint, _ context: inout Context) {
@@ -75,7 +75,7 @@ extension IKESession {
         else { return }
         let next = mobility.peerAddresses.remove(at: index)
         mobility.peerAddresses.append(remote.address)
-        moveTo(local: local, remote: Endpoint(next, port: remote.port), &context)
+        moveTo(local: local, remote: Endpoint(next, port: remote.port, isStream: remote.isStream), &context)
     }
 
     mutating func startUpdate(_ context: inout Context) throws(Fault) {

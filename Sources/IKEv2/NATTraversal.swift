@@ -62,10 +62,11 @@ extension IKESession {
     /// An authenticated message came from `datagram.remote`: where a NAT in front of the peer changed its mapping, we
     /// follow (RFC 7296 §2.23).
     mutating func follow(_ datagram: Datagram, _ context: inout Context) {
-        // With MOBIKE only the initiator's word counts (RFC 4555 §3.8).
-        guard isRemoteBehindNAT, !isLocalBehindNAT, !mobility.isSupported,
-            datagram.remote != remote || datagram.local != local
-        else { return }
+        // With MOBIKE only the initiator's word counts (RFC 4555 §3.8), but a new connection of TCP in place of a broken one
+        // comes without one: its originator speaks on it, and so does its responder from then on (RFC 9329 §6.3).
+        let follows = isRemoteBehindNAT && !isLocalBehindNAT && !mobility.isSupported
+        let isReconnected = !isInitiator && remote.isStream && datagram.remote.isStream
+        guard follows || isReconnected, datagram.remote != remote || datagram.local != local else { return }
         local = datagram.local
         remote = datagram.remote
         for child in children { context.emit(.move(child.id, local: local, remote: remote)) }

@@ -197,6 +197,17 @@ package struct Connection: Hashable, Sendable {
     package var forceEncapsulation = false
     /// Bare ESP or AH where there is no NAT and the data plane has what it takes.
     package var avoidsEncapsulation = false
+    /// Whether the initiator speaks over TCP (RFC 9329).
+    package enum StreamUse: String, Hashable, Sendable {
+        case no
+        case yes
+        /// Where UDP gets no answer.
+        case fallback
+    }
+    /// Version 2: as initiator, use TCP.
+    package var streamUse = StreamUse.no
+    /// The TCP port that the peer listens on.
+    package var streamPort: UInt16 = 4500
     /// Version 2: the ends may change their addresses (RFC 4555).
     package var isMobile = false
     /// Version 2: IKE SAs without a first child (RFC 6023).

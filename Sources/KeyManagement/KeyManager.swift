@@ -47,6 +47,8 @@ package struct KeyManager: Sendable {
         var requested: [String] = []
         /// The how many-th try of a first exchange this is.
         var attempt: UInt32 = 1
+        /// First requests that went out by UDP, of a connection that falls back to TCP.
+        var firstRequests = 0
         /// When the session was begun, and when it was established.
         let begun: Instant
         var established: Instant?
@@ -268,6 +270,12 @@ package struct KeyManager: Sendable {
         let locals = connection.localAddresses.flatMap(\.concrete).filter { $0.family == remote.family }
         guard let local = locals.first ?? sourceAddress(remote) else { return nil }
         // A peer on another port than 500 is met on the port that carries the non-ESP marker, as charon does.
+        if connection.streamUse == .yes, connection.version != .v1 {
+            return open(
+                connection, local: Endpoint(local, port: environment.settings.natPort, isStream: true),
+                remote: Endpoint(remote, port: connection.streamPort, isStream: true), isVersion1: false,
+                attempt: attempt)
+        }
         let usesMarker = connection.remotePort != 500
         let port = usesMarker ? environment.settings.natPort : environment.settings.port
         return open(
@@ -303,7 +311,9 @@ package struct KeyManager: Sendable {
 
     private mutating func apply(_ effect: SessionEffect, of id: SessionID, _ effects: inout [Effect]) {
         switch effect {
-        case .send(let datagram): effects.append(.send(datagram))
+        case .send(let datagram):
+            effects.append(.send(datagram))
+            if let copy = streamCopy(of: datagram, from: id) { effects.append(.send(copy)) }
         case .setTimer(let timer, let deadline):
             sessions[id]?.timers[timer] = deadline
             timers.insert(TimerQueue.Entry(deadline: deadline, session: id, timer: timer))

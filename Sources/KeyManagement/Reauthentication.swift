@@ -14,7 +14,7 @@ extension KeyManager {
         if !snapshot.localVirtualAddresses.isEmpty { connection.virtualAddresses = snapshot.localVirtualAddresses }
         var (local, remote) = (snapshot.local, snapshot.remote)
         // The first message goes to the port that the connection names, as the first one did.
-        if remote.port == environment.settings.natPort, connection.remotePort == 500 {
+        if !remote.isStream, remote.port == environment.settings.natPort, connection.remotePort == 500 {
             (local.port, remote.port) = (environment.settings.port, 500)
         }
         let successor = open(connection, local: local, remote: remote, isVersion1: false)

@@ -19,6 +19,7 @@ final class InboundWorker {
     private let mailbox: Mailbox
     private let tunnel: TunnelDevice
     private let sockets: SocketSet
+    private let streams: StreamReceiver
     private let drops: DropCounters
     private let receiveIKE: @Sendable (Datagram, Instant) -> Void
     private let receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?
@@ -35,7 +36,7 @@ final class InboundWorker {
     private let coalescer: Coalescer?
 
     init?(
-        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, sockets: SocketSet, drops: DropCounters,
+        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, sockets: SocketSet, streams: StreamSet, drops: DropCounters,
         receiveIKE: @escaping @Sendable (Datagram, Instant) -> Void,
         receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?, report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
@@ -46,6 +47,7 @@ final class InboundWorker {
         self.mailbox = mailbox
         self.tunnel = tunnel
         self.sockets = sockets
+        self.streams = StreamReceiver(streams)
         self.drops = drops
         self.receiveIKE = receiveIKE
         self.receivePacket = receivePacket
@@ -67,16 +69,29 @@ final class InboundWorker {
     }
 
     func run() {
-        var descriptors = sockets.all.map(\.descriptor) + [mailbox.wakeup.descriptor]
+        var descriptors = sockets.all.map(\.descriptor) + [mailbox.wakeup.descriptor, streams.descriptor]
         var ready = [UInt8](repeating: 0, count: descriptors.count)
         while true {
-            guard parley_wait(&descriptors, &ready, UInt32(descriptors.count), -1) >= 0 else { return }
+            guard parley_wait(&descriptors, &ready, UInt32(descriptors.count), streams.patience) >= 0 else { return }
             if ready[sockets.all.count] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
             for (index, socket) in sockets.all.enumerated() where ready[index] != 0 {
                 guard receive(socket) else { return }
             }
+            if ready[sockets.all.count + 1] != 0 || streams.patience >= 0 { receiveStreams() }
         }
+    }
+
+    /// Takes what came over TCP (RFC 9329).
+    private func receiveStreams() {
+        let now = Clock.now()
+        streams.serve(
+            now: now,
+            take: { frame, count, connection in
+                if count == 1, frame.load(as: UInt8.self) == 0xFF { return }
+                takeEncapsulated(frame, count, 0, connection.remote, connection.local, now)
+            },
+            release: { release() })
     }
 
     /// False where the worker should stop.
@@ -139,12 +154,7 @@ final class InboundWorker {
         if count == 1, packet.load(as: UInt8.self) == 0xFF { return }
         switch socket.purpose {
         case .exchange: deliverIKE(packet, count, from, to, now)
-        case .encapsulation:
-            if count >= 4, packet.loadUnaligned(as: UInt32.self) == 0 {
-                deliverIKE(packet + 4, count - 4, from, to, now)
-            } else {
-                open(packet, count, trafficClass, from, now)
-            }
+        case .encapsulation: takeEncapsulated(packet, count, trafficClass, from, to, now)
         case .raw:
             // Raw sockets deliver IPv4 packets with their header, IPv6 ones without.
             var offset = 0
@@ -152,6 +162,18 @@ final class InboundWorker {
             guard count >= offset + ESP.headerOctets else { return drops.count(.malformed) }
             open(packet + offset, count - offset, trafficClass, from, now)
         case .header: openHeader(packet, count, trafficClass, socket.family, from, to, now)
+        }
+    }
+
+    /// IKE behind the non-ESP marker, or ESP.
+    private func takeEncapsulated(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ from: Endpoint, _ to: Endpoint,
+        _ now: Instant
+    ) {
+        if count >= 4, packet.loadUnaligned(as: UInt32.self) == 0 {
+            deliverIKE(packet + 4, count - 4, from, to, now)
+        } else {
+            open(packet, count, trafficClass, from, now)
         }
     }
 

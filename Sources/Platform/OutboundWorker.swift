@@ -24,6 +24,7 @@ final class OutboundWorker {
     private let mailbox: Mailbox
     private let tunnel: TunnelDevice
     private let sockets: SocketSet
+    private let streams: StreamSet
     private let drops: DropCounters
     private let prefixOctets: Int
 
@@ -54,7 +55,8 @@ final class OutboundWorker {
     private var isClosed = false
 
     init(
-        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet, drops: DropCounters,
+        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet, streams: StreamSet,
+        drops: DropCounters,
         report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
         plane = OutboundPlane(drops: drops, report: report)
@@ -65,6 +67,7 @@ final class OutboundWorker {
         self.mailbox = mailbox
         self.tunnel = tunnel
         self.sockets = sockets
+        self.streams = streams
         self.drops = drops
         prefixOctets = tunnel.interface == nil ? 0 : OffloadHeader.octets
         readBuffer = .allocate(byteCount: Self.readOctets, alignment: 64)
@@ -240,6 +243,15 @@ final class OutboundWorker {
         guard outcome.dropped == nil else { return }
         let purpose: DatagramSocket.Purpose =
             association.writesHeader ? .header : association.udpEncapsulation ? .encapsulation : .raw
+        if association.remote.isStream {
+            // AH does not go into TCP.
+            guard purpose != .header,
+                streams.send(
+                    room + outcome.start, count: outcome.octets, segment: outcome.octets, isMarked: false,
+                    from: association.local, to: association.remote)
+            else { return drops.count(.sendFailed) }
+            return
+        }
         var local = parley_address(association.local)
         var remote = parley_address(association.remote)
         if purpose != .encapsulation { remote.port = 0 }
@@ -271,6 +283,12 @@ final class OutboundWorker {
             used = 0
             packets = 0
             isClosed = false
+        }
+        if association.remote.isStream {
+            let isSent = streams.send(
+                arena, count: used, segment: segment, isMarked: false, from: association.local, to: association.remote)
+            if !isSent { drops.count(.sendFailed, UInt64(packets)) }
+            return
         }
         guard let socket = sockets.packets(association.remote.address.family, encapsulated ? .encapsulation : .raw)
         else {

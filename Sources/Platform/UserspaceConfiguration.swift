@@ -7,6 +7,8 @@ package struct UserspaceConfiguration: Sendable {
     package var port: UInt16 = 500
     /// The port of IKE and ESP behind NAT (RFC 3948); 0 lets the kernel choose.
     package var natPort: UInt16 = 4500
+    /// TCP ports to listen on for IKE and ESP (RFC 9329); 0 lets the kernel choose.
+    package var streamPorts: [UInt16] = []
     /// `nil`: all addresses of both families.
     package var bindAddress: IPAddress?
     /// The TUN device's name, which may hold `%d`; `nil`: no device, packets enter by ``UserspaceEngine/sendPacket(_:)``

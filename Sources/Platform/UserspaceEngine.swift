@@ -12,6 +12,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     private struct Installed {
         var spi: SPI
         var direction: SecurityAssociation.Direction
+        var remote: Endpoint
         var remoteSelectors: [TrafficSelector]
         var counters: AssociationCounters
         /// Of an outbound SA.
@@ -30,6 +31,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     package let dropCounters = DropCounters()
     private let configuration: UserspaceConfiguration
     private let sockets: SocketSet
+    private let streams: StreamSet
     private let tunnel: TunnelDevice
     private let inbound = Mailbox()
     private let outbound = Mailbox()
@@ -44,12 +46,14 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     ) throws(PlatformError) {
         self.configuration = configuration
         sockets = try SocketSet(configuration)
+        streams = try StreamSet(configuration)
         if let name = configuration.tunnelName {
             tunnel = try TunnelDevice(name: name, mtu: configuration.mtu)
         } else {
             tunnel = try TunnelDevice()
         }
         let (inbound, outbound, tunnel, sockets, drops) = (inbound, outbound, tunnel, sockets, dropCounters)
+        let streams = streams
         let receivePacket = configuration.receivePacket
         let (mtu, mark) = (configuration.mtu, configuration.firewallMark)
         var state = State(mtu: mtu)
@@ -60,13 +64,13 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         state.workers = [
             Worker {
                 InboundWorker(
-                    mailbox: inbound, tunnel: tunnel, mtu: mtu, sockets: sockets, drops: drops, receiveIKE: receiveIKE,
-                    receivePacket: receivePacket, report: report)?.run()
+                    mailbox: inbound, tunnel: tunnel, mtu: mtu, sockets: sockets, streams: streams, drops: drops,
+                    receiveIKE: receiveIKE, receivePacket: receivePacket, report: report)?.run()
             },
             Worker {
                 OutboundWorker(
-                    mailbox: outbound, tunnel: tunnel, mtu: mtu, mark: mark, sockets: sockets, drops: drops,
-                    report: report
+                    mailbox: outbound, tunnel: tunnel, mtu: mtu, mark: mark, sockets: sockets, streams: streams,
+                    drops: drops, report: report
                 ).run()
             },
         ]
@@ -81,6 +85,10 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     package var boundNATPort: UInt16 { sockets.natPort }
     /// Whether ESP and AH can go bare, without UDP around: the process may open raw sockets.
     package var carriesBarePackets: Bool { sockets.carriesBare }
+    /// The TCP ports that are listened on (RFC 9329).
+    package var streamPorts: [UInt16] { streams.ports }
+    /// Connections of TCP now.
+    package var streamCount: Int { streams.count }
     /// Threads that carry packets.
     package var workerCount: Int { state.withLock { $0.workers.count } }
     /// The TUN device's name; `nil` without a device.
@@ -110,8 +118,9 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             guard !state.isClosed else { return }
             state.installed[association.child, default: []].append(
                 Installed(
-                    spi: association.spi, direction: association.direction,
+                    spi: association.spi, direction: association.direction, remote: association.remote,
                     remoteSelectors: association.remoteSelectors, counters: counters, size: size))
+            streams.retain(association.remote)
             adapt(&state)
             let association = association.padded(toMTU: state.mtu)
             mailbox(association.direction).post(.install(association, counters))
@@ -127,6 +136,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             else { return }
             if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
             mailbox(direction).post(.remove(spi, child))
+            streams.release(removed.remote)
             if direction == .outbound { adapt(&state) }
             if direction == .outbound { state.routes?.remove(removed.remoteSelectors) }
         }
@@ -148,6 +158,15 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     }
 
     package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
+        state.withLock { state in
+            guard let entries = state.installed[child] else { return }
+            for index in entries.indices {
+                streams.succeed(entries[index].remote, by: remote)
+                streams.retain(remote)
+                streams.release(entries[index].remote)
+                state.installed[child]?[index].remote = remote
+            }
+        }
         inbound.post(.move(child, local: local, remote: remote))
         outbound.post(.move(child, local: local, remote: remote))
     }
@@ -217,6 +236,16 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     /// of the one octet 0xFF. False where the kernel did not take it; IKE retransmits.
     @discardableResult
     package func sendIKE(_ datagram: Datagram) -> Bool {
+        if datagram.remote.isStream {
+            // TCP needs no keepalives of ours: its connection is the mapping (RFC 9329 §6.7).
+            if datagram.octets == [0xFF] { return true }
+            return datagram.octets.withUnsafeBytes { octets in
+                guard let base = octets.baseAddress else { return false }
+                return streams.send(
+                    base, count: octets.count, segment: octets.count, isMarked: true, from: datagram.local,
+                    to: datagram.remote)
+            }
+        }
         guard let socket = sockets.exchange(from: datagram.local) else { return false }
         var local = parley_address(datagram.local)
         var remote = parley_address(datagram.remote)

@@ -215,16 +215,19 @@ package struct Prefix: Hashable, Sendable, CustomStringConvertible {
     package var description: String { "\(address)/\(length)" }
 }
 
-/// An address and a UDP port.
+/// An address and a port, of UDP unless said.
 package struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     package var address: IPAddress
     package var port: UInt16
+    /// Of a peer's end: the port is TCP's (RFC 9329). Of our own beside such an end: we open the connections.
+    package var isStream: Bool
 
-    package init(_ address: IPAddress, port: UInt16) {
+    package init(_ address: IPAddress, port: UInt16, isStream: Bool = false) {
         self.address = address
         self.port = port
+        self.isStream = isStream
     }
 
-    /// `192.0.2.1[500]`, the notation that IKE daemons print.
-    package var description: String { "\(address)[\(port)]" }
+    /// `192.0.2.1[500]`, the notation that IKE daemons print; TCP's ports have `tcp` before them.
+    package var description: String { "\(address)[\(isStream ? "tcp " : "")\(port)]" }
 }

@@ -367,4 +367,33 @@ func errors(_ text: String) -> [String] {
             try read("connections { a {\n \(line)\n local { auth = psk }\n remote { auth = psk }\n } }")
         }
     }
+
+    @Test func usesTCPAsToldInVersionTwoAlone() throws {
+        func read(_ version: Int, _ lines: String, _ ports: String = "4500, 443") throws -> Configuration {
+            try Configuration.read(
+                SourceFile(
+                    name: "x",
+                    text: """
+                        charon { tcp_ports = \(ports) }
+                        connections { a { version = \(version)
+                            \(lines)
+                            remote_addrs = 192.0.2.1
+                            local { auth = psk }
+                            remote { auth = psk }
+                            children { b { } } } }
+                        """))
+        }
+        let fallback = try read(2, "enable_tcp = fallback\ntcp_remote_port = 443")
+        #expect(fallback.settings.streamPorts == [4500, 443])
+        #expect(fallback.connections.map(\.streamUse) == [.fallback])
+        #expect(fallback.connections.map(\.streamPort) == [443])
+        let yes = try read(0, "enable_tcp = yes").connections
+        #expect(yes.map(\.streamUse) == [.yes])
+        #expect(yes.map(\.streamPort) == [4500])
+        #expect(try read(1, "").connections.map(\.streamUse) == [.no])
+        #expect(throws: ConfigurationErrors.self) { try read(1, "enable_tcp = yes") }
+        #expect(throws: ConfigurationErrors.self) { try read(2, "enable_tcp = maybe") }
+        #expect(throws: ConfigurationErrors.self) { try read(2, "", "0") }
+        #expect(throws: ConfigurationErrors.self) { try read(2, "", "1, 2, 3, 4, 5, 6, 7, 8, 9") }
+    }
 }

@@ -84,6 +84,15 @@ final class Network {
         if enabled { try nft("add rule ip lab cut drop") }
     }
 
+    /// Lets nothing of an IP protocol through, and all else.
+    func block(_ name: String) throws {
+        try cut(false)
+        try nft("add rule ip lab cut meta l4proto \(name) drop")
+    }
+
+    /// Ends every connection of TCP that a packet shows up of.
+    func resetStreams() throws { try nft("insert rule ip lab cut meta l4proto tcp reject with tcp reset") }
+
     /// Drops one packet of so many, whichever side it comes from.
     func lose(oneIn period: Int) throws { try nft("add rule ip lab cut numgen inc mod \(period) == 0 drop") }
 

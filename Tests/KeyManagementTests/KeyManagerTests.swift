@@ -69,6 +69,28 @@ import Testing
         #expect(KeyManagerTests.sent(third).isEmpty)
     }
 
+    @Test(arguments: [Connection.StreamUse.no, .yes, .fallback])
+    func firstRequestsGoToTCPAsTheConnectionSays(use: Connection.StreamUse) throws {
+        var manager = KeyManagerTests.manager {
+            $0.streamUse = use
+            $0.streamPort = 443
+        }
+        let stream = Endpoint(KeyManagerTests.right, port: 443, isStream: true)
+        let plain = Endpoint(KeyManagerTests.right, port: 500)
+        let first = KeyManagerTests.sent(
+            manager.handle(.command(.initiate(connection: nil, child: "net"), RequestID(1)), now: KeyManagerTests.at(0))
+        )
+        #expect(first.map(\.remote) == [use == .yes ? stream : plain])
+        #expect(first.map(\.local.isStream) == [use == .yes])
+        // Without an answer the next one goes both ways.
+        let deadline = try #require(manager.nextDeadline)
+        let second = KeyManagerTests.sent(manager.handle(.deadline, now: deadline))
+        #expect(
+            second.map(\.remote) == (use == .yes ? [stream] : use == .no ? [plain] : [plain, stream]))
+        #expect(second.allSatisfy { $0.octets == first[0].octets })
+        #expect(second.last?.local.port == (use == .no ? 500 : 4500))
+    }
+
     @Test func whatFailsAtOnceIsNotCalledDone() {
         var manager = KeyManagerTests.manager(children: [KeyManagerTests.child("impossible")])
         let effects = manager.handle(

@@ -77,10 +77,11 @@ struct LoopbackEngine {
     let messages = Inbox<Datagram>()
     let events = Inbox<PlaneEvent>()
 
-    init() throws {
+    init(streamPorts: [UInt16] = []) throws {
         var configuration = UserspaceConfiguration()
         configuration.port = 0
         configuration.natPort = 0
+        configuration.streamPorts = streamPorts
         configuration.bindAddress = loopback
         configuration.tunnelName = nil
         let (packets, messages, events) = (packets, messages, events)

@@ -52,6 +52,25 @@ int parley_send(
     int descriptor, const struct parley_address *from, const struct parley_address *to, const void *octets,
     size_t count, size_t segment, size_t marker, uint8_t traffic_class);
 
+// Streams
+
+/// A TCP socket that listens on `local`, and does not block.
+int parley_stream_listen(const struct parley_address *local, uint32_t mark);
+/// Accepts a connection, which does not block; -EAGAIN where none waits.
+int parley_stream_accept(int listener, struct parley_address *from, struct parley_address *to, uint32_t mark);
+/// Begins to connect; the kernel chooses the port, and the address where `local` has none.
+int parley_stream_connect(const struct parley_address *local, const struct parley_address *to, uint32_t mark);
+/// Reads what is there: a count, 0 at the stream's end.
+long parley_stream_receive(int descriptor, void *buffer, size_t count);
+/// Writes what the socket takes now.
+long parley_stream_send(int descriptor, const void *octets, size_t count);
+/// A set of descriptors that can itself be waited for.
+int parley_watch_create(void);
+/// Puts a descriptor into the set, or says anew what is wanted of it; closing it takes it out.
+int parley_watch(int watch, int descriptor, uint64_t token, int is_new, int wants_to_write);
+/// Tokens of descriptors that are ready or broken; never waits. The count.
+int parley_watch_ready(int watch, uint64_t *tokens, unsigned room);
+
 // Addresses
 
 /// Fills in the machine's addresses; the count.
