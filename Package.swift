@@ -47,6 +47,8 @@ let package = Package(
         // The domain of interpretation
         .target(
             name: "IPsecDOI", dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec"], swiftSettings: pure),
+        // The Extensible Authentication Protocol
+        .target(name: "EAP", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
         // Key exchanges
         .target(
             name: "IKEv1",
@@ -54,7 +56,7 @@ let package = Package(
             swiftSettings: pure),
         .target(
             name: "IKEv2",
-            dependencies: ["Primitives", "Cryptography", "ISAKMP", "Oakley", "IPsec"],
+            dependencies: ["Primitives", "Cryptography", "ISAKMP", "Oakley", "IPsec", "EAP"],
             swiftSettings: pure),
         // One machine
         .target(
@@ -176,6 +178,7 @@ let package = Package(
         .testTarget(
             name: "IKEv2Tests",
             dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
+        .testTarget(name: "EAPTests", dependencies: ["EAP", "IPsec", "Cryptography", "Primitives"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "KeyDeterminationModesTests",

@@ -1,5 +1,7 @@
 #include "CLibcrypto.h"
 
+#include <string.h>
+
 /* Arithmetic on masks: all ones or all zeros. The empty assembly keeps the compiler from turning a mask back into a
  * condition, on which it could branch. */
 static uint32_t opaque(uint32_t value) {
@@ -55,3 +57,23 @@ uint32_t parley_pkcs1_unpad(
 }
 
 void parley_free_certificates(void *stack) { sk_X509_pop_free((STACK_OF(X509) *)stack, X509_free); }
+
+void parley_md4(const void *octets, size_t count, void *digest) { MD4(octets, count, digest); }
+
+void parley_des_block(const void *key, const uint8_t *input, uint8_t *output) {
+    const uint8_t *octets = key;
+    DES_cblock wide, block;
+    DES_key_schedule schedule;
+    /* Seven bits of key in each octet; the lowest one is parity, which counts for nothing. */
+    for (int i = 0; i < 8; i++) {
+        unsigned high = i > 0 ? (unsigned)octets[i - 1] << (8 - i) : 0;
+        unsigned low = i < 7 ? (unsigned)octets[i] >> i : 0;
+        wide[i] = (uint8_t)((high | low) & 0xFE);
+    }
+    memcpy(block, input, sizeof block);
+    DES_set_key_unchecked(&wide, &schedule);
+    DES_ecb_encrypt(&block, &block, &schedule, DES_ENCRYPT);
+    memcpy(output, block, sizeof block);
+    OPENSSL_cleanse(wide, sizeof wide);
+    OPENSSL_cleanse(&schedule, sizeof schedule);
+}

@@ -117,6 +117,7 @@ extension AuthenticationRound {
             return section.entries
         }
         if exactIdentity != nil || !isLocal { section.add("id", identity.typedText) }
+        if let userIdentity { section.add("eap_id", userIdentity.typedText) }
         if !publicKeyFiles.isEmpty { section.add("pubkeys", list: publicKeyFiles) }
         if !certificates.certificateFiles.isEmpty { section.add("certs", list: certificates.certificateFiles) }
         if !certificates.authorityFiles.isEmpty { section.add("cacerts", list: certificates.authorityFiles) }

@@ -45,6 +45,7 @@ extension ConfigurationChecker {
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
         checkVersionOne(connection, reader)
+        checkUsers(of: connection, reader)
         if let reason = ProposalRules.refusal(connection.proposals, .ike, connection.version) {
             log.report(
                 "\(reason) (proposals in \(reader.path))",

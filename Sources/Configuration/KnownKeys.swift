@@ -40,9 +40,9 @@ enum KnownKeys {
         unsupported: ["mediated_by", "mediation_peer"])
 
     static let authentication = rules(
-        supported: ["auth", "id", "round", "xauth_id", "pubkeys", "certs", "cacerts", "revocation"],
+        supported: ["auth", "id", "round", "xauth_id", "eap_id", "pubkeys", "certs", "cacerts", "revocation"],
         unsupported: [
-            "eap_id", "aaa_id", "ca_id", "groups", "cert_policy",
+            "aaa_id", "ca_id", "groups", "cert_policy",
         ])
 
     static let child = rules(

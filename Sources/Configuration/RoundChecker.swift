@@ -31,6 +31,27 @@ extension ConfigurationChecker {
         checkKeys(of: connection, reader)
     }
 
+    /// What EAP needs besides (RFC 7296 §2.16).
+    func checkUsers(of connection: Connection, _ reader: SectionReader) {
+        let (local, remote) = (connection.localUserMethod, connection.remoteUserMethod)
+        guard let method = local ?? remote else { return }
+        let complaint: String? =
+            if connection.version != .v2 {
+                "needs version = 2"
+            } else if local != nil, remote != nil {
+                "is at both ends: the gateway proves itself by a key"
+            } else if remote == .any {
+                "is for a local round: a gateway says which method it wants"
+            } else if connection.postquantumKey != nil {
+                "does not go together with 'ppk_id'"
+            } else {
+                nil
+            }
+        guard let complaint else { return }
+        log.report(
+            "'auth = \(method.rawValue)' in \(reader.path) \(complaint)", at: reader.section.name.position)
+    }
+
     /// How an end proves itself in phase 1.
     private func plain(_ rounds: [AuthenticationRound]) -> AuthenticationMethod {
         rounds.first { $0.method != .extendedAuthentication }?.method ?? .preSharedKey
@@ -120,6 +141,13 @@ extension ConfigurationChecker {
             round.hostIdentity = host
             if round.identity == .any { round.identity = .exactly(host) }
         }
+        if let setting = reader.setting("eap_id") {
+            if round.method.userMethod == nil {
+                log.report(
+                    "'eap_id' in \(reader.path) belongs to a round with auth = eap-…", at: setting.key.position)
+            }
+            round.userIdentity = end == "local" ? localIdentity(reader, "eap_id") : identityPattern(setting, reader)
+        }
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         round.certificates = certificates(reader, end)
         return round
@@ -201,7 +229,8 @@ extension ConfigurationChecker {
 extension AuthenticationMethod {
     /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
     fileprivate static let keywords = [
-        "psk", "xauth", "pubkey", "rsa", "ecdsa", "ed25519", "ed448", "dss", "rsa-encryption", "rsa-encryption-revised",
+        "psk", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "pubkey", "rsa", "ecdsa", "ed25519", "ed448",
+        "dss", "rsa-encryption", "rsa-encryption-revised",
     ]
 
     fileprivate init?(keyword: String) {
@@ -210,6 +239,7 @@ extension AuthenticationMethod {
         case "xauth", "xauth-generic": self = .extendedAuthentication
         case "rsa-encryption": self = .publicKeyEncryption
         case "rsa-encryption-revised": self = .revisedPublicKeyEncryption
+        case let text where UserMethod(rawValue: text) != nil: self = .extensible(UserMethod(rawValue: text) ?? .any)
         default:
             let parts = keyword.split(separator: "-", omittingEmptySubsequences: false)
             guard let family = parts.first.flatMap({ KeyConstraint.Family(rawValue: String($0)) }) else { return nil }
@@ -229,6 +259,7 @@ extension AuthenticationMethod {
         switch self {
         case .preSharedKey: "psk"
         case .extendedAuthentication: "xauth"
+        case .extensible(let method): method.rawValue
         case .publicKey(let constraint):
             constraint.family.rawValue + (constraint.minimumBits > 0 ? "-\(constraint.minimumBits)" : "")
         case .publicKeyEncryption: "rsa-encryption"
@@ -239,7 +270,7 @@ extension AuthenticationMethod {
     /// What both ends must have in common: 0 a shared key, 1 signatures, 2 and 3 encrypted nonces.
     fileprivate var kind: Int {
         switch self {
-        case .preSharedKey, .extendedAuthentication: 0
+        case .preSharedKey, .extendedAuthentication, .extensible: 0
         case .publicKey: 1
         case .publicKeyEncryption: 2
         case .revisedPublicKeyEncryption: 3

@@ -22,6 +22,33 @@ package struct UserStore: Sendable {
         return isKnown ? .refuted : .noCredential
     }
 
+    /// Whether a user's answer is what one of its passwords makes of the challenge; compared in constant time, and computed for
+    /// a user that nobody knows as well, so that the time does not tell the two apart.
+    package func judge(_ proof: UserProof, of user: Identity) -> Answer {
+        let his = entries.filter { entry in
+            entry.identities.isEmpty || entry.identities.contains { $0.matches(user) }
+        }
+        var found: UserAnswer?
+        for password in his.isEmpty ? [UserStore.nobodys] : his.prefix(UserStore.maximumPasswords).map(\.secret) {
+            guard let answer = UserAnswer(proof.challenge, password: password) else { continue }
+            if ConstantTime.equal(answer.response, proof.response) { found = answer }
+        }
+        if let found, !his.isEmpty { return .user(found) }
+        return his.isEmpty ? .noCredential : .refuted
+    }
+
+    /// Passwords of one user that are tried on one answer.
+    private static let maximumPasswords = 8
+    private static let nobodys = Secret(Array("nobody's password".utf8))
+
+    /// What our user's password makes of a peer's challenge.
+    package func prove(_ challenge: UserChallenge, of user: Identity, for peer: Identity) -> Answer {
+        guard case .password(let password) = self.password(of: user, for: peer),
+            let answer = UserAnswer(challenge, password: password)
+        else { return .noCredential }
+        return .user(answer)
+    }
+
     /// Our user's password: the entry that names the user most closely, the peer deciding among equals.
     package func password(of user: Identity, for peer: Identity) -> Answer {
         func score(_ entry: SharedKey) -> Int {

@@ -40,6 +40,12 @@ enum ConnectionMessages {
             section.add("class", "XAuth")
             section.add("xauth_id", optional: identity)
             return section
+        case .extensible(let method):
+            section.add("class", "EAP")
+            if method != .any {
+                section.add("eap-type", method.rawValue.uppercased().replacing("-", with: "_"))
+            }
+            section.add("eap_id", optional: round.userIdentity.map { $0 == .any ? "%any" : $0.description })
         case .publicKey: section.add("class", "public key")
         case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }

@@ -243,6 +243,8 @@ final class ControlLoop {
         switch question {
         case .checkPassword(let password, let user): userStore.check(password, of: user)
         case .password(let user, let peer): userStore.password(of: user, for: peer)
+        case .judgeUser(let proof, let user): userStore.judge(proof, of: user)
+        case .proveUser(let challenge, let user, let peer): userStore.prove(challenge, of: user, for: peer)
         case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage,
             .signDigest, .verifyDigest:
             keyStore.answer(question, now: Clock.wallTime())

@@ -26,7 +26,7 @@ package enum SnapshotMessages {
         body.add("remote-host", session.remote.address)
         body.add("remote-port", session.remote.port)
         body.add("remote-id", session.remoteIdentity?.description ?? "%any")
-        body.add("remote-xauth-id", optional: session.remoteUser?.description)
+        body.add(session.version == 1 ? "remote-xauth-id" : "remote-eap-id", optional: session.remoteUser?.description)
         if session.isInitiator { body.add("initiator", flag: true) }
         body.add("initiator-spi", "\(Cookie(session.initiatorSPI))")
         body.add("responder-spi", "\(Cookie(session.responderSPI))")

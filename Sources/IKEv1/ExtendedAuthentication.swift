@@ -254,15 +254,3 @@ extension IKEv1Session {
         return true
     }
 }
-
-extension Identity {
-    /// A user by the name that it gives: read as a configuration's identities are, so that the two compare.
-    init(user name: [UInt8]) {
-        let text = String(decoding: name, as: UTF8.self)
-        let isPlain = Array(text.utf8) == name && name.allSatisfy { (0x20..<0x7F).contains($0) }
-        self = isPlain ? Identity(text) ?? Identity(.keyID, octets: name) : Identity(.keyID, octets: name)
-    }
-
-    /// The octets that name a user.
-    var userName: [UInt8] { address == nil ? octets : Array(description.utf8) }
-}

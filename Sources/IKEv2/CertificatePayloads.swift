@@ -107,7 +107,10 @@ extension IKESession {
         _ connection: Connection, _ prf: PRFID, identity: Identity, local: Identity, _ octets: [UInt8],
         _ content: MessageContent, _ other: [UInt8]? = nil
     ) throws(Fault) -> Question {
-        guard let authentication = content.authentication else { throw .authentication(identity) }
+        // Whoever is to come as a user over EAP proves nothing by another key.
+        guard let authentication = content.authentication, connection.remoteUserMethod == nil else {
+            throw .authentication(identity)
+        }
         let proof = other ?? authentication.proof
         guard let round = connection.remote.first, round.method.usesPublicKeys else {
             guard authentication.method == AuthenticationPayload.sharedKey else { throw .authentication(identity) }

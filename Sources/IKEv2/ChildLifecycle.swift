@@ -147,6 +147,7 @@ extension IKESession {
         switch phase {
         case .awaitingAuthenticationResponse(let initiation), .awaitingPeerVerified(let initiation, _, _):
             release(initiation.child, &context)
+        case .provingUser(let proving): release(proving.initiation.child, &context)
         default: break
         }
         dropAddresses(&context)

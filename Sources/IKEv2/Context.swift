@@ -69,7 +69,7 @@ struct Context {
         guard settings.traceMessages else { return }
         let parts =
             clear.map { MessageTrace.Part(type: $0.type.rawValue, body: $0.body, isProtected: false) }
-            + inner.map { MessageTrace.Part(type: $0.type.rawValue, body: $0.body, isProtected: true) }
+            + inner.map { MessageTrace.Part(type: $0.type.rawValue, body: $0.shown, isProtected: true) }
         report(
             .message(
                 MessageTrace(

@@ -28,6 +28,9 @@ package struct IKESession: Sendable {
         case awaitingInitiatorsMixedKeys(Acceptance, QuestionID, PendingAuthentication)
         case awaitingInitiatorVerified(Acceptance, QuestionID, PendingAuthentication)
         case awaitingResponderProof(Acceptance, QuestionID, PendingAuthentication, PeerAuthenticated)
+        /// Our user authenticates over EAP, or the peer's does.
+        case provingUser(ProvingUser)
+        case checkingUser(CheckingUser)
         case established(PeerAuthenticated)
         case closed
     }
@@ -59,6 +62,9 @@ package struct IKESession: Sendable {
     /// ESP goes inside UDP: a NAT was seen, or one of the ends claims one.
     var isEncapsulating = false
     var localIdentity: Identity?
+    /// Users that authenticated over EAP.
+    var localUser: Identity?
+    var remoteUser: Identity?
     var established: Instant?
     var rekeyAt: Instant?
     var reauthenticateAt: Instant?

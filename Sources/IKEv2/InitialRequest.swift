@@ -126,7 +126,10 @@ extension IKESession {
             .awaitingResponderProof(let acceptance, _, _, _):
             guard datagram.octets == acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
             context.send([acceptance.response], from: datagram.local, to: datagram.remote)
-        case .awaitingCommand, .awaitingIntermediateResponse, .awaitingMixedKeys, .awaitingOwnProof,
+        case .checkingUser(let checking):
+            guard datagram.octets == checking.acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
+            context.send([checking.acceptance.response], from: datagram.local, to: datagram.remote)
+        case .awaitingCommand, .awaitingIntermediateResponse, .awaitingMixedKeys, .awaitingOwnProof, .provingUser,
             .awaitingAuthenticationResponse,
             .awaitingPeerVerified,
             .established, .closed:
@@ -228,6 +231,8 @@ extension IKESession {
     /// Everything but the proofs of identity is agreed on: the credential store is asked for ours.
     mutating func askOwnProof(_ initiation: Initiation, _ context: inout Context) throws(Fault) {
         guard let sa = current, let prf = sa.suite.prf, let connection else { return }
+        // Our user's turn comes behind the gateway's.
+        if connection.localUserMethod != nil { return try sendAuthentication(initiation, nil, &context) }
         let identity = initiation.localIdentity
         let octets = try KeySchedule.signedOctets(
             sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,

@@ -34,18 +34,21 @@ extension IKESession {
             try receiveVerification(acceptance, pending, answer, &context)
         case .awaitingResponderProof(let acceptance, question, let pending, let peer):
             try receiveOwnProof(acceptance, pending, peer, answer, &context)
+        case .provingUser(let proving): try receive(answer, to: question, proving, &context)
+        case .checkingUser(let checking): try receive(answer, to: question, checking, &context)
         default:
             throw .unexpected("an answer that nothing awaits")
         }
     }
 
-    private mutating func sendAuthentication(
-        _ initiation: Initiation, _ proof: OwnProof, _ context: inout Context
+    /// - Parameter proof: `nil` where our user proves itself later, over EAP.
+    mutating func sendAuthentication(
+        _ initiation: Initiation, _ proof: OwnProof?, _ context: inout Context
     ) throws(Fault) {
         guard let connection, let spi = current?.ownSPI else { return }
         var initiation = initiation
         var payloads = [Payload(.identityInitiator, body: IdentityPayload.body(initiation.localIdentity))]
-        payloads += proof.certificates
+        payloads += proof?.certificates ?? []
         if isFirstContact(context) { payloads.append(NotifyPayload(.initialContact).payload) }
         if !connection.requestedAuthorities.isEmpty {
             payloads.append(CertificateRequestPayload.payload(connection.requestedAuthorities))
@@ -53,7 +56,7 @@ extension IKESession {
         if case .exactly(let identity) = connection.remoteIdentity {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
-        payloads.append((initiation.mixedProof ?? proof).authentication.payload)
+        if let counted = initiation.mixedProof ?? proof { payloads.append(counted.authentication.payload) }
         payloads += configurationRequest
         let isChildless =
             connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless
@@ -65,7 +68,7 @@ extension IKESession {
         payloads += mobilityPayloads
         if initiation.mixed != nil, let identity = connection.postquantumKey {
             payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
-            if initiation.mixedProof != nil {
+            if initiation.mixedProof != nil, let proof {
                 payloads.append(NotifyPayload(.noPPKAuthentication, data: proof.authentication.proof).payload)
             }
         }
@@ -100,6 +103,7 @@ extension IKESession {
     mutating func receiveAuthentication(
         response content: MessageContent, _ context: inout Context
     ) throws(Fault) {
+        if case .provingUser(let proving) = phase { return try receiveUser(proving, content, &context) }
         guard case .awaitingAuthenticationResponse(var initiation) = phase, let connection, let suite = current?.suite,
             let prf = suite.prf
         else { return }
@@ -146,33 +150,43 @@ extension IKESession {
         guard let identity = content.identityResponder else { return }
         switch answer {
         case .verified(let peer):
-            adopt(initiation.mixed)
-            if follow(authenticated: content, peer, initiation, &context) { return }
-            noteMobility(content)
-            becomeEstablished(peer, &context)
-            noteAuthenticationLifetime(content, &context)
-            do throws(Fault) {
-                try takeConfiguration(content, &context)
-            } catch {
-                // An SA without the address that it is for is of no use.
-                release(initiation.child, &context)
-                context.report(.refused(child: initiation.child?.policy, error.refusal))
-                plan(.deleteIKE(.refused(error.refusal)), first: true)
-                return
-            }
-            if let attempt = initiation.child {
-                concludeFirstChild(attempt, initiation, content, &context)
+            if let method = connection?.localUserMethod {
+                try beginUser(method, initiation, content, gateway: peer, &context)
+            } else {
+                try establish(initiation, content, peer, &context)
             }
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
         case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
-        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
-            .mixed:
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password, .user, .mixed:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }
 
+    /// Both ends are known: the last message of IKE_AUTH tells of addresses and of the first child.
+    mutating func establish(
+        _ initiation: Initiation, _ content: MessageContent, _ peer: PeerAuthenticated, _ context: inout Context
+    ) throws(Fault) {
+        adopt(initiation.mixed)
+        if follow(authenticated: content, peer, initiation, &context) { return }
+        noteMobility(content)
+        becomeEstablished(peer, &context)
+        noteAuthenticationLifetime(content, &context)
+        do throws(Fault) {
+            try takeConfiguration(content, &context)
+        } catch {
+            // An SA without the address that it is for is of no use.
+            release(initiation.child, &context)
+            context.report(.refused(child: initiation.child?.policy, error.refusal))
+            plan(.deleteIKE(.refused(error.refusal)), first: true)
+            return
+        }
+        if let attempt = initiation.child {
+            concludeFirstChild(attempt, initiation, content, &context)
+        }
+    }
+
     /// The responder is not who it should be, and believes the IKE SA to stand: tell it (RFC 7296 §2.21.2).
-    private mutating func bidFarewell(
+    mutating func bidFarewell(
         _ refusal: Refusal, _ initiation: Initiation, _ context: inout Context
     ) throws(Fault) {
         guard let spi = current?.ownSPI else { return }

@@ -14,6 +14,8 @@ struct MessageContent: Sendable {
     var selectorsInitiator: [TrafficSelector]?
     var selectorsResponder: [TrafficSelector]?
     var configuration: ConfigurationPayload?
+    /// An EAP packet.
+    var extensibleAuthentication: [UInt8]?
     var notifications: [NotifyPayload] = []
     var deletions: [DeletePayload] = []
     /// DER, as they came.
@@ -65,6 +67,8 @@ struct MessageContent: Sendable {
                 try Self.once(&configuration, "CP") { () throws(ParseError) in
                     try ConfigurationPayload(parsing: payload)
                 }
+            case .extensibleAuthentication:
+                try Self.once(&extensibleAuthentication, "EAP") { () throws(ParseError) in payload.body }
             case .notify:
                 notifications.append(
                     try Attempt.parsing { () throws(ParseError) in try NotifyPayload(parsing: payload) })

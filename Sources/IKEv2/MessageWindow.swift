@@ -263,6 +263,7 @@ extension IKESession {
                 throw .violation("IKE_AUTH follows IKE_SA_INIT and the key exchanges behind it")
             }
             try receiveAuthentication(acceptance, content, header, datagram, &context)
+        case .checkingUser(let checking): try receiveUser(checking, content, header, datagram, &context)
         case .established:
             let payloads: [Payload]
             switch header.exchange {
@@ -276,7 +277,7 @@ extension IKESession {
             try respond(spi, header, to: datagram, payloads, &context)
         case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingIntermediateResponse,
             .awaitingMixedKeys, .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified,
-            .awaitingInitiatorsMixedKeys, .awaitingInitiatorVerified, .awaitingResponderProof, .closed:
+            .awaitingInitiatorsMixedKeys, .awaitingInitiatorVerified, .awaitingResponderProof, .provingUser, .closed:
             throw .unexpected("no request is awaited now")
         }
     }

@@ -174,13 +174,15 @@ extension IKESession {
         let identity = try content.required(content.identityInitiator, "IDi")
         local = datagram.local
         remote = datagram.remote
-        let chosen = try chooseConnection(identity, wanted: content.identityResponder, suite, context)
+        let chosen = try chooseConnection(
+            identity, wanted: content.identityResponder, hasProof: content.authentication != nil, suite, context)
         connection = chosen
         let ownIdentity = chosen.localIdentity ?? Identity(local.address)
         localIdentity = ownIdentity
         if chosen.forceEncapsulation { isEncapsulating = true }
-        // Without AUTH the initiator asks for EAP (RFC 7296 §2.16), which no connection offers yet.
-        guard content.authentication != nil else { throw .authentication(identity) }
+        // Without AUTH the initiator asks for EAP (RFC 7296 §2.16).
+        let userMethod = content.authentication == nil ? chosen.remoteUserMethod : nil
+        guard content.authentication != nil || userMethod != nil else { throw .authentication(identity) }
         if content.offers == nil, chosen.childless == .never {
             throw .violation("an SA without a child is not wanted here")
         }
@@ -189,6 +191,7 @@ extension IKESession {
         acceptance.support.authorityHashes += content.certificateRequests
         let pending = PendingAuthentication(
             content: content, header: header, datagram: datagram, localIdentity: ownIdentity)
+        if let userMethod { return try beginUser(userMethod, acceptance, pending, &context) }
         if try askMixedKeys(acceptance, pending, &context) { return }
         try verifyInitiator(acceptance, pending, &context)
     }
@@ -223,7 +226,7 @@ extension IKESession {
 
     /// The connection whose identities fit best and whose proposals allow what was agreed.
     private func chooseConnection(
-        _ identity: Identity, wanted: Identity?, _ suite: Suite, _ context: Context
+        _ identity: Identity, wanted: Identity?, hasProof: Bool, _ suite: Suite, _ context: Context
     ) throws(Fault) -> Connection {
         let candidates = context.environment.policies.candidates(
             local: local.address, remote: remote.address, version: .v2)
@@ -233,11 +236,14 @@ extension IKESession {
             prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [])
         agreed.additionalKeyExchanges = suite.additionalKeyExchanges.map { [$0] }
         var best: (score: Int, connection: Connection)?
+        // One that expects a user comes first for a peer without AUTH, and last for one with it.
+        func fits(_ candidate: Connection) -> Bool { (candidate.remoteUserMethod == nil) == hasProof }
         for candidate in candidates {
             let own = candidate.localIdentity ?? Identity(local.address)
             if let wanted, !IdentityPattern.exactly(own).matches(wanted) { continue }
-            let score = candidate.remoteIdentity.specificity(for: identity)
-            guard score > best?.score ?? 0,
+            let specificity = candidate.remoteIdentity.specificity(for: identity)
+            let score = specificity + (fits(candidate) ? 100 : 0)
+            guard specificity > 0, score > best?.score ?? 0,
                 case .success = Proposal.select(configured: candidate.proposals, offered: [agreed])
             else { continue }
             best = (score, candidate)
@@ -268,14 +274,13 @@ extension IKESession {
             phase = .awaitingResponderProof(acceptance, question, pending, peer)
         case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
         case .distrusted(let report): try refuse(.certificate(report), pending, &context)
-        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
-            .mixed:
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password, .user, .mixed:
             try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
         }
     }
 
     /// Answers IKE_AUTH with an error and ends the session.
-    private mutating func refuse(
+    mutating func refuse(
         _ fault: Fault, _ pending: PendingAuthentication, _ context: inout Context
     ) throws(Fault) {
         guard let spi = current?.ownSPI else { return }
@@ -288,7 +293,6 @@ extension IKESession {
         _ acceptance: Acceptance, _ pending: PendingAuthentication, _ peer: PeerAuthenticated, _ answer: Answer,
         _ context: inout Context
     ) throws(Fault) {
-        guard let sa = current else { return }
         guard let proof = answer.ownProof else {
             try refuse(.noCredential(local: pending.localIdentity, remote: peer.identity), pending, &context)
             return
@@ -296,6 +300,17 @@ extension IKESession {
         var payloads = [Payload(.identityResponder, body: IdentityPayload.body(pending.localIdentity))]
         payloads += proof.certificates
         payloads.append(proof.authentication.payload)
+        try establish(acceptance, pending, peer, payloads, &context)
+    }
+
+    /// Both ends are known: the answer to the last request of IKE_AUTH begins with `payloads`, and goes on with addresses and the
+    /// first child.
+    mutating func establish(
+        _ acceptance: Acceptance, _ pending: PendingAuthentication, _ peer: PeerAuthenticated, _ payloads: [Payload],
+        _ context: inout Context
+    ) throws(Fault) {
+        guard let sa = current else { return }
+        var payloads = payloads
         adopt(acceptance.mixed)
         if acceptance.mixed != nil { payloads.append(NotifyPayload(.ppkIdentity).payload) }
         if let redirect = redirectPayload() {
@@ -308,7 +323,8 @@ extension IKESession {
         if mobility.isSupported { payloads += mobilityPayloads }
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
-        let (configuration, refused) = answerConfiguration(pending.content, peer: peer.identity, &context)
+        let (configuration, refused) = answerConfiguration(
+            pending.content, peer: remoteUser ?? peer.identity, &context)
         payloads += configuration
         if pending.content.offers != nil, let refused {
             // The IKE SA is made all the same (RFC 7296 §3.15.4).

@@ -15,6 +15,8 @@ extension IKESession {
             if current.suite.prf != nil { snapshot.suite = current.suite }
             snapshot.activeExchanges = current.pending.map(\.exchange.name)
         }
+        snapshot.localUser = localUser
+        snapshot.remoteUser = remoteUser
         snapshot.localVirtualAddresses = virtual.own
         snapshot.remoteVirtualAddresses = virtual.assigned
         snapshot.isLocalBehindNAT = isLocalBehindNAT

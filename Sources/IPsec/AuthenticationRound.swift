@@ -7,6 +7,8 @@ package enum AuthenticationMethod: Hashable, Sendable {
     /// XAUTH: a user's name and password, once phase 1 has authenticated the other end
     /// (draft-beaulieu-ike-xauth-02). The round's identity is the user's.
     case extendedAuthentication
+    /// EAP, once the gateway has proved itself (RFC 7296 §2.16). Version 2 only.
+    case extensible(UserMethod)
     /// A signature (RFC 2409 §5.1) with a key that the constraint admits.
     case publicKey(KeyConstraint)
     /// Nonces encrypted to the peer's public key (RFC 2409 §5.2). Version 1 only.
@@ -17,9 +19,14 @@ package enum AuthenticationMethod: Hashable, Sendable {
     /// Whether a key pair proves who the end is.
     package var usesPublicKeys: Bool {
         switch self {
-        case .preSharedKey, .extendedAuthentication: false
+        case .preSharedKey, .extendedAuthentication, .extensible: false
         case .publicKey, .publicKeyEncryption, .revisedPublicKeyEncryption: true
         }
+    }
+
+    /// The EAP method, if it is one.
+    package var userMethod: UserMethod? {
+        if case .extensible(let method) = self { method } else { nil }
     }
 
     /// Whether a key of the kind can prove who the end is.
@@ -81,6 +88,10 @@ package struct AuthenticationRound: Hashable, Sendable {
     /// `nil`: the local address.
     package var hostIdentity: Identity?
 
+    /// With EAP: of our own end the user, of the peer's those that are accepted, which are then asked who they are; `nil`: the user
+    /// is who the end is.
+    package var userIdentity: IdentityPattern?
+
     package init(_ method: AuthenticationMethod = .preSharedKey, identity: IdentityPattern = .any) {
         self.method = method
         self.identity = identity
@@ -88,6 +99,12 @@ package struct AuthenticationRound: Hashable, Sendable {
 
     /// Those of the keys that the method admits.
     package var admittedKeys: [PublicKey] { publicKeys.filter { method.admits($0.kind) } }
+
+    /// Our own user.
+    package var exactUser: Identity? {
+        if case .exactly(let user)? = userIdentity { return user }
+        return nil
+    }
 
     /// The one identity that the round names, if it does.
     package var exactIdentity: Identity? {

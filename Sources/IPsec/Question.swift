@@ -20,6 +20,10 @@ package enum Question: Sendable {
     case checkPassword(Secret, of: Identity)
     /// The password with which our own user authenticates to a peer.
     case password(of: Identity, for: Identity)
+    /// Whether a user's answer to an EAP method's challenge is what its password makes (RFC 3748 §5).
+    case judgeUser(UserProof, of: Identity)
+    /// What our own user's password makes of a peer's challenge.
+    case proveUser(UserChallenge, of: Identity, for: Identity)
     /// A signature over `digest` with one of our own keys, the first of `keys` that the scheme fits (RFC 2409 §5.1).
     case sign(SignatureScheme, keys: [PublicKey], digest: [UInt8])
     /// Whether `signature` over `digest` is the peer's, who says that it is `remote` and has one of `keys`.
@@ -67,6 +71,8 @@ package enum Answer: Sendable {
     case mixed([Secret])
     /// To `password`.
     case password(Secret)
+    /// To `judgeUser`, where it holds, and `proveUser`.
+    case user(UserAnswer)
     /// To `sign`.
     case signature([UInt8])
     /// To `encrypt`.
@@ -79,7 +85,7 @@ package enum Answer: Sendable {
     case signedDigest(DigestProof)
     /// To `verifyMessage` and `verifyDigest`, when the signature itself holds: the peer's certificate is none to rely on.
     case distrusted(ChainReport)
-    /// To `verify`, `verifySignature`, `verifyMessage`, `verifyDigest` and `checkPassword`: a key or password was found, and the proof does
+    /// To `verify`, `verifySignature`, `verifyMessage`, `verifyDigest`, `checkPassword` and `judgeUser`: a key or password was found, and the proof does
     /// not hold with it.
     case refuted
     /// To any: no key is known for this pair of identities.

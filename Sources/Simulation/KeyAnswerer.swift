@@ -25,6 +25,11 @@ struct KeyAnswerer: Sendable {
             case .checkPassword(let password, let user):
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted
             case .password(let user, _): return .password(Secret(hasWrongPassword ? [0] : user.octets))
+            case .judgeUser(let proof, let user):
+                return UserStore([SharedKey(identities: [.exactly(user)], secret: Secret(user.octets))])
+                    .judge(proof, of: user)
+            case .proveUser(let challenge, let user, _):
+                return UserAnswer(challenge, password: Secret(user.octets)).map { .user($0) } ?? .noCredential
             case .sign, .verifySignature, .encrypt, .decrypt: return pairs.answer(question, now: WallTime(seconds: 0))
             case .signMessage, .verifyMessage, .signDigest, .verifyDigest: return .noCredential
             }

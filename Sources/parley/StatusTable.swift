@@ -23,7 +23,9 @@ enum StatusTable {
             let label = end.padding(to: 6)
             lines.append("  \(label)  \(text("\(end)-host"))[\(text("\(end)-port"))]  \(text("\(end)-id"))\(nat)")
         }
-        if let user = section.text("remote-xauth-id") { lines.append("  user    \(user)") }
+        if let user = section.text("remote-xauth-id") ?? section.text("remote-eap-id") {
+            lines.append("  user    \(user)")
+        }
         for (key, label) in [("local-vips", "own"), ("remote-vips", "given")] {
             let addresses = section.list(key)
             if !addresses.isEmpty { lines.append("  \(label.padding(to: 6))  \(addresses.joined(separator: " "))") }

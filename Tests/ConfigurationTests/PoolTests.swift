@@ -119,6 +119,59 @@ import Testing
         #expect(connection.localIdentity == Identity("host"))
     }
 
+    @Test func usersOverEAP() throws {
+        let configuration = try read(
+            """
+            connections {
+                home { version = 2
+                    local { auth = eap
+                        id = host
+                        eap_id = joe }
+                    remote { auth = psk } }
+                gate { version = 2
+                    local { auth = pubkey }
+                    remote { auth = eap-mschapv2
+                        eap_id = *@example.org } } }
+            """)
+        let home = try #require(configuration.connections.first { $0.name == "home" })
+        #expect(home.localUserMethod == .any && home.local[0].exactUser == Identity("joe"))
+        #expect(home.localIdentity == Identity("host") && home.remoteUserMethod == nil)
+        let gate = try #require(configuration.connections.first { $0.name == "gate" })
+        #expect(gate.remoteUserMethod == .mschapv2 && gate.remoteIdentity == .any)
+        #expect(gate.remote[0].userIdentity?.matches(try #require(Identity("ann@example.org"))) == true)
+        #expect(gate.remote[0].userIdentity?.matches(try #require(Identity("ann@example.net"))) == false)
+        // What is written out reads back as the same.
+        let again = try read(configuration.canonicalForm.text)
+        #expect(again.connections.first { $0.name == "gate" }?.remote == gate.remote)
+    }
+
+    @Test func whatEAPDoesNotGoWith() {
+        func errors(_ text: String) -> [String] { home(text) }
+        let psk = "remote { auth = psk }\n"
+        for version in [0, 1] {
+            #expect(
+                errors("version = \(version)\nlocal { auth = eap-md5 }\n" + psk) == [
+                    "'auth = eap-md5' in connections.home needs version = 2"
+                ])
+        }
+        #expect(
+            errors("version = 2\nlocal { auth = eap }\nremote { auth = eap-md5 }") == [
+                "'auth = eap' in connections.home is at both ends: the gateway proves itself by a key"
+            ])
+        #expect(
+            errors("version = 2\nlocal { auth = psk }\nremote { auth = eap }") == [
+                "'auth = eap' in connections.home is for a local round: a gateway says which method it wants"
+            ])
+        #expect(
+            errors("version = 2\nppk_id = key\nlocal { auth = eap-gtc }\n" + psk) == [
+                "'auth = eap-gtc' in connections.home does not go together with 'ppk_id'"
+            ])
+        #expect(
+            errors("version = 2\nlocal { auth = psk\neap_id = joe }\n" + psk) == [
+                "'eap_id' in connections.home.local belongs to a round with auth = eap-…"
+            ])
+    }
+
     @Test(arguments: [0, 1, 2]) func everyVersionHasVirtualAddresses(version: Int) throws {
         let configuration = try read(
             """

@@ -191,7 +191,8 @@ struct Pair {
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .prove, .verify, .seed, .mix: break
-        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest:
+        case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest,
+            .judgeUser, .proveUser:
             return end.credentials.answer(question, now: Pair.date)
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,

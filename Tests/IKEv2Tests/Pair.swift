@@ -25,6 +25,8 @@ struct Pair {
         var installed: [SecurityAssociation] = []
         var events: [SessionEvent] = []
         var closed: ClosureReason?
+        /// Of users.
+        var passwords: [Identity: String] = [:]
         /// Virtual addresses that the machine has.
         var addresses: Set<IPAddress> = []
         /// How often another session was asked for.
@@ -169,8 +171,20 @@ struct Pair {
         case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
         case .verify(let prf, _, let remote, let octets, let seen):
             return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-        case .seed, .checkPassword, .password, .sign, .verifySignature, .encrypt, .decrypt, .signDigest, .verifyDigest:
-            return .noCredential
+        case .seed, .sign, .verifySignature, .encrypt, .decrypt, .signDigest, .verifyDigest: return .noCredential
+        case .checkPassword(let password, let user):
+            return self[side].passwords[user].map { Secret(Array($0.utf8)) } == password
+                ? .verified(PeerAuthenticated(verified: user)) : .refuted
+        case .password(let user, _):
+            return self[side].passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
+        case .judgeUser(let proof, let user):
+            guard let password = self[side].passwords[user],
+                let answer = UserAnswer(proof.challenge, password: Secret(Array(password.utf8)))
+            else { return .noCredential }
+            return answer.response == proof.response ? .user(answer) : .refuted
+        case .proveUser(let challenge, let user, _):
+            return self[side].passwords[user]
+                .flatMap { UserAnswer(challenge, password: Secret(Array($0.utf8))) }.map { .user($0) } ?? .noCredential
         // A signature is the key's proof of the octets; what it rests on, the credential store's tests judge.
         case .signMessage(let signing):
             return .signedMessage(

@@ -15,7 +15,7 @@ struct VirtualHost {
             + child.map { "        \($0)" } + ["      }", "    }", "  }", "}"]).joined(separator: "\n") + "\n"
     }
 
-    private static func ends(_ local: Side, _ remote: Side) -> [String] {
+    static func ends(_ local: Side, _ remote: Side) -> [String] {
         [
             "local {", "auth = psk", "id = \(local.rawValue).example", "}",
             "remote {", "auth = psk", "id = \(remote.rawValue).example", "}",

@@ -50,7 +50,8 @@ import Testing
         "Sources/Credentials/CertificateStore.swift",
         "Sources/Credentials/CredentialStore.swift", "Sources/Credentials/SharedKeyStore.swift",
         "Sources/Credentials/UserStore.swift", "Sources/IKEv1/BaseMode.swift",
-        "Sources/IKEv1/PhaseOneAuthentication.swift", "Sources/Simulation/KeyAnswerer.swift",
+        "Sources/IKEv1/PhaseOneAuthentication.swift", "Sources/IKEv2/GatewayUsers.swift",
+        "Sources/Simulation/KeyAnswerer.swift",
     ]
 
     @Test func onlyAVerifiedProofMakesAPeerAuthenticated() throws {

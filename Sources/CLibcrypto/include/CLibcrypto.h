@@ -7,12 +7,14 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/des.h>
 #include <openssl/dh.h>
 #include <openssl/dsa.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/md4.h>
 #include <openssl/md5.h>
 #include <openssl/params.h>
 #include <openssl/pem.h>
@@ -38,6 +40,12 @@ enum { PARLEY_PKCS1_CANDIDATES = 128 };
 uint32_t parley_pkcs1_unpad(
     const uint8_t *block, const uint8_t *synthetic, const uint8_t *candidates, uint32_t width, uint32_t shortest,
     uint32_t longest, uint32_t usable, uint8_t *output);
+
+/* MD4 of `count` octets: 16 octets. */
+void parley_md4(const void *octets, size_t count, void *digest);
+
+/* One block of DES: a key of seven octets without parity bits, eight octets in, eight out. */
+void parley_des_block(const void *key, const uint8_t *input, uint8_t *output);
 
 /* Frees a stack of certificates with what it holds: the typed functions are macros, which Swift does not import. */
 void parley_free_certificates(void *stack);

@@ -54,8 +54,9 @@ enum RefusalWords {
         case .selectors: "this end, to a child's request; the peer sees TS_UNACCEPTABLE or INVALID-ID-INFORMATION"
         case .identity, .authentication, .noCredential, .certificate:
             "this end, when the peer authenticates; the peer sees AUTHENTICATION_FAILED"
-        case .userAuthentication: "this end, when the peer's user authenticates (XAUTH); the peer sees STATUS=FAIL"
-        case .userRefused: "the peer, when our user authenticates (XAUTH)"
+        case .userAuthentication:
+            "this end, when the peer's user authenticates (XAUTH, EAP); the peer sees STATUS=FAIL or EAP-Failure"
+        case .userRefused: "the peer, when our user authenticates (XAUTH, EAP)"
         case .peer: "the peer; its own log says why"
         case .protocolViolation: "this end, to a message against the rules"
         case .timeout: "nobody: answers did not come"

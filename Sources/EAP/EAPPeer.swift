@@ -1,0 +1,145 @@
+package import Cryptography
+package import IPsec
+package import Primitives
+
+/// The user's end of EAP (RFC 3748). A value; the password is asked for, or what follows from it.
+package struct EAPPeer: Sendable {
+    /// Requests that are answered: a gateway needs a few.
+    static let maximumPackets = 16
+
+    package enum Step: Sendable {
+        case send([UInt8])
+        /// What the user's password answers.
+        case prove(UserChallenge)
+        /// The password itself.
+        case password
+        /// EAP-Success came where it may; the key is the method's, if it makes one.
+        case succeed(masterSessionKey: Secret?)
+        case fail(reason: String)
+    }
+
+    private enum State: Sendable {
+        case idle
+        case proving(EAPPacket, MSCHAPv2.Exchange?)
+        /// The gateway is to show that it has the password.
+        case awaitingConfirmation(UserAnswer)
+        case proved(masterSessionKey: Secret?)
+        case refused
+    }
+
+    private let method: UserMethod
+    private let name: [UInt8]
+    private var state = State.idle
+    private var received = 0
+
+    package init(_ method: UserMethod, user: Identity) {
+        self.method = method
+        name = user.userName
+    }
+
+    private var types: [EAPPacket.MethodType] {
+        switch method {
+        case .any: [.mschapv2, .md5Challenge, .tokenCard]
+        case .md5: [.md5Challenge]
+        case .gtc: [.tokenCard]
+        case .mschapv2: [.mschapv2]
+        }
+    }
+
+    private func respond(to packet: EAPPacket, _ type: EAPPacket.MethodType, _ data: [UInt8]) -> Step {
+        .send(EAPPacket(.response, identifier: packet.identifier, type: type, data: data).octets)
+    }
+
+    /// Takes a packet of the gateway's.
+    package mutating func receive(_ octets: [UInt8], _ randomness: inout Randomness) throws(ParseError) -> Step {
+        let packet = try EAPPacket(parsing: octets)
+        received += 1
+        guard received <= Self.maximumPackets else { return .fail(reason: "the peer asks and asks") }
+        switch packet.code {
+        case .success:
+            // Before the proof, and with MSCHAPv2 before the gateway's own, it means nothing (RFC 3748 §4.2).
+            guard case .proved(let key) = state else { return .fail(reason: "the peer takes us for the user unproved") }
+            return .succeed(masterSessionKey: key)
+        case .failure: return .fail(reason: "the peer refuses the user")
+        case .response: return .fail(reason: "the peer answers what nobody asked")
+        case .request: break
+        }
+        switch packet.type {
+        case .identity?: return respond(to: packet, .identity, name)
+        case .notification?: return respond(to: packet, .notification, [])
+        case let type? where types.contains(type): return answer(packet, type, &randomness)
+        default: return respond(to: packet, .nak, types.map(\.rawValue))
+        }
+    }
+
+    private mutating func answer(
+        _ packet: EAPPacket, _ type: EAPPacket.MethodType, _ randomness: inout Randomness
+    ) -> Step {
+        switch type {
+        case .md5Challenge:
+            guard let count = packet.data.first.map(Int.init), count > 0, packet.data.count > count else {
+                return .fail(reason: "the peer's challenge has not the form")
+            }
+            state = .proving(packet, nil)
+            return .prove(.md5(identifier: packet.identifier, challenge: Array(packet.data[1...count])))
+        case .tokenCard:
+            state = .proving(packet, nil)
+            return .password
+        default: return answerMSCHAPv2(packet, &randomness)
+        }
+    }
+
+    private mutating func answerMSCHAPv2(_ packet: EAPPacket, _ randomness: inout Randomness) -> Step {
+        guard let inner = MSCHAPv2Packet(parsing: packet.data) else {
+            return .fail(reason: "the peer's packet has not the form of eap-mschapv2")
+        }
+        switch (inner.operation, state) {
+        case (MSCHAPv2Packet.challenge, .idle):
+            guard inner.data.count >= 17, inner.data[0] == 16 else {
+                return .fail(reason: "the peer's challenge has not the form")
+            }
+            let exchange = MSCHAPv2.Exchange(
+                userName: name, authenticatorChallenge: Array(inner.data[1...16]),
+                peerChallenge: randomness.octets(MSCHAPv2.challengeOctets))
+            state = .proving(packet, exchange)
+            return .prove(.mschapv2(exchange))
+        case (MSCHAPv2Packet.success, .awaitingConfirmation(let answer)):
+            guard ConstantTime.equal(Array(inner.data.prefix(answer.confirmation.count)), answer.confirmation) else {
+                return .fail(reason: "the peer does not have the user's password")
+            }
+            state = .proved(masterSessionKey: answer.masterSessionKey)
+            return respond(to: packet, .mschapv2, [MSCHAPv2Packet.success])
+        case (MSCHAPv2Packet.failure, .awaitingConfirmation):
+            state = .refused
+            return respond(to: packet, .mschapv2, [MSCHAPv2Packet.failure])
+        default: return .fail(reason: "the peer's packet comes out of turn")
+        }
+    }
+
+    /// What follows from the password; `nil`: there is none.
+    package mutating func prove(_ answer: UserAnswer?) -> Step {
+        guard case .proving(let packet, let exchange) = state, let type = packet.type, let answer else {
+            return .fail(reason: "no password is known for the user")
+        }
+        guard let exchange, let inner = MSCHAPv2Packet(parsing: packet.data) else {
+            state = .proved(masterSessionKey: nil)
+            return respond(to: packet, type, [UInt8(answer.response.count)] + answer.response + name)
+        }
+        state = .awaitingConfirmation(answer)
+        let value =
+            [UInt8(MSCHAPv2Packet.responseValueOctets)] + exchange.peerChallenge + [UInt8](repeating: 0, count: 8)
+            + answer.response + [0] + name
+        return respond(
+            to: packet, type,
+            MSCHAPv2Packet(MSCHAPv2Packet.response, identifier: inner.identifier, value).octets)
+    }
+
+    /// The password; `nil`: there is none.
+    package mutating func give(_ password: Secret?) -> Step {
+        guard case .proving(let packet, _) = state, let password else {
+            return .fail(reason: "no password is known for the user")
+        }
+        state = .proved(masterSessionKey: nil)
+        return respond(to: packet, .tokenCard, password.exposed)
+    }
+}

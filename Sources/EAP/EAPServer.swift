@@ -1,0 +1,173 @@
+package import Cryptography
+package import IPsec
+package import Primitives
+
+/// The gateway's end of EAP (RFC 3748): asks who the user is, then for one method's proof. A value; whether the proof holds is
+/// asked from outside.
+package struct EAPServer: Sendable {
+    /// Packets that a user may send before it has proved anything.
+    static let maximumPackets = 8
+    /// Octets of a name or of a password.
+    static let maximumOctets = 253
+    private static let name = Array("parley".utf8)
+
+    package enum Step: Sendable {
+        case send([UInt8])
+        /// Whether the password is the user's.
+        case check(Secret, user: Identity)
+        case judge(UserProof, user: Identity)
+        /// EAP-Success is to be sent; the key is the method's, if it makes one.
+        case succeed([UInt8], user: Identity, masterSessionKey: Secret?)
+        /// EAP-Failure is to be sent.
+        case fail([UInt8], user: Identity?, reason: String)
+    }
+
+    private enum State: Sendable {
+        case awaitingIdentity
+        case awaitingProof(challenge: [UInt8])
+        case judging
+        case awaitingConfirmation(UserAnswer)
+        case awaitingAcknowledgement
+        case over
+    }
+
+    private let method: UserMethod
+    private let pattern: IdentityPattern
+    private var state = State.awaitingIdentity
+    private var identifier: UInt8
+    private var user: Identity?
+    private var received = 0
+
+    /// - Parameters:
+    ///   - method: not `any`.
+    ///   - user: who it is; `nil`: it is asked, and must be one of `pattern`.
+    package init(
+        _ method: UserMethod, user: Identity?, pattern: IdentityPattern, _ randomness: inout Randomness
+    ) {
+        self.method = method
+        self.pattern = pattern
+        self.user = user
+        identifier = UInt8(truncatingIfNeeded: randomness.uint32())
+    }
+
+    /// The first request.
+    package mutating func start(_ randomness: inout Randomness) -> [UInt8] {
+        user == nil ? request(.identity, []) : challenge(&randomness)
+    }
+
+    private mutating func request(_ type: EAPPacket.MethodType, _ data: [UInt8]) -> [UInt8] {
+        identifier &+= 1
+        return EAPPacket(.request, identifier: identifier, type: type, data: data).octets
+    }
+
+    private mutating func challenge(_ randomness: inout Randomness) -> [UInt8] {
+        let challenge = randomness.octets(MSCHAPv2.challengeOctets)
+        state = .awaitingProof(challenge: challenge)
+        let value = [UInt8(challenge.count)] + challenge + Self.name
+        switch method {
+        case .md5: return request(.md5Challenge, value)
+        case .gtc: return request(.tokenCard, Array("Password".utf8))
+        case .mschapv2, .any:
+            return request(
+                .mschapv2, MSCHAPv2Packet(MSCHAPv2Packet.challenge, identifier: identifier &+ 1, value).octets)
+        }
+    }
+
+    private mutating func fail(_ reason: String) -> Step {
+        state = .over
+        return .fail(EAPPacket(.failure, identifier: identifier).octets, user: user, reason: reason)
+    }
+
+    private mutating func succeed(_ key: Secret?) -> Step {
+        guard let user else { return fail("nobody is known") }
+        state = .over
+        return .succeed(EAPPacket(.success, identifier: identifier).octets, user: user, masterSessionKey: key)
+    }
+
+    /// Takes a packet of the user's.
+    package mutating func receive(_ octets: [UInt8], _ randomness: inout Randomness) throws(ParseError) -> Step {
+        let packet = try EAPPacket(parsing: octets)
+        received += 1
+        guard received <= Self.maximumPackets else { return fail("the user sends packet after packet") }
+        guard packet.code == .response, packet.identifier == identifier else {
+            return fail("the user answers another request than the last")
+        }
+        if packet.type == .nak { return fail("the user does not want \(method.rawValue)") }
+        switch state {
+        case .awaitingIdentity:
+            guard packet.type == .identity, (1...Self.maximumOctets).contains(packet.data.count) else {
+                return fail("the user does not say who it is")
+            }
+            let named = Identity(user: packet.data)
+            // Whom the connection does not want fails like whom nobody knows: with its proof.
+            user = named
+            return .send(challenge(&randomness))
+        case .awaitingProof(let challenge): return receiveProof(packet, challenge)
+        case .awaitingConfirmation(let answer):
+            guard packet.type == .mschapv2, packet.data.first == MSCHAPv2Packet.success else {
+                return fail("the user does not believe that we have its password")
+            }
+            return succeed(answer.masterSessionKey)
+        case .awaitingAcknowledgement: return fail("the password is not right, or nobody has that name")
+        case .judging, .over: return fail("no packet is awaited")
+        }
+    }
+
+    private mutating func receiveProof(_ packet: EAPPacket, _ challenge: [UInt8]) -> Step {
+        guard let user else { return fail("nobody is known") }
+        let broken = "the user's answer has not the form of \(method.rawValue)"
+        switch (method, packet.type) {
+        case (.md5, .md5Challenge):
+            guard packet.data.count >= 17, packet.data[0] == 16 else { return fail(broken) }
+            state = .judging
+            return .judge(
+                UserProof(.md5(identifier: identifier, challenge: challenge), response: Array(packet.data[1...16])),
+                user: user)
+        case (.gtc, .tokenCard):
+            guard (1...Self.maximumOctets).contains(packet.data.count) else { return fail(broken) }
+            state = .judging
+            return .check(Secret(packet.data), user: user)
+        case (.mschapv2, .mschapv2):
+            guard let inner = MSCHAPv2Packet(parsing: packet.data), inner.operation == MSCHAPv2Packet.response,
+                inner.data.count >= 50, Int(inner.data[0]) == MSCHAPv2Packet.responseValueOctets,
+                inner.data.count <= 50 + Self.maximumOctets
+            else { return fail(broken) }
+            state = .judging
+            let exchange = MSCHAPv2.Exchange(
+                userName: Array(inner.data[50...]), authenticatorChallenge: challenge,
+                peerChallenge: Array(inner.data[1...16]))
+            return .judge(UserProof(.mschapv2(exchange), response: Array(inner.data[25...48])), user: user)
+        default: return fail(broken)
+        }
+    }
+
+    /// The verdict on what was asked about last; `nil`: the proof does not hold. A user whom the connection does not want has no
+    /// better one.
+    package mutating func judge(_ answer: UserAnswer?, _ randomness: inout Randomness) -> Step {
+        guard case .judging = state else { return fail("nothing was asked") }
+        if let answer, let user, pattern.matches(user) {
+            guard method == .mschapv2 else { return succeed(nil) }
+            state = .awaitingConfirmation(answer)
+            return .send(
+                request(
+                    .mschapv2,
+                    MSCHAPv2Packet(
+                        MSCHAPv2Packet.success, identifier: identifier, answer.confirmation + Array(" M=OK".utf8)
+                    ).octets))
+        }
+        guard method == .mschapv2 else { return fail("the password is not right, or nobody has that name") }
+        // RFC 2759 §6: authentication failure, no retry on this SA.
+        state = .awaitingAcknowledgement
+        let challenge = randomness.octets(MSCHAPv2.challengeOctets).flatMap { octet -> [UInt8] in
+            let text = String(octet, radix: 16, uppercase: true)
+            return Array((text.count == 1 ? "0" + text : text).utf8)
+        }
+        return .send(
+            request(
+                .mschapv2,
+                MSCHAPv2Packet(
+                    MSCHAPv2Packet.failure, identifier: identifier,
+                    Array("E=691 R=0 C=".utf8) + challenge + Array(" V=3 M=Authentication failed".utf8)
+                ).octets))
+    }
+}
