@@ -18,7 +18,10 @@ struct KeyAnswerer: Sendable {
             case .verify(let prf, _, let remote, let octets, let claimed):
                 return ConstantTime.equal(try proof(prf, octets), claimed)
                     ? .verified(PeerAuthenticated(verified: remote)) : .refuted
-            case .mix: return .noCredential
+            // Every post-quantum key has the same octets.
+            case .mix:
+                let shared = SharedKey(identities: [], secret: key, isPostquantum: true)
+                return SharedKeyStore([shared]).answer(question)
             case .seed(let prf, _, _, let octets):
                 return .seed(try PseudorandomFunction.derive(prf, key: key, [.open(octets)]))
             // Every user's password is its name.

@@ -45,6 +45,7 @@ package struct Scenario {
             identification?.apply(to: &connection, isLeft: name == "left")
             // AH does not go through a NAT.
             VersionOneOptions(seed: seed, hasNAT: hasNAT).apply(to: &connection, isLeft: name == "left")
+            VersionTwoOptions(seed: seed).apply(to: &connection, &settings, isLeft: name == "left")
             world.addNode(
                 name, address: own, policies: PolicyDatabase(connections: [connection]),
                 key: Array("a shared key for the simulation".utf8),

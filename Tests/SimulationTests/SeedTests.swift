@@ -66,4 +66,18 @@ import Testing
             #expect(scenario.world.packetsAccepted > 100)
         }
     }
+
+    /// IKE_INTERMEDIATE and IKE_FOLLOWUP_KE (RFC 9242, RFC 9370) are met in the runs, not only permitted.
+    @Test func furtherKeyExchangesAreMet() {
+        var met: Set<Int> = []
+        for seed: UInt64 in 1...20 {
+            var scenario = Scenario(seed: seed, keepsLog: true)
+            #expect(scenario.run() == nil)
+            for exchange in [43, 44] where scenario.world.log.contains(where: { $0.contains("exchange \(exchange) ") })
+            {
+                met.insert(exchange)
+            }
+        }
+        #expect(met == [43, 44])
+    }
 }

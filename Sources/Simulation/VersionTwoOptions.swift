@@ -1,0 +1,66 @@
+import Cryptography
+import IPsec
+import Primitives
+
+/// What version 2 can do besides, drawn for a scenario: fragments, windows, mobility, childless set-up, a post-quantum
+/// pre-shared key and a second key exchange. Each is drawn for each end apart, so that it also meets a peer that does
+/// not know it.
+struct VersionTwoOptions {
+    /// What one end does.
+    struct End: Hashable {
+        /// Octets of the IP packets that messages are cut to fit (RFC 7383); `nil` for an end that knows no fragments.
+        var fragmentOctets: Int?
+        /// Requests taken at once (RFC 7296 §2.3).
+        var window: UInt32
+        /// RFC 4555.
+        var isMobile: Bool
+        /// RFC 6023.
+        var childless: Connection.ChildlessUse
+        /// RFC 8784.
+        var hasPostquantumKey: Bool
+        /// RFC 9370, with ML-KEM-768 in the first additional exchange.
+        var hasModuleLattice: Bool
+    }
+
+    private let ends: [End]
+    /// Whether both ends insist on ML-KEM-768; one that does not insist also takes none.
+    private let insists: Bool
+
+    /// - Parameter seed: of a generator of its own, so that what other parts of a scenario draw stays as it is.
+    init(seed: UInt64) {
+        var chance = Randomness.seeded(seed ^ 0x0B07_0F1E)
+        ends = (0..<2).map { _ in
+            End(
+                fragmentOctets: [nil, 576, 1280][Int(chance.below(3))],
+                window: chance.below(2) == 0 ? 1 : 2 + UInt32(chance.below(4)),
+                isMobile: chance.below(2) == 0,
+                childless: [.allow, .prefer, .never][Int(chance.below(3))],
+                hasPostquantumKey: chance.below(3) == 0,
+                hasModuleLattice: chance.below(2) == 0)
+        }
+        insists = chance.below(2) == 0 && ends.allSatisfy(\.hasModuleLattice)
+    }
+
+    /// Changes one end's connection and settings accordingly.
+    func apply(to connection: inout Connection, _ settings: inout EngineSettings, isLeft: Bool) {
+        guard connection.version == .v2 else { return }
+        let end = ends[isLeft ? 0 : 1]
+        connection.fragmentation = end.fragmentOctets == nil ? .no : .yes
+        settings.fragmentOctetsV4 = end.fragmentOctets ?? settings.fragmentOctetsV4
+        settings.window = end.window
+        connection.isMobile = end.isMobile
+        connection.childless = end.childless
+        if end.hasPostquantumKey {
+            connection.postquantumKey = Identity(.keyID, octets: Array("a key for later".utf8))
+        }
+        guard end.hasModuleLattice else { return }
+        let further: [[KeyExchangeID]] = [insists ? [.mlkem768] : [.mlkem768, .none]]
+        for index in connection.proposals.indices { connection.proposals[index].additionalKeyExchanges = further }
+        for child in connection.children.indices {
+            for index in connection.children[child].proposals.indices
+            where !connection.children[child].proposals[index].keyExchange.isEmpty {
+                connection.children[child].proposals[index].additionalKeyExchanges = further
+            }
+        }
+    }
+}
