@@ -141,6 +141,12 @@ package struct EAPServer: Sendable {
         }
     }
 
+    /// Whom the last packet refuses, before EAP-Failure: MSCHAPv2 waits for the host to acknowledge that, and some hosts leave instead.
+    package var refused: Identity? {
+        if case .awaitingAcknowledgement = state { return user }
+        return nil
+    }
+
     /// The verdict on what was asked about last; `nil`: the proof does not hold. A user whom the connection does not want has no
     /// better one.
     package mutating func judge(_ answer: UserAnswer?, _ randomness: inout Randomness) -> Step {

@@ -26,6 +26,8 @@ struct CheckingUser: Sendable {
     var first: PendingAuthentication
     var server: EAPServer
     var state: State
+    /// The refusal has been told.
+    var isRefused = false
 }
 
 extension IKESession {
@@ -80,6 +82,10 @@ extension IKESession {
                 default: nil
                 }
             let step = checking.server.judge(verdict, &context.environment.randomness)
+            if let user = checking.server.refused {
+                context.report(.refused(child: nil, .userAuthentication(user: user)))
+                checking.isRefused = true
+            }
             try take(step, checking, header, datagram, &context)
         default: throw .unexpected("an answer that nothing awaits")
         }
@@ -136,7 +142,11 @@ extension IKESession {
         case .fail(let packet, let user, let reason):
             context.note("EAP: \(reason)")
             try respond(spi, header, to: datagram, [payload(packet)], &context)
-            fail(.userAuthentication(user: user), &context)
+            if checking.isRefused {
+                close(.refused(.userAuthentication(user: user)), &context)
+            } else {
+                fail(.userAuthentication(user: user), &context)
+            }
         }
     }
 
@@ -152,7 +162,7 @@ extension IKESession {
         last.header = header
         last.datagram = datagram
         let expected = try UserKey.proof(
-            prf, key ?? acceptance.proofs.initiator,
+            prf, key ?? (acceptance.mixed?.proofs ?? acceptance.proofs).initiator,
             try initiatorOctets(acceptance, checking.first, identity: identity))
         guard let proof = content.authentication, proof.method == AuthenticationPayload.sharedKey,
             ConstantTime.equal(proof.proof, expected)
@@ -161,7 +171,8 @@ extension IKESession {
             return
         }
         let own = try UserKey.proof(
-            prf, key ?? acceptance.proofs.responder, try responderOctets(acceptance, checking.first))
+            prf, key ?? (acceptance.mixed?.proofs ?? acceptance.proofs).responder,
+            try responderOctets(acceptance, checking.first))
         remoteUser = user
         try establish(
             acceptance, last, PeerAuthenticated(verified: identity), [AuthenticationPayload(proof: own).payload],

@@ -114,13 +114,16 @@ extension IKESession {
             let intermediate = initiation.transcript.octets(authenticationID: proving.authenticationID)
             let own = try KeySchedule.signedOctets(
                 sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,
-                proofKey: initiation.proofs.initiator, identity: initiation.localIdentity, intermediate: intermediate)
+                proofKey: (initiation.mixed?.proofs ?? initiation.proofs).initiator, identity: initiation.localIdentity,
+                intermediate: intermediate)
             let theirs = try KeySchedule.signedOctets(
                 sa.suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
-                proofKey: initiation.proofs.responder, identity: proving.gateway.identity, intermediate: intermediate)
+                proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: proving.gateway.identity,
+                intermediate: intermediate)
             proving.state = .awaitingProof(
-                expected: try UserKey.proof(prf, key ?? initiation.proofs.responder, theirs))
-            let proof = try UserKey.proof(prf, key ?? initiation.proofs.initiator, own)
+                expected: try UserKey.proof(
+                    prf, key ?? (initiation.mixed?.proofs ?? initiation.proofs).responder, theirs))
+            let proof = try UserKey.proof(prf, key ?? (initiation.mixed?.proofs ?? initiation.proofs).initiator, own)
             phase = .provingUser(proving)
             try request(sa.ownSPI, .ikeAuth, [AuthenticationPayload(proof: proof).payload], .authentication, &context)
         case .fail(let reason):

@@ -157,7 +157,8 @@ extension IKESession {
             }
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
         case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
-        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password, .user, .mixed:
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
+            .user, .mixed:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

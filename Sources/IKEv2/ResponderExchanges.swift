@@ -274,7 +274,8 @@ extension IKESession {
             phase = .awaitingResponderProof(acceptance, question, pending, peer)
         case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
         case .distrusted(let report): try refuse(.certificate(report), pending, &context)
-        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password, .user, .mixed:
+        case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
+            .user, .mixed:
             try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
         }
     }

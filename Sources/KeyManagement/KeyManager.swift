@@ -270,12 +270,7 @@ package struct KeyManager: Sendable {
         let locals = connection.localAddresses.flatMap(\.concrete).filter { $0.family == remote.family }
         guard let local = locals.first ?? sourceAddress(remote) else { return nil }
         // A peer on another port than 500 is met on the port that carries the non-ESP marker, as charon does.
-        if connection.streamUse == .yes, connection.version != .v1 {
-            return open(
-                connection, local: Endpoint(local, port: environment.settings.natPort, isStream: true),
-                remote: Endpoint(remote, port: connection.streamPort, isStream: true), isVersion1: false,
-                attempt: attempt)
-        }
+        if connection.streamUse == .yes { return openStream(connection, local, remote, attempt: attempt) }
         let usesMarker = connection.remotePort != 500
         let port = usesMarker ? environment.settings.natPort : environment.settings.port
         return open(
@@ -311,9 +306,7 @@ package struct KeyManager: Sendable {
 
     private mutating func apply(_ effect: SessionEffect, of id: SessionID, _ effects: inout [Effect]) {
         switch effect {
-        case .send(let datagram):
-            effects.append(.send(datagram))
-            if let copy = streamCopy(of: datagram, from: id) { effects.append(.send(copy)) }
+        case .send(let datagram): effects += transmissions(of: datagram, from: id)
         case .setTimer(let timer, let deadline):
             sessions[id]?.timers[timer] = deadline
             timers.insert(TimerQueue.Entry(deadline: deadline, session: id, timer: timer))

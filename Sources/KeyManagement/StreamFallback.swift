@@ -1,11 +1,26 @@
 import IPsec
 import Primitives
 
-/// TCP where UDP brings no answer (RFC 9329 §5.1).
+/// TCP instead of UDP, or where UDP brings no answer (RFC 9329 §5.1).
 extension KeyManager {
+    /// Opens a session over TCP; only of version 2, as the configuration's checks see to.
+    mutating func openStream(
+        _ connection: Connection, _ local: IPAddress, _ remote: IPAddress, attempt: UInt32
+    ) -> SessionID {
+        open(
+            connection, local: Endpoint(local, port: environment.settings.natPort, isStream: true),
+            remote: Endpoint(remote, port: connection.streamPort, isStream: true), isVersion1: false, attempt: attempt)
+    }
+
+    /// A datagram of a session, and what else is to be sent with it.
+    mutating func transmissions(of datagram: Datagram, from id: SessionID) -> [Effect] {
+        guard let copy = streamCopy(of: datagram, from: id) else { return [.send(datagram)] }
+        return [.send(datagram), .send(copy)]
+    }
+
     /// A first request that UDP brought no answer to, once more for TCP, where the connection falls back to it: whichever
     /// is answered first has the session. The first transmission is UDP's alone, so that TCP costs nothing where UDP works.
-    mutating func streamCopy(of datagram: Datagram, from id: SessionID) -> Datagram? {
+    private mutating func streamCopy(of datagram: Datagram, from id: SessionID) -> Datagram? {
         guard let entry = sessions[id], entry.version == 2, entry.initialKey == nil, !entry.isEstablished,
             !datagram.remote.isStream, datagram.octets.count > 16,
             datagram.octets[8..<16].allSatisfy({ $0 == 0 }),

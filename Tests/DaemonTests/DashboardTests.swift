@@ -98,9 +98,10 @@ import Testing
 
     // MARK: In a browser
 
-    private static let browser = ["chromium-headless-shell", "chromium"].map { "/usr/bin/\($0)" }.first {
-        access($0, X_OK) == 0
-    }
+    private static let browser: String? = {
+        let places: [String] = ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium"]
+        return places.first { FileManager.default.isExecutableFile(atPath: $0) }
+    }()
 
     /// One SA whose peer chose its name with care, with counters that grow.
     @Sendable private static func status(_ count: Int) -> String {
@@ -137,23 +138,30 @@ import Testing
         .enabled(
             if: DashboardTests.browser != nil,
             "NOT TESTED in a browser: Debian's chromium-headless-shell is missing; scripts/install installs it"))
-    func aBrowserShowsIt() throws {
+    func aBrowserShowsIt() async throws {
         let port = server(1) { Self.status($0) }
-        let shot = FileManager.default.temporaryDirectory.appending(path: "dashboard-\(port)")
-        defer { try? FileManager.default.removeItem(at: shot) }
+        #expect(try await get(port, "/").statusCode == 200)
+        let folder = FileManager.default.temporaryDirectory.appending(path: "dashboard-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let dump = folder.appending(path: "dom")
+        try Data().write(to: dump)
         let browser = Process()
         browser.executableURL = URL(fileURLWithPath: try #require(Self.browser))
         // Its own sandbox refuses to run as root.
         browser.arguments = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=\(shot.path)",
+            "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=\(folder.path)",
             "--virtual-time-budget=30000", "--dump-dom", "http://127.0.0.1:\(port)/",
         ]
-        let output = Pipe()
-        browser.standardOutput = output
+        browser.standardOutput = try FileHandle(forWritingTo: dump)
         browser.standardError = FileHandle.nullDevice
-        try browser.run()
-        let dom = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        browser.waitUntilExit()
+        // Without holding a thread meanwhile: the server needs one.
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            browser.terminationHandler = { _ in continuation.resume() }
+            do { try browser.run() } catch { continuation.resume(throwing: error) }
+        }
+        #expect(browser.terminationStatus == 0)
+        let dom = String(decoding: try Data(contentsOf: dump), as: UTF8.self)
         #expect(dom.contains("site[7] IKEv2") && dom.contains("net{9}"), "\(dom.suffix(3000))")
         #expect(dom.contains("10.1.0.0/32 ⇄ 10.2.0.0/32") && dom.contains("AES_GCM_16-256"))
         #expect(dom.contains("class=\"line-in\" d=\"M"), "no curve")

@@ -143,7 +143,8 @@ import Testing
     }
 
     @Test func whatIsNotUpCannotBeRehearsed() throws {
-        let client = try ControlHarness([ControlHarness.connection("home")]).client()
+        let harness = try ControlHarness([ControlHarness.connection("home")])
+        let client = try harness.client()
         let answer = try client.ask("rehearse", ["ike": "home"])
         #expect(answer?.flag("success") == false && answer?.text("matches") == "0")
         #expect(answer?.text("errmsg") == "no child of home is up to be rekeyed: parley up first")

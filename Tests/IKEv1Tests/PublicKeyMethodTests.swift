@@ -133,7 +133,7 @@ import Testing
             })
         // The peer is known by no key, so that the initiator must learn from somewhere else that it is the peer's.
         pair.establish()
-        #expect(pair.initiator.questions.contains { if case .verifySignature = $0 { true } else { false } })
+        #expect(pair.initiator.questions.contains { if case .verifyDigest = $0 { true } else { false } })
         expectNothingLeft(&pair)
         #expect(pair.initiator.installed.isEmpty)
     }

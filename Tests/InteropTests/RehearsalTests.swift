@@ -45,7 +45,9 @@ extension Interop {
         }
 
         private static func section(_ output: String) -> [String: Any]? {
-            let json = try? JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
+            // What went to standard error stands behind it.
+            let end = output.lastIndex(of: "}") ?? output.startIndex
+            let json = try? JSONSerialization.jsonObject(with: Data(output[...end].utf8)) as? [String: Any]
             return (json?["rehearsals"] as? [String: Any])?.values.first as? [String: Any]
         }
     }
