@@ -24,7 +24,13 @@ extension Interop {
                     + [Case(pairing: pairing, type: "ecdsa", isDeep: true)]
             }
             static let mixed = Pairing.all.filter { $0.initiator != $0.responder }
-            static let versionOne = mixed.flatMap { pairing in
+            /// Without those whose certificates Parley does not say in answer to an address that nobody has proved.
+            static let versionOne = everyVersionOne.filter(\.fits)
+            static let tooLong = everyVersionOne.filter { !$0.fits }
+            private var fits: Bool {
+                !isAggressive || pairing.responder == .charon || (type == "ecdsa" && !isDeep)
+            }
+            private static let everyVersionOne = mixed.flatMap { pairing in
                 [false, true].flatMap { isAggressive in
                     [("rsa", false), ("ecdsa", false), ("ecdsa", true)].map { type, isDeep in
                         Case(
@@ -99,6 +105,16 @@ extension Interop {
             }
         }
 
+        /// Aggressive Mode's message 2 would be more than three times message 1.
+        @Test(arguments: Case.tooLong) func answersAreBounded(_ one: Case) throws {
+            try Lab.with(Scenario(pairing: one.pairing, version: one.version)) { lab in
+                _ = try equip(lab, one.type, isDeep: one.isDeep)
+                try lab.load(link(one.version, isAggressive: true))
+                #expect(try !lab.left.up("inner", seconds: 4).succeeded)
+                #expect(lab.right.log.contains("more than three times"), "\(lab.right.log)")
+            }
+        }
+
         @Test(arguments: Case.mixed, Version.allCases)
         func refusesWhoWasRevoked(_ pairing: Pairing, _ version: Version) throws {
             try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
@@ -109,7 +125,8 @@ extension Interop {
                 try lab.load(link(version))
                 #expect(try !lab.left.up("inner", seconds: 8).succeeded)
                 try eventually("the reason is told") { judge.log.contains("it was revoked at") }
-                try lab.awaitEmpty()
+                // charon as Main Mode's responder has spoken last, and hears nothing authenticated afterwards.
+                if version == .v2 || revoked == .left { try lab.awaitEmpty() }
             }
         }
 
