@@ -42,8 +42,9 @@ extension ConfigurationChecker {
                 "is at both ends: the gateway proves itself by a key"
             } else if remote == .any {
                 "is for a local round: a gateway says which method it wants"
-            } else if connection.postquantumKey != nil {
-                "does not go together with 'ppk_id'"
+            } else if connection.postquantumKey != nil || connection.requiresPostquantumKey {
+                // A user's proof is not tied to a post-quantum key here, so that a required one would be left out in silence.
+                "does not go together with 'ppk_id' and 'ppk_required'"
             } else {
                 nil
             }

@@ -164,7 +164,12 @@ import Testing
             ])
         #expect(
             errors("version = 2\nppk_id = key\nlocal { auth = eap-gtc }\n" + psk) == [
-                "'auth = eap-gtc' in connections.home does not go together with 'ppk_id'"
+                "'auth = eap-gtc' in connections.home does not go together with 'ppk_id' and 'ppk_required'"
+            ])
+        // A gateway that wants a post-quantum key of everybody must not let users in without it.
+        #expect(
+            errors("version = 2\nppk_required = yes\nlocal { auth = psk }\nremote { auth = eap-md5 }") == [
+                "'auth = eap-md5' in connections.home does not go together with 'ppk_id' and 'ppk_required'"
             ])
         #expect(
             errors("version = 2\nlocal { auth = psk\neap_id = joe }\n" + psk) == [
