@@ -114,16 +114,18 @@ package struct AuthenticationRound: Hashable, Sendable {
 }
 
 extension Connection {
+    // A user's round is the first where it is the only one, since it comes after all others (Hybrid).
+
     /// The identity that we claim in our first round; `nil`: the local address.
     package var localIdentity: Identity? {
-        get { isHybrid && localExtendedRound != nil ? local[0].hostIdentity : local.first?.exactIdentity }
+        get { localMethod == .extendedAuthentication ? local.first?.hostIdentity : local.first?.exactIdentity }
         set { local[0].identity = newValue.map { .exactly($0) } ?? .any }
     }
 
     /// What we accept as the peer's identity in its first round: whatever it calls itself where only its user proves
     /// anything.
     package var remoteIdentity: IdentityPattern {
-        get { isHybrid && remoteExtendedRound != nil ? .any : remote.first?.identity ?? .any }
+        get { remoteMethod == .extendedAuthentication ? .any : remote.first?.identity ?? .any }
         set { remote[0].identity = newValue }
     }
 

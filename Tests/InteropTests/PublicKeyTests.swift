@@ -74,6 +74,20 @@ extension Interop {
             }
         }
 
+        /// The user is known by "foo bar", and by nothing else.
+        private static func expectUser(_ lab: Lab, password: String) throws {
+            guard password == "foo bar" else {
+                #expect(!(try lab.left.up("inner", seconds: 8).succeeded))
+                try lab.awaitEmpty()
+                return
+            }
+            try lab.up()
+            #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
+            for side in Side.allCases { #expect(try lab.ping(from: side).loss == 0) }
+            #expect(try lab.left.down(ike: "net").succeeded)
+            try lab.awaitEmpty()
+        }
+
         @Test("a user behind signatures or encrypted nonces (XAUTH)", arguments: Case.users)
         func users(_ item: Case) throws {
             for password in ["foo bar", "another"] {
@@ -85,16 +99,7 @@ extension Interop {
                         ]
                         $0.users = [.left: ["joe": password], .right: ["joe": "foo bar"]]
                     }
-                    guard password == "foo bar" else {
-                        #expect(!(try lab.left.up("inner", seconds: 8).succeeded))
-                        try lab.awaitEmpty()
-                        return
-                    }
-                    try lab.up()
-                    #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
-                    for side in Side.allCases { #expect(try lab.ping(from: side).loss == 0) }
-                    #expect(try lab.left.down(ike: "net").succeeded)
-                    try lab.awaitEmpty()
+                    try Self.expectUser(lab, password: password)
                 }
             }
         }
@@ -116,16 +121,7 @@ extension Interop {
                     ]
                     $0.users = [.left: ["joe": password], .right: ["joe": "foo bar"]]
                 }
-                guard password == "foo bar" else {
-                    #expect(!(try lab.left.up("inner", seconds: 8).succeeded))
-                    try lab.awaitEmpty()
-                    return
-                }
-                try lab.up()
-                #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
-                for side in Side.allCases { #expect(try lab.ping(from: side).loss == 0) }
-                #expect(try lab.left.down(ike: "net").succeeded)
-                try lab.awaitEmpty()
+                try Self.expectUser(lab, password: password)
             }
         }
 
