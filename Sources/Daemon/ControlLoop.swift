@@ -56,7 +56,7 @@ final class ControlLoop {
     init(
         files: String?, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
         logger: Logger, logLevels: LogLevels = LogLevels(), notifier: ServiceNotifier = ServiceNotifier(),
-        keyLog: KeyLog? = nil
+        keyLog: KeyLog? = nil, standingSecret: Secret? = nil
     ) {
         self.files = files
         self.inbox = inbox
@@ -74,6 +74,7 @@ final class ControlLoop {
         manager = KeyManager(
             now: started, randomness: .buffered, policies: policies,
             settings: ControlLoop.settings(configuration, plane, disclosesKeys: keyLog != nil),
+            standingSecret: standingSecret,
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
         for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }

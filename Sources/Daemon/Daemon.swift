@@ -1,4 +1,5 @@
 import Configuration
+import Cryptography
 import IPsec
 import Logging
 import Platform
@@ -23,6 +24,8 @@ package struct DaemonConfiguration: Sendable {
     package var observationPort: UInt16?
     /// A directory for the keys of all SAs, as a profile of Wireshark's; `nil`: none are written.
     package var keyLogDirectory: String?
+    /// A directory for what outlives a restart; `nil`: nothing does.
+    package var stateDirectory: String?
 
     package init(files: String?, socketPath: String) {
         self.files = files
@@ -67,6 +70,12 @@ package enum Daemon {
                 }
                 logger.warning("the keys of all SAs are written to \(directory): who reads them reads the traffic")
             }
+            var standingSecret: Secret?
+            if let directory = daemon.stateDirectory {
+                do { standingSecret = try StandingSecret.load(directory: directory) } catch {
+                    throw DaemonFailure(description: "state directory \(directory): \(error)")
+                }
+            }
             let listener = try ControlListener(path: daemon.socketPath)
             let plane = try UserspaceEngine(
                 planeConfiguration(daemon, configuration),
@@ -85,7 +94,8 @@ package enum Daemon {
             let server = ViciServer(listener: listener)
             let loop = ControlLoop(
                 files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,
-                logger: logger, logLevels: daemon.logLevels, keyLog: keyLog)
+                logger: logger, logLevels: daemon.logLevels, keyLog: keyLog,
+                standingSecret: standingSecret)
             if let port = daemon.observationPort {
                 Observatory(inbox: inbox).start(port: port) { [logger] in logger.error("\($0)") }
             }

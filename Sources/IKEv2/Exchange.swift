@@ -20,6 +20,8 @@ enum PlannedExchange: Hashable, Sendable {
     case checkRoutability
     /// The peer is to go to another gateway (RFC 5685).
     case redirect(RedirectGateway)
+    /// The peer must know the token of a new IKE SA (RFC 6290).
+    case announceToken
     case deleteIKE(ClosureReason)
 
     /// charon's names, for ``SessionSnapshot/queuedExchanges``.
@@ -32,6 +34,7 @@ enum PlannedExchange: Hashable, Sendable {
         case .liveness: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .redirect: "IKE_REDIRECT"
+        case .announceToken: "IKE_TOKEN"
         case .deleteIKE: "IKE_DELETE"
         }
     }

@@ -36,6 +36,8 @@ struct IKESA: Sendable {
     var peerWindow: UInt32 = 1
     var ownWindow: UInt32 = 1
     var hasAnnouncedWindow = false
+    /// What the peer would show had it lost the SA (RFC 6290); empty where it gave none.
+    var peerToken: [UInt8] = []
     /// Messages of which pieces are missing.
     var fragments: [Reassembly] = []
     var peerTakesFragments: Bool

@@ -28,6 +28,7 @@ extension IKESession {
         payloads += try answerMobility(content, datagram, spi, &context)
         payloads += answerLaterConfiguration(content, context)
         noteAuthenticationLifetime(content, &context)
+        noteCrashToken(content, on: spi)
         try respond(spi, header, to: datagram, payloads, &context)
         for notification in content.notifications {
             guard notification.type != .authenticationFailed else {

@@ -66,6 +66,7 @@ extension IKESession {
                 attempt, policy, proposals: policy.proposals.map(\.withoutKeyExchange), keyExchange: nil)
         }
         payloads += mobilityPayloads
+        payloads += crashTokenPayloads(current, context)
         if initiation.mixed != nil, let identity = connection.postquantumKey {
             payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
             if initiation.mixedProof != nil, let proof {
@@ -172,6 +173,7 @@ extension IKESession {
         noteMobility(content)
         becomeEstablished(peer, &context)
         noteAuthenticationLifetime(content, &context)
+        noteCrashToken(content, on: current?.ownSPI)
         do throws(Fault) {
             try takeConfiguration(content, &context)
         } catch {

@@ -165,6 +165,7 @@ extension IKESession {
             associations[index].initiatorSPI == header.initiator.value,
             associations[index].responderSPI == header.responder.value
         else { throw .unexpected("no IKE SA with these SPIs") }
+        if showsToken(datagram, header, index) { return forgetLost(index, &context) }
         if header.flags.contains(.response) {
             try receiveResponse(datagram, header, spi, &context)
         } else {

@@ -49,6 +49,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let redirectSupported = NotificationType(rawValue: 16406)
     static let redirect = NotificationType(rawValue: 16407)
     static let redirectedFrom = NotificationType(rawValue: 16408)
+    /// RFC 6290 §4.1.
+    static let crashToken = NotificationType(rawValue: 16419)
     /// RFC 6023 §3.
     static let childlessSupported = NotificationType(rawValue: 16418)
     static let fragmentationSupported = NotificationType(rawValue: 16430)
@@ -110,6 +112,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .redirectSupported: "REDIRECT_SUPPORTED"
         case .redirect: "REDIRECT"
         case .redirectedFrom: "REDIRECTED_FROM"
+        case .crashToken: "QCD_TOKEN"
         case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
         case .signatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS"

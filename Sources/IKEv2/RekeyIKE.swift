@@ -79,11 +79,14 @@ extension IKESession {
                 keyExchange.group == attempt.keyPair.group
             else { throw .violation("the responder chose what was not offered") }
             let sharedSecret = try combine(attempt.keyPair, keyExchange.value)
-            let new = try successor(
+            var new = try successor(
                 of: old, selection.suite, sharedSecret, further: followUp.secrets,
                 KeySchedule.Public(
                     initiatorNonce: attempt.nonce, responderNonce: nonce, initiatorSPI: attempt.spi,
                     responderSPI: UInt64(network: offers[0].spi)), isInitiator: true, &context)
+            if let token = content.notification(.crashToken)?.data, CrashToken.acceptedOctets.contains(token.count) {
+                new.peerToken = token
+            }
             settle(new, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
         } catch {
             context.emit(.release(spi: attempt.spi))
@@ -129,6 +132,7 @@ extension IKESession {
         planned.removeAll { $0 == .rekeyIKE }
         postponed.removeAll { $0 == .rekeyIKE }
         scheduleIKE(&context)
+        planCrashToken(associations[0], context)
         context.report(.rekeyedIKE)
     }
 
@@ -205,6 +209,7 @@ extension IKESession {
             Payload(.nonceV2, body: proposed.contributions.responderNonce),
             KeyExchangePayload(group: group, value: value).payload,
         ]
+        payloads += crashTokenPayloads(initiatorSPI: peerSPI, responderSPI: spi, context)
         let further = selection.suite.furtherKeyExchanges
         if further.isEmpty {
             try complete(proposed, further: [], sa, &context)

@@ -322,6 +322,8 @@ extension IKESession {
         noteMobility(pending.content)
         becomeEstablished(peer, &context)
         if mobility.isSupported { payloads += mobilityPayloads }
+        payloads += crashTokenPayloads(sa, context)
+        noteCrashToken(pending.content, on: sa.ownSPI)
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
         let (configuration, refused) = answerConfiguration(

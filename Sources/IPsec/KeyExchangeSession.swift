@@ -1,3 +1,4 @@
+package import Cryptography
 package import Primitives
 
 /// Names a session (an IKE SA with its children, over its rekeyings) on this node; never reused while the daemon runs.
@@ -289,6 +290,8 @@ package struct SessionEnvironment: Sendable {
     /// Virtual addresses of peers. Sessions take; the owner gives back what a session held when that is closed.
     package var leases = AddressLeases()
     package var redirects = RedirectHistory()
+    /// A secret that outlives a restart of this node; `nil`: nothing does.
+    package var standingSecret: Secret?
     /// Which session has or gave which.
     package var virtualAddresses = VirtualAddressBook()
     /// The SPI or cookie that the next ``freshIKESPI()`` gives: one that was promised before the session was there.

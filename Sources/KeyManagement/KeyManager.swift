@@ -1,3 +1,4 @@
+package import Cryptography
 package import IPsec
 import ISAKMP
 package import Primitives
@@ -95,16 +96,18 @@ package struct KeyManager: Sendable {
     package internal(set) var traps: Set<ChildKey> = []
     var cookieSecrets: CookieSecrets
     var firstMessages: FirstMessages
+    var crashAnswers = CrashAnswers()
     package internal(set) var counters = KeyManagerCounters()
 
     package init(
         engines: Engines = .standard, now: Instant, randomness: Randomness, policies: PolicyDatabase = PolicyDatabase(),
-        settings: EngineSettings = EngineSettings(), limits: AdmissionLimits? = nil,
+        settings: EngineSettings = EngineSettings(), limits: AdmissionLimits? = nil, standingSecret: Secret? = nil,
         sourceAddress: @escaping @Sendable (IPAddress) -> IPAddress? = { _ in nil }
     ) {
         self.engines = engines
         self.sourceAddress = sourceAddress
         environment = SessionEnvironment(now: now, randomness: randomness, settings: settings)
+        environment.standingSecret = standingSecret
         cookieSecrets = CookieSecrets(now: now, &environment.randomness)
         firstMessages = FirstMessages(&environment.randomness)
         admission.limits = limits ?? AdmissionLimits(settings)
@@ -194,6 +197,7 @@ package struct KeyManager: Sendable {
             admit(datagram, header, &effects)
         } else if !resume(datagram, header, &effects) {
             counters.unknownSPI += 1
+            answerUnknown(datagram, header, &effects)
         }
     }
 

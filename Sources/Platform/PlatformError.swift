@@ -12,6 +12,9 @@ package struct PlatformError: Error, Hashable, Sendable, CustomStringConvertible
         self.code = code
     }
 
+    /// EINVAL: what is there is not what it should be.
+    package static var invalid: Int32 { EINVAL }
+
     /// Whether the process lacks the right to do it.
     package var isPermission: Bool { code == EPERM || code == EACCES }
 

@@ -36,6 +36,13 @@ struct RunCommand: ParsableCommand {
         completion: .directory)
     var keyLog: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Keep a secret in this directory from which peers see at once that the daemon lost its SAs (RFC 6290).",
+            discussion: "Made where it is missing; no other daemon may have the same."),
+        completion: .directory)
+    var state: String?
+
     func validate() throws {
         if LogLevels(logLevel) == nil { throw ValidationError("unknown log level '\(logLevel)'") }
         if LogFormat(rawValue: logFormat) == nil { throw ValidationError("--log-format is text or json") }
@@ -48,6 +55,7 @@ struct RunCommand: ParsableCommand {
         daemon.logFormat = LogFormat(rawValue: logFormat) ?? .text
         daemon.observationPort = observe
         daemon.keyLogDirectory = keyLog
+        daemon.stateDirectory = state
         do {
             try Daemon.run(daemon)
         } catch {
