@@ -174,6 +174,8 @@ extension ConfigurationChecker {
         set(\.engine.cookieThreshold, reader.unsigned("cookie_threshold", 0...1_000_000).map { Int($0) })
         set(\.engine.cookieThresholdPerSource, reader.unsigned("cookie_threshold_ip", 0...1_000_000).map { Int($0) })
         set(\.engine.blockThreshold, reader.unsigned("block_threshold", 0...1_000_000).map { Int($0) })
+        set(\.engine.puzzleThreshold, reader.unsigned("puzzle_threshold", 0...1_000_000).map { Int($0) })
+        set(\.engine.puzzleDifficulty, reader.unsigned("puzzle_difficulty", 1...32).map { UInt8($0) })
         set(\.engine.followsRedirects, reader.boolean("follow_redirects"))
         set(\.engine.window, reader.unsigned("window_size", 1...32).map { UInt32($0) })
         set(\.replayWindowPackets, reader.unsigned("replay_window", 0...65_536).map { Int($0) })

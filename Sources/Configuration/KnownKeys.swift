@@ -30,7 +30,7 @@ enum KnownKeys {
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
             "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
-            "ppk_required", "redirect_to", "redirect_at", "enable_tcp", "tcp_remote_port",
+            "ppk_required", "ppk_intermediate", "redirect_to", "redirect_at", "enable_tcp", "tcp_remote_port",
         ],
         fixed: [
             "mediation": no,
@@ -81,6 +81,7 @@ enum KnownKeys {
             "port", "port_nat_t", "retransmit_timeout", "retransmit_base", "retransmit_tries", "keep_alive",
             "half_open_timeout", "replay_window", "window_size",
             "fragment_size", "fragment_size_v4", "fragment_size_v6", "cookie_threshold", "cookie_threshold_ip",
+            "puzzle_threshold", "puzzle_difficulty",
             "block_threshold", "follow_redirects", "tcp_ports",
         ],
         fixed: [

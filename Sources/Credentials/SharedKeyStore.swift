@@ -79,7 +79,7 @@ package struct SharedKeyStore: Sendable {
         case .checkPassword, .password, .judgeUser, .proveUser: return .noCredential
         case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest:
             return .noCredential
-        case .mix(let prf, let name, let keys):
+        case .mix(let prf, let name, let keys, let confirming):
             guard let key = postquantumKey(name) else { return .noCredential }
             var mixed: [Secret] = []
             for part in keys {
@@ -89,7 +89,10 @@ package struct SharedKeyStore: Sendable {
                 else { return .noCredential }
                 mixed.append(derived)
             }
-            return .mixed(mixed)
+            guard
+                let confirmation = try? PseudorandomFunction.compute(prf, key: key.secret, [.open(confirming)])
+            else { return .noCredential }
+            return .mixed(mixed, confirmation: confirmation)
         }
     }
 

@@ -53,6 +53,7 @@ struct PayloadRole {
         case 53:
             return PayloadRole(
                 name: "SKF", part: "IKEv2", deed: "fragment \(number(body, at: 0)) of \(number(body, at: 2))")
+        case 54: return PayloadRole(name: "PS", part: "IKEv2", deed: "solution of a puzzle, \(body.count) octets")
         default: return PayloadRole(name: "\(payload.type)", part: "?", deed: "\(body.count) octets")
         }
     }

@@ -173,6 +173,8 @@ package struct IKEv1Session: Sendable {
         case .expireChild(let child): expireChild(child, &context)
         case .linger: forgetFinishedExchanges(&context)
         case .renewAddress: try renewAddress(&context)
+        // Puzzles are version 2's.
+        case .puzzle: break
         case .reauthenticate, .retry: break
         }
     }

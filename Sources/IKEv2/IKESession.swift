@@ -25,6 +25,8 @@ package struct IKESession: Sendable {
         case awaitingAuthenticationResponse(Initiation)
         case awaitingPeerVerified(Initiation, QuestionID, MessageContent)
         case awaitingAuthenticationRequest(Acceptance)
+        /// The credential store judges the post-quantum keys that the initiator offers in IKE_INTERMEDIATE.
+        case awaitingIntermediateKey(Acceptance, QuestionID, PendingIntermediate)
         case awaitingInitiatorsMixedKeys(Acceptance, QuestionID, PendingAuthentication)
         case awaitingInitiatorVerified(Acceptance, QuestionID, PendingAuthentication)
         case awaitingResponderProof(Acceptance, QuestionID, PendingAuthentication, PeerAuthenticated)

@@ -15,6 +15,9 @@ struct InitialRequest: Sendable {
     var triedGroups: [KeyExchangeID]
     var cookie: [UInt8] = []
     var cookiesSeen = 0
+    /// A puzzle that came with the cookie (RFC 8019), and its solution.
+    var search: PuzzleSearch?
+    var solution: [UInt8] = []
     /// RealMessage1.
     var message: [UInt8] = []
 }
@@ -36,6 +39,7 @@ struct Initiation: Sendable {
     /// The responder takes post-quantum keys, and SAs without a first child.
     var peerTakesPPK = false
     var peerTakesChildless = false
+    var intermediateKey = IntermediateKey.none
     /// Keys with the post-quantum key in them, and our proof with these.
     var mixed: MixedKeys?
     var mixedProof: OwnProof?
@@ -71,16 +75,19 @@ extension IKESession {
         var payloads: [Payload] = []
         // RFC 7296 §2.6: the cookie comes first, the rest stays as it was.
         if !state.cookie.isEmpty { payloads.append(NotifyPayload(.cookie, data: state.cookie).payload) }
+        if !state.solution.isEmpty { payloads.append(Payload(.puzzleSolution, body: state.solution)) }
         payloads.append(ProposalPayload.offer(connection.proposals, spi: []))
         payloads.append(KeyExchangePayload(group: state.keyPair.group, value: state.keyPair.publicValue).payload)
         payloads.append(Payload(.nonceV2, body: state.nonce))
         payloads += try NATTraversal.notifications(
             state.spi, 0, local: local, remote: remote, isForced: isForcingEncapsulation(context))
         if connection.fragmentation != .no { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
+        let offersIntermediateKey = connection.postquantumKey != nil && connection.mixesKeyEarly
         if connection.postquantumKey != nil { payloads.append(NotifyPayload(.usePPK).payload) }
+        if offersIntermediateKey { payloads.append(NotifyPayload(.usePPKIntermediate).payload) }
         payloads += redirectPayloads(context)
         if connection.usesSignatures { payloads.append(SignatureSupport.notification.payload) }
-        if connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
+        if offersIntermediateKey || connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
         let header = Header(
@@ -122,7 +129,7 @@ extension IKESession {
         case .awaitingFirstMessage:
             try receiveInitial(request: payloads, header, datagram, &context)
         case .awaitingAuthenticationRequest(let acceptance), .awaitingInitiatorsMixedKeys(let acceptance, _, _),
-            .awaitingInitiatorVerified(let acceptance, _, _),
+            .awaitingInitiatorVerified(let acceptance, _, _), .awaitingIntermediateKey(let acceptance, _, _),
             .awaitingResponderProof(let acceptance, _, _, _):
             guard datagram.octets == acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
             context.send([acceptance.response], from: datagram.local, to: datagram.remote)
@@ -145,7 +152,13 @@ extension IKESession {
         context.trace(
             outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: payloads, inner: [])
         if content.offers == nil {
-            if let cookie = content.notification(.cookie) { return try echo(cookie, state, &context) }
+            if let cookie = content.notification(.cookie) {
+                guard state.search == nil else { throw .unexpected("a puzzle is being worked at") }
+                if let puzzle = content.notification(.puzzle) {
+                    return try work(on: puzzle, cookie: cookie, state, &context)
+                }
+                return try echo(cookie, state, &context)
+            }
             if let wanted = content.notification(.invalidKeyExchange) { return try retry(wanted, state, &context) }
             if let redirect = content.notification(.redirect) {
                 return try follow(initial: redirect, nonce: state.nonce, &context)
@@ -181,6 +194,7 @@ extension IKESession {
         associations[0].peerTakesFragments =
             content.notification(.fragmentationSupported) != nil && connection.cutsMessages
         context.cancel(.retransmit(spi: state.spi, messageID: 0))
+        if state.search != nil { context.cancel(.puzzle) }
         adopt(
             try NATTraversal.detect(content, state.spi, header.responder.value, local: local, remote: remote),
             isForced: isForcingEncapsulation(context), &context)
@@ -191,8 +205,14 @@ extension IKESession {
             response: datagram.octets, localIdentity: identity, support: SignatureSupport(content),
             remaining: selection.suite.furtherKeyExchanges)
         initiation.peerTakesPPK = connection.postquantumKey != nil && content.notification(.usePPK) != nil
+        if connection.postquantumKey != nil, connection.mixesKeyEarly,
+            content.notification(.usePPKIntermediate) != nil, content.notification(.intermediateSupported) != nil
+        {
+            initiation.intermediateKey = .agreed
+            initiation.peerTakesPPK = false
+        }
         initiation.peerTakesChildless = content.notification(.childlessSupported) != nil
-        if connection.requiresPostquantumKey, !initiation.peerTakesPPK {
+        if connection.requiresPostquantumKey, !initiation.peerTakesPPK, initiation.intermediateKey == .none {
             return fail(.policy("the peer takes no post-quantum key, and ppk_required wants one"), &context)
         }
         if connection.childless == .force, !initiation.peerTakesChildless {
@@ -201,11 +221,16 @@ extension IKESession {
         try proceed(initiation, &context)
     }
 
-    private mutating func echo(
-        _ cookie: NotifyPayload, _ state: InitialRequest, _ context: inout Context
-    ) throws(Fault) {
+    func check(_ cookie: NotifyPayload, _ state: InitialRequest) throws(Fault) {
         guard (1...64).contains(cookie.data.count) else { throw .unexpected("a cookie has 1 to 64 octets") }
         guard state.cookiesSeen < InitialRequest.maximumCookies else { throw .unexpected("one cookie after another") }
+    }
+
+    /// Begins again with the cookie.
+    mutating func echo(
+        _ cookie: NotifyPayload, _ state: InitialRequest, _ context: inout Context
+    ) throws(Fault) {
+        try check(cookie, state)
         var state = state
         state.cookie = cookie.data
         state.cookiesSeen += 1

@@ -13,6 +13,8 @@ extension IKESession {
     mutating func receive(_ answer: Answer, to question: QuestionID, _ context: inout Context) throws(Fault) {
         switch phase {
         case .awaitingMixedKeys(let initiation, question): try receiveMixedKeys(answer, initiation, &context)
+        case .awaitingIntermediateKey(let acceptance, question, let pending):
+            try receiveIntermediateKey(answer, acceptance, pending, &context)
         case .awaitingInitiatorsMixedKeys(let acceptance, question, let pending):
             try receiveMixedKeys(answer, acceptance, pending, &context)
         case .awaitingOwnProof(let initiation, question):

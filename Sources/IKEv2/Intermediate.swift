@@ -11,40 +11,56 @@ import Primitives
 extension IKESession {
     // MARK: Initiator
 
-    /// Begins the next additional key exchange; behind the last one IKE_AUTH follows.
+    /// Begins the next additional key exchange, with a post-quantum key in the last one; behind that IKE_AUTH follows.
     mutating func proceed(_ initiation: Initiation, _ context: inout Context) throws(Fault) {
-        guard let group = initiation.remaining.first else { return try mix(initiation, &context) }
         guard let sa = current else { return }
         var initiation = initiation
-        let keyPair = try generate(group, &context)
-        let payloads = [KeyExchangePayload(group: group, value: keyPair.publicValue).payload]
+        var payloads: [Payload] = []
+        if initiation.remaining.count <= 1 {
+            switch initiation.intermediateKey {
+            case .agreed: return try askConfirmation(initiation, &context)
+            case .confirmed(let confirmation):
+                guard let name = connection?.postquantumKey else { break }
+                let offer = PPKOffer(name: name, confirmation: confirmation)
+                payloads.append(NotifyPayload(.ppkIdentityKey, data: offer.data).payload)
+            case .none, .mixed: break
+            }
+        }
+        if let group = initiation.remaining.first {
+            let keyPair = try generate(group, &context)
+            payloads.insert(KeyExchangePayload(group: group, value: keyPair.publicValue).payload, at: 0)
+            initiation.keyPair = keyPair
+        }
+        guard !payloads.isEmpty else { return try mix(initiation, &context) }
         try initiation.transcript.append(
             IntermediateTranscript.content(sa, messageID: sa.nextRequestID, isResponse: false, payloads),
             fromInitiator: true, sa.suite, initiation.proofs)
-        initiation.keyPair = keyPair
         phase = .awaitingIntermediateResponse(initiation)
         try request(sa.ownSPI, .ikeIntermediate, payloads, .intermediate, &context)
     }
 
     mutating func receiveIntermediate(response content: MessageContent, _ context: inout Context) {
-        guard case .awaitingIntermediateResponse(var initiation) = phase, let sa = current,
-            let keyPair = initiation.keyPair
-        else { return }
+        guard case .awaitingIntermediateResponse(var initiation) = phase, let sa = current else { return }
         if let error = content.error {
             fail(.peer(notification: error.type.rawValue, name: error.type.name), &context)
             return
         }
         do throws(Fault) {
-            let keyExchange = try content.required(content.keyExchange, "KE")
-            guard keyExchange.group == keyPair.group else {
-                throw .violation("the key exchange is not the one that was begun")
-            }
-            let secret = try combine(keyPair, keyExchange.value)
             try initiation.transcript.append(content.transcript, fromInitiator: false, sa.suite, initiation.proofs)
-            initiation.proofs = try renew(
-                secret, initiatorNonce: initiation.initiatorNonce, responderNonce: initiation.responderNonce, &context)
-            initiation.remaining.removeFirst()
-            initiation.keyPair = nil
+            if let keyPair = initiation.keyPair {
+                let keyExchange = try content.required(content.keyExchange, "KE")
+                guard keyExchange.group == keyPair.group else {
+                    throw .violation("the key exchange is not the one that was begun")
+                }
+                let (keys, proofs) = try KeySchedule.intermediate(
+                    sa.suite, after: sa.keys, sharedSecret: try combine(keyPair, keyExchange.value),
+                    contributions(sa, initiation.initiatorNonce, initiation.responderNonce))
+                replaceKeys(keys, &context)
+                initiation.proofs = proofs
+                initiation.remaining.removeFirst()
+                initiation.keyPair = nil
+            }
+            if try takeIntermediateKey(content, &initiation, &context) { return }
             try proceed(initiation, &context)
         } catch {
             fail(error.refusal, &context)
@@ -57,40 +73,30 @@ extension IKESession {
         _ acceptance: Acceptance, _ content: MessageContent, _ header: Header, _ datagram: Datagram,
         _ context: inout Context
     ) throws(Fault) {
-        guard let sa = current, let group = acceptance.remaining.first else {
+        guard let sa = current, !acceptance.remaining.isEmpty || acceptance.intermediateKey == .agreed else {
             throw .violation("no further key exchange was agreed on")
         }
         var acceptance = acceptance
-        let keyExchange = try content.required(content.keyExchange, "KE")
-        guard keyExchange.group == group else {
-            throw .violation("the key exchange is not the next that was agreed on")
+        var pending = PendingIntermediate(
+            header: header, datagram: datagram, transcript: content.transcript, payloads: [], keys: sa.keys,
+            proofs: acceptance.proofs, offers: [])
+        if let group = acceptance.remaining.first {
+            let keyExchange = try content.required(content.keyExchange, "KE")
+            guard keyExchange.group == group else {
+                throw .violation("the key exchange is not the next that was agreed on")
+            }
+            let (value, secret) = try answer(group, keyExchange.value, &context)
+            pending.payloads = [KeyExchangePayload(group: group, value: value).payload]
+            (pending.keys, pending.proofs) = try KeySchedule.intermediate(
+                sa.suite, after: sa.keys, sharedSecret: secret,
+                contributions(sa, acceptance.initiatorNonce, acceptance.responderNonce))
+            acceptance.remaining.removeFirst()
         }
-        let (value, secret) = try answer(group, keyExchange.value, &context)
-        let payloads = [KeyExchangePayload(group: group, value: value).payload]
-        try acceptance.transcript.append(content.transcript, fromInitiator: true, sa.suite, acceptance.proofs)
-        try acceptance.transcript.append(
-            IntermediateTranscript.content(sa, messageID: header.messageID, isResponse: true, payloads),
-            fromInitiator: false, sa.suite, acceptance.proofs)
-        try respond(sa.ownSPI, header, to: datagram, payloads, &context)
-        acceptance.proofs = try renew(
-            secret, initiatorNonce: acceptance.initiatorNonce, responderNonce: acceptance.responderNonce, &context)
-        acceptance.remaining.removeFirst()
-        phase = .awaitingAuthenticationRequest(acceptance)
-    }
-
-    /// The half-open SA goes on with the keys that come of another shared secret.
-    private mutating func renew(
-        _ secret: Secret, initiatorNonce: [UInt8], responderNonce: [UInt8], _ context: inout Context
-    ) throws(Fault) -> ProofKeys {
-        let sa = associations[0]
-        let (keys, proofs) = try KeySchedule.intermediate(
-            sa.suite, after: sa.keys, sharedSecret: secret,
-            KeySchedule.Public(
-                initiatorNonce: initiatorNonce, responderNonce: responderNonce, initiatorSPI: sa.initiatorSPI,
-                responderSPI: sa.responderSPI))
-        associations[0].keys = keys
-        associations[0].disclose(&context)
-        return proofs
+        if acceptance.intermediateKey == .agreed, acceptance.remaining.isEmpty {
+            pending.offers = takeableOffers(content, context)
+            if try askIntermediateKey(acceptance, pending, &context) { return }
+        }
+        try conclude(pending, acceptance, mixed: nil, &context)
     }
 }
 

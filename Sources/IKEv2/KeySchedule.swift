@@ -63,7 +63,8 @@ enum KeySchedule {
             return Array(initiatorNonce.prefix(half) + responderNonce.prefix(half))
         }
 
-        fileprivate var seed: [UInt8] {
+        /// Ni | Nr | SPIi | SPIr.
+        var seed: [UInt8] {
             var seed = nonces
             seed.append(bigEndian: initiatorSPI)
             seed.append(bigEndian: responderSPI)
@@ -116,6 +117,13 @@ enum KeySchedule {
                 prf, key: old.derivation(suite), [.secret(sharedSecret), .open(contributions.nonces)])
         }
         return try expand(suite, prf, skeyseed, contributions)
+    }
+
+    /// The keys with a post-quantum pre-shared key in them, of which `seed` = prf+(PPK, SK_d) comes (RFC 9867 §3.1).
+    static func mixed(
+        _ suite: Suite, seed: Secret, _ contributions: Public
+    ) throws(Fault) -> (keys: IKEKeys, proofs: ProofKeys) {
+        try expand(suite, try suite.knownPRF, seed, contributions)
     }
 
     private static func expand(

@@ -278,7 +278,8 @@ extension IKESession {
             try respond(spi, header, to: datagram, payloads, &context)
         case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingIntermediateResponse,
             .awaitingMixedKeys, .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified,
-            .awaitingInitiatorsMixedKeys, .awaitingInitiatorVerified, .awaitingResponderProof, .provingUser, .closed:
+            .awaitingIntermediateKey, .awaitingInitiatorsMixedKeys, .awaitingInitiatorVerified, .awaitingResponderProof,
+            .provingUser, .closed:
             throw .unexpected("no request is awaited now")
         }
     }

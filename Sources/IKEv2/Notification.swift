@@ -56,9 +56,14 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let fragmentationSupported = NotificationType(rawValue: 16430)
     static let signatureHashAlgorithms = NotificationType(rawValue: 16431)
     // RFC 8784 §3
+    /// RFC 8019 §8.1.
+    static let puzzle = NotificationType(rawValue: 16434)
     static let usePPK = NotificationType(rawValue: 16435)
     static let ppkIdentity = NotificationType(rawValue: 16436)
     static let noPPKAuthentication = NotificationType(rawValue: 16437)
+    /// RFC 9867 §4.
+    static let usePPKIntermediate = NotificationType(rawValue: 16445)
+    static let ppkIdentityKey = NotificationType(rawValue: 16446)
     static let intermediateSupported = NotificationType(rawValue: 16438)
     // RFC 8983 §7
     static let ip4Allowed = NotificationType(rawValue: 16439)
@@ -116,9 +121,12 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
         case .signatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS"
+        case .puzzle: "PUZZLE"
         case .usePPK: "USE_PPK"
         case .ppkIdentity: "PPK_IDENTITY"
         case .noPPKAuthentication: "NO_PPK_AUTH"
+        case .usePPKIntermediate: "USE_PPK_INT"
+        case .ppkIdentityKey: "PPK_IDENTITY_KEY"
         case .intermediateSupported: "INTERMEDIATE_EXCHANGE_SUPPORTED"
         case .ip4Allowed: "IP4_ALLOWED"
         case .ip6Allowed: "IP6_ALLOWED"

@@ -23,9 +23,11 @@ extension PayloadType {
     static let extensibleAuthentication = PayloadType(rawValue: 48)
     /// RFC 7383 §2.5.
     static let encryptedFragment = PayloadType(rawValue: 53)
+    /// RFC 8019 §8.2.
+    static let puzzleSolution = PayloadType(rawValue: 54)
 
     /// Whether the type is one of RFC 7296's: their critical bit is ignored (§3.2).
-    var isKnown: Bool { (33...48).contains(rawValue) || self == .encryptedFragment }
+    var isKnown: Bool { (33...48).contains(rawValue) || self == .encryptedFragment || self == .puzzleSolution }
 }
 
 /// KE: a group and a public value (RFC 7296 §3.4).

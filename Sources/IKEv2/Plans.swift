@@ -94,6 +94,7 @@ extension IKESession {
             postponed = []
             for exchange in due { plan(exchange) }
         case .linger(let spi): forget(association: spi, &context)
+        case .puzzle: try workOn(&context)
         case .renewAddress: break
         }
     }

@@ -12,7 +12,7 @@ struct MixedKeys: Sendable {
     var proofs: ProofKeys
 
     init?(_ answer: Answer) {
-        guard case .mixed(let keys) = answer, keys.count == 3 else { return nil }
+        guard case .mixed(let keys, _) = answer, keys.count == 3 else { return nil }
         derivation = keys[0]
         proofs = ProofKeys(initiator: keys[1], responder: keys[2])
     }
@@ -51,6 +51,11 @@ extension IKESession {
     mutating func receiveMixedKeys(
         _ answer: Answer, _ initiation: Initiation, _ context: inout Context
     ) throws(Fault) {
+        switch initiation.intermediateKey {
+        case .agreed: return try receiveConfirmation(answer, initiation, &context)
+        case .confirmed: return try receiveIntermediateKey(answer, initiation, &context)
+        case .none, .mixed: break
+        }
         var initiation = initiation
         initiation.mixed = MixedKeys(answer)
         if initiation.mixed == nil, connection?.requiresPostquantumKey == true {
@@ -64,6 +69,7 @@ extension IKESession {
     func settlePPK(_ content: MessageContent, _ initiation: inout Initiation) -> Bool {
         if content.notification(.ppkIdentity) == nil {
             initiation.mixed = nil
+            if case .mixed = initiation.intermediateKey { return true }
             return connection?.requiresPostquantumKey != true
         }
         return initiation.mixed != nil
@@ -97,6 +103,11 @@ extension IKESession {
     /// The proof of an IKE_AUTH request that counts: without the PPK it is the one that was made without
     /// (RFC 8784 §3); `nil` where there is none, or none may count.
     func effectiveProof(_ acceptance: Acceptance, _ content: MessageContent) -> [UInt8]? {
+        if case .mixed(let name) = acceptance.intermediateKey {
+            // Only now it is known who the peer is, and which key it should have.
+            let isRight = connection?.postquantumKey.map { $0.octets == name.octets } ?? true
+            return isRight ? content.authentication?.proof : nil
+        }
         if acceptance.mixed != nil { return content.authentication?.proof }
         if connection?.requiresPostquantumKey == true { return nil }
         guard content.notification(.ppkIdentity) != nil else { return content.authentication?.proof }

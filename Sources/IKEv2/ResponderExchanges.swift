@@ -19,6 +19,7 @@ struct Acceptance: Sendable {
     /// The initiator offers post-quantum keys; and the keys with the one in them that it named.
     var peerTakesPPK: Bool
     var mixed: MixedKeys?
+    var intermediateKey = IntermediateKey.none
     var transcript = IntermediateTranscript()
 }
 
@@ -97,11 +98,15 @@ extension IKESession {
         }
         let takesFragments =
             content.notification(.fragmentationSupported) != nil && candidates[0].fragmentation != .no
-        let takesPPK = content.notification(.usePPK) != nil
+        let takesKeyEarly =
+            takesIntermediate && content.notification(.usePPKIntermediate) != nil
+            && candidates.allSatisfy(\.mixesKeyEarly)
+        let takesPPK = !takesKeyEarly && content.notification(.usePPK) != nil
+        if takesKeyEarly { payloads.append(NotifyPayload(.usePPKIntermediate).payload) }
         if takesPPK { payloads.append(NotifyPayload(.usePPK).payload) }
         if candidates[0].childless != .never { payloads.append(NotifyPayload(.childlessSupported).payload) }
         if takesFragments { payloads.append(NotifyPayload(.fragmentationSupported).payload) }
-        if takesIntermediate, !suite.furtherKeyExchanges.isEmpty {
+        if takesKeyEarly || takesIntermediate && !suite.furtherKeyExchanges.isEmpty {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
         payloads += signatureOffers(candidates, content)
@@ -118,11 +123,12 @@ extension IKESession {
         sa.expectedRequestID = 1
         associations = [sa]
         sa.disclose(&context)
-        phase = .awaitingAuthenticationRequest(
-            Acceptance(
-                proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,
-                response: octets, support: SignatureSupport(content), remaining: suite.furtherKeyExchanges,
-                peerTakesPPK: takesPPK))
+        var acceptance = Acceptance(
+            proofs: proofs, initiatorNonce: nonce, responderNonce: ownNonce, request: datagram.octets,
+            response: octets, support: SignatureSupport(content), remaining: suite.furtherKeyExchanges,
+            peerTakesPPK: takesPPK)
+        if takesKeyEarly { acceptance.intermediateKey = .agreed }
+        phase = .awaitingAuthenticationRequest(acceptance)
         context.emit(.claim(spi: spi))
         context.set(.halfOpen, after: context.settings.halfOpenTimeout)
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])

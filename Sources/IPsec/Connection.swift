@@ -217,6 +217,8 @@ package struct Connection: Hashable, Sendable {
     /// Version 2: the post-quantum pre-shared key to mix in as initiator (RFC 8784); as responder the only one that is
     /// taken.
     package var postquantumKey: Identity?
+    /// Whether the key gets into the keys in IKE_INTERMEDIATE already, where the peer can (RFC 9867).
+    package var mixesKeyEarly = true
     /// Whether an SA without such a key is refused.
     package var requiresPostquantumKey = false
     /// Quiet time after which the peer is asked for a sign of life; zero turns it off (RFC 3706, RFC 7296 §2.4).

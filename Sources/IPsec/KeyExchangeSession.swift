@@ -43,6 +43,8 @@ package enum SessionTimer: Hashable, Sendable {
     case linger(spi: UInt64)
     /// Ask for our virtual address again before it expires.
     case renewAddress
+    /// Go on with the work that a responder wants to be shown (RFC 8019).
+    case puzzle
 }
 
 /// What an operator or the intent behind a connection wants of a session.
@@ -247,6 +249,9 @@ package struct EngineSettings: Hashable, Sendable {
     package var cookieThreshold = 30
     package var cookieThresholdPerSource = 3
     package var blockThreshold = 5
+    /// Half-open SAs from which on an IKEv2 initiator must show work, and of how many bits (RFC 8019).
+    package var puzzleThreshold = 1000
+    package var puzzleDifficulty: UInt8 = 16
     /// Let gateways send us on to others (RFC 5685).
     package var followsRedirects = true
 

@@ -35,8 +35,9 @@ package enum Question: Sendable {
     /// comes back (``Cryptography/PrivateKey/decrypt(_:lengths:)``).
     case decrypt(PublicKey, ciphertexts: [Ciphertext])
     /// prf+(PPK, key) as long as the key, for each of the keys: a post-quantum pre-shared key in the keys of an IKE SA
-    /// (RFC 8784 §3). `key` names it, by its octets alone.
-    case mix(PRFID, key: Identity, into: [Secret])
+    /// (RFC 8784 §3). `key` names it, by its octets alone. Besides, prf(PPK, `confirming`), which shows that an end has
+    /// the key (RFC 9867 §3.1).
+    case mix(PRFID, key: Identity, into: [Secret], confirming: [UInt8] = [])
 
     /// Our own signature in IKE_AUTH, by a key of the round's (RFC 7296 §2.15, RFC 7427 §3).
     case signMessage(MessageSigning)
@@ -67,8 +68,8 @@ package enum Answer: Sendable {
     case verified(PeerAuthenticated)
     /// To `seed`.
     case seed(Secret)
-    /// To `mix`: a key for each of those asked about, in their order.
-    case mixed([Secret])
+    /// To `mix`: a key for each of those asked about, in their order, and the confirmation.
+    case mixed([Secret], confirmation: [UInt8] = [])
     /// To `password`.
     case password(Secret)
     /// To `judgeUser`, where it holds, and `proveUser`.

@@ -1,3 +1,4 @@
+package import IKEv2
 import IPsec
 package import Primitives
 
@@ -8,6 +9,8 @@ package struct AdmissionLimits: Hashable, Sendable {
     package var cookieThreshold = 30
     /// The same for one source address.
     package var cookieThresholdPerSource = 3
+    /// Half-open SAs from which on a cookie is not enough, and work must be shown (RFC 8019).
+    package var puzzleThreshold = 1000
     /// Half-open SAs of one source address beyond which its first messages are dropped.
     package var blockThresholdPerSource = 5
     /// Half-open SAs beyond which first messages are dropped whose exchange cannot prove an address without state.
@@ -26,6 +29,7 @@ package struct AdmissionLimits: Hashable, Sendable {
         cookieThreshold = threshold(settings.cookieThreshold)
         cookieThresholdPerSource = threshold(settings.cookieThresholdPerSource)
         blockThresholdPerSource = threshold(settings.blockThreshold)
+        puzzleThreshold = threshold(settings.puzzleThreshold)
     }
 }
 
@@ -34,8 +38,13 @@ package struct Admission: Sendable {
     package enum Verdict: Equatable {
         case admit
         case challenge
+        /// The same, with work to be shown.
+        case puzzle
         case drop(String)
     }
+
+    /// One in so many of those that return a cookie without the work that was wanted is admitted.
+    static let legacyShare: UInt64 = 8
 
     package var limits = AdmissionLimits()
 
@@ -58,14 +67,20 @@ package struct Admission: Sendable {
         perSource[source] = count > 1 ? count - 1 : nil
     }
 
-    /// What to do with a first message from `source`. `provesAddress`: it carries a cookie that is ours; `canProve`: the
-    /// version of IKE has cookies that need no state.
-    package func judge(source: IPAddress, sessions: Int, provesAddress: Bool, canProve: Bool) -> Verdict {
+    /// What to do with a first message from `source`. `shown`: what it shows by a cookie of ours; `canProve`: the
+    /// version of IKE has cookies that need no state; `isLucky`: a cookie alone is enough even where work is wanted, as
+    /// for some of those that know no puzzles (RFC 8019 §7.1.4).
+    package func judge(
+        source: IPAddress, sessions: Int, shown: StatelessCookie.Shown, canProve: Bool, isLucky: Bool = false
+    ) -> Verdict {
         if sessions >= limits.sessionMaximum { return .drop("the limit of SAs is reached") }
         if total >= limits.halfOpenMaximum { return .drop("the limit of half-open SAs is reached") }
         let own = perSource[source] ?? 0
         if canProve {
-            if provesAddress { return .admit }
+            if shown == .work { return .admit }
+            // Main Mode's first messages show nothing, and are answered without state.
+            if shown == .address, total < limits.puzzleThreshold || isLucky { return .admit }
+            if total >= limits.puzzleThreshold { return .puzzle }
             let pressed = total >= limits.cookieThreshold || own >= limits.cookieThresholdPerSource
             return pressed ? .challenge : .admit
         }

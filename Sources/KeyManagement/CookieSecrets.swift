@@ -27,12 +27,13 @@ struct CookieSecrets: Sendable {
     }
 
     /// The answer that asks for a cookie; `nil` where the message is no IKE_SA_INIT request with a nonce.
-    func challenge(_ datagram: Datagram) -> Datagram? {
-        StatelessCookie.challenge(datagram, secret: current)
+    func challenge(_ datagram: Datagram, difficulty: UInt8? = nil) -> Datagram? {
+        StatelessCookie.challenge(datagram, secret: current, difficulty: difficulty)
     }
 
-    /// Whether the message returns a cookie that was made here for it.
-    func areReturned(by datagram: Datagram) -> Bool {
-        StatelessCookie.verify(datagram, secret: current) || StatelessCookie.verify(datagram, secret: previous)
+    /// What the message shows by a cookie that was made here for it.
+    func shown(by datagram: Datagram) -> StatelessCookie.Shown {
+        let shown = StatelessCookie.verify(datagram, secret: current)
+        return shown == .nothing ? StatelessCookie.verify(datagram, secret: previous) : shown
     }
 }

@@ -3,14 +3,6 @@ package import IPsec
 import ISAKMP
 package import Primitives
 
-/// Counters that key management keeps about messages which no SA accounts for.
-package struct KeyManagerCounters: Hashable, Sendable {
-    package var malformed: UInt64 = 0
-    package var unknownSPI: UInt64 = 0
-    package var notAdmitted: UInt64 = 0
-    package var challenged: UInt64 = 0
-}
-
 /// One sans-IO machine over all SAs of a node: routes datagrams and answers to sessions, keeps their timers, admits new
 /// peers, and honours what the configuration and the operator want up.
 package struct KeyManager: Sendable {
@@ -223,14 +215,16 @@ package struct KeyManager: Sendable {
         cookieSecrets.rotate(now: environment.now, &environment.randomness)
         let verdict = admission.judge(
             source: datagram.remote.address, sessions: sessions.count,
-            provesAddress: isVersion2 && cookieSecrets.areReturned(by: datagram), canProve: isVersion2 || isStateless)
+            shown: isVersion2 ? cookieSecrets.shown(by: datagram) : .nothing, canProve: isVersion2 || isStateless,
+            isLucky: environment.randomness.below(Admission.legacyShare) == 0)
         switch verdict {
         case .admit: break
-        case .challenge where !isVersion2:
+        case .challenge where !isVersion2, .puzzle where !isVersion2:
             answerWithoutState(datagram, header, &effects)
             return
-        case .challenge:
-            if let challenge = cookieSecrets.challenge(datagram) {
+        case .challenge, .puzzle:
+            let difficulty = verdict == .puzzle ? environment.settings.puzzleDifficulty : nil
+            if let challenge = cookieSecrets.challenge(datagram, difficulty: difficulty) {
                 counters.challenged += 1
                 effects.append(.send(challenge))
             } else {

@@ -113,15 +113,15 @@ import Testing
         var pair = Pair()
         pair.give(.command(.createChild(name: "net")), to: .initiator)
         let request = try #require(pair.wire.popLast()?.datagram.mirrored)
-        #expect(!StatelessCookie.verify(request, secret: secret))
+        #expect(StatelessCookie.verify(request, secret: secret) == .nothing)
         let challenge = try #require(StatelessCookie.challenge(request, secret: secret))
         pair.give(.datagram(challenge.mirrored), to: .initiator)
         let again = try #require(pair.wire.last?.datagram.mirrored)
-        #expect(StatelessCookie.verify(again, secret: secret))
-        #expect(!StatelessCookie.verify(again, secret: Secret(Array(repeating: 8, count: 32))))
+        #expect(StatelessCookie.verify(again, secret: secret) == .address)
+        #expect(StatelessCookie.verify(again, secret: Secret(Array(repeating: 8, count: 32))) == .nothing)
         var moved = again
         moved.remote.address = IPAddress("192.0.2.77")!
-        #expect(!StatelessCookie.verify(moved, secret: secret))
+        #expect(StatelessCookie.verify(moved, secret: secret) == .nothing)
         // Header, then the cookie, then the payloads of before.
         #expect(again.octets.suffix(request.octets.count - 28) == request.octets.dropFirst(28))
         #expect(again.octets[16] == 41)

@@ -195,14 +195,14 @@ struct Pair {
             self[side].verifications.append(verification)
             return proof(.hmacSHA256, verification.octets) == verification.proof.data
                 ? .verified(PeerAuthenticated(verified: verification.identity)) : .refuted
-        case .mix(let prf, let name, let keys):
+        case .mix(let prf, let name, let keys, let confirming):
             guard let key = self[side].postquantum[String(decoding: name.octets, as: UTF8.self)] else {
                 return .noCredential
             }
             return .mixed(
                 keys.map {
                     try! PseudorandomFunction.expand(prf, key: Secret(key), seed: [.secret($0)], count: $0.count)
-                })
+                }, confirmation: try! PseudorandomFunction.compute(prf, key: Secret(key), [.open(confirming)]))
         }
     }
 

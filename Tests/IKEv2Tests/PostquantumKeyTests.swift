@@ -15,9 +15,11 @@ import Testing
         var one = Pair.connection(isLeft: true)
         one.postquantumKey = left.map { Identity(.keyID, octets: Array($0.utf8)) }
         one.requiresPostquantumKey = leftRequires
+        one.mixesKeyEarly = false
         var other = Pair.connection(isLeft: false)
         other.postquantumKey = right.map { Identity(.keyID, octets: Array($0.utf8)) }
         other.requiresPostquantumKey = rightRequires
+        other.mixesKeyEarly = false
         var pair = Pair(one, other)
         for side in Pair.Side.allCases { pair[side].postquantum = keys[side.rawValue] }
         pair.establish()

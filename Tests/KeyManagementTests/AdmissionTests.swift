@@ -1,3 +1,4 @@
+import IKEv2
 import KeyManagement
 import Primitives
 import Testing
@@ -5,8 +6,10 @@ import Testing
 @Suite struct AdmissionTests {
     private let source = IPAddress(v4: 0xC000_0201)
 
-    private func judge(_ admission: Admission, proves: Bool = false, canProve: Bool = true) -> Admission.Verdict {
-        admission.judge(source: source, sessions: 0, provesAddress: proves, canProve: canProve)
+    private func judge(
+        _ admission: Admission, shown: StatelessCookie.Shown = .nothing, canProve: Bool = true, isLucky: Bool = false
+    ) -> Admission.Verdict {
+        admission.judge(source: source, sessions: 0, shown: shown, canProve: canProve, isLucky: isLucky)
     }
 
     @Test func oneSourceIsChallengedBeforeOthers() {
@@ -16,12 +19,23 @@ import Testing
             admission.opened(from: source)
         }
         #expect(judge(admission) == .challenge)
-        #expect(judge(admission, proves: true) == .admit)
+        #expect(judge(admission, shown: .address) == .admit)
         let other = admission.judge(
-            source: IPAddress(v4: 1), sessions: 0, provesAddress: false, canProve: true)
+            source: IPAddress(v4: 1), sessions: 0, shown: .nothing, canProve: true)
         #expect(other == .admit)
         admission.settled(from: source)
         #expect(judge(admission) == .admit)
+    }
+
+    @Test func aCookieAloneIsNotEnoughForEver() {
+        var admission = Admission()
+        admission.limits.puzzleThreshold = 10
+        for number in 0..<10 { admission.opened(from: IPAddress(v4: UInt32(number))) }
+        #expect(judge(admission) == .puzzle && judge(admission, shown: .address) == .puzzle)
+        #expect(judge(admission, shown: .address, isLucky: true) == .admit)
+        #expect(judge(admission, isLucky: true) == .puzzle && judge(admission, shown: .work) == .admit)
+        admission.settled(from: IPAddress(v4: 0))
+        #expect(judge(admission, shown: .address) == .admit)
     }
 
     @Test func versionOneIsBoundedPerSource() {
@@ -37,7 +51,7 @@ import Testing
         var admission = Admission()
         admission.limits.halfOpenMaximum = 10
         for number in 0..<10 { admission.opened(from: IPAddress(v4: UInt32(number))) }
-        #expect(judge(admission, proves: true) == .drop("the limit of half-open SAs is reached"))
+        #expect(judge(admission, shown: .work) == .drop("the limit of half-open SAs is reached"))
         for number in 0..<10 { admission.settled(from: IPAddress(v4: UInt32(number))) }
         #expect(admission.halfOpen == 0)
         #expect(judge(admission) == .admit)

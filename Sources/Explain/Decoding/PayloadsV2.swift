@@ -25,6 +25,7 @@ enum PayloadsV2 {
             try scribe.uint16("Fragment number")
             try scribe.uint16("Total fragments")
             scribe.rest("Encrypted") { "IV, part of the payloads and integrity check value, \($0.count) octets" }
+        case 54: scribe.rest("Puzzle solution") { "four keys of \($0.count / 4) octets" }
         default: scribe.rest("Data")
         }
     }

@@ -80,5 +80,6 @@ enum PayloadMeanings {
         47: ("CP", "asks for an address and the like, or gives it", "both ends"),
         48: ("EAP", "a message of the extensible authentication protocol", "both ends, where EAP authenticates"),
         53: ("SKF", "a piece of a message, encrypted and authenticated for itself", "both ends, after IKE_SA_INIT"),
+        54: ("PS", "shows work that the responder wanted (RFC 8019)", "the initiator, under attack"),
     ]
 }
