@@ -97,6 +97,7 @@ extension ConfigurationChecker {
                 reader.wrong(setting, expected: "the name of a secrets.ppk… section's key, without '*'")
             }
         }
+        connection.resumes = reader.boolean("resumption") ?? false
         connection.mixesKeyEarly = reader.boolean("ppk_intermediate") ?? true
         connection.requiresPostquantumKey = reader.boolean("ppk_required") ?? false
         let moment = reader.word("redirect_at", [("init", RedirectPolicy.Moment.initial), ("auth", .authentication)])

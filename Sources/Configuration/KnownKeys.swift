@@ -30,7 +30,8 @@ enum KnownKeys {
             "dpd_timeout", "rekey_time", "reauth_time", "over_time", "rand_time", "keyingtries", "unique",
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
             "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
-            "ppk_required", "ppk_intermediate", "redirect_to", "redirect_at", "enable_tcp", "tcp_remote_port",
+            "ppk_required", "ppk_intermediate", "resumption", "redirect_to", "redirect_at", "enable_tcp",
+            "tcp_remote_port",
         ],
         fixed: [
             "mediation": no,

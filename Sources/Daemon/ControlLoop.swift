@@ -75,6 +75,7 @@ final class ControlLoop {
             now: started, randomness: .buffered, policies: policies,
             settings: ControlLoop.settings(configuration, plane, disclosesKeys: keyLog != nil),
             standingSecret: standingSecret,
+            epoch: Clock.wallTime().seconds - started.nanoseconds / 1_000_000_000,
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
         for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }

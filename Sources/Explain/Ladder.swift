@@ -82,6 +82,7 @@ enum ExchangeName {
         case (2, .ikeAuth): "IKE_AUTH"
         case (2, .createChildSA): "CREATE_CHILD_SA"
         case (2, .informationalV2): "INFORMATIONAL"
+        case (2, .ikeSessionResume): "IKE_SESSION_RESUME"
         case (2, .ikeIntermediate): "IKE_INTERMEDIATE"
         case (2, .ikeFollowUpKE): "IKE_FOLLOWUP_KE"
         default: "exchange \(header.exchange.rawValue)"

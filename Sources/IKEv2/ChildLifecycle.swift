@@ -123,6 +123,7 @@ extension IKESession {
     /// Ends the session: everything is removed and released.
     mutating func close(_ reason: ClosureReason, _ context: inout Context) {
         guard !isClosed else { return }
+        dropTickets(reason, &context)
         for child in children {
             if child.state != .lingering, child.hasOutbound {
                 context.emit(.remove(child.outboundSPI, .outbound, child.id))

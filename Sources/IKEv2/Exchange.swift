@@ -22,6 +22,8 @@ enum PlannedExchange: Hashable, Sendable {
     case redirect(RedirectGateway)
     /// The peer must know the token of a new IKE SA (RFC 6290).
     case announceToken
+    /// A new ticket is wanted (RFC 5723).
+    case requestTicket
     case deleteIKE(ClosureReason)
 
     /// charon's names, for ``SessionSnapshot/queuedExchanges``.
@@ -35,6 +37,7 @@ enum PlannedExchange: Hashable, Sendable {
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .redirect: "IKE_REDIRECT"
         case .announceToken: "IKE_TOKEN"
+        case .requestTicket: "IKE_TICKET"
         case .deleteIKE: "IKE_DELETE"
         }
     }

@@ -35,6 +35,8 @@ enum Fault: Error {
     case childNotFound(SPI)
     /// A follow-up to an exchange that is not here (any more).
     case stateNotFound
+    /// A ticket of session resumption is none to go by.
+    case ticket(String)
     /// This peer belongs to another gateway.
     case redirected(RedirectGateway, nonce: [UInt8])
     // Our own limits
@@ -64,6 +66,7 @@ enum Fault: Error {
         case .temporary(let reason): .policy(reason)
         case .childNotFound(let spi): .policy("no child with SPI \(spi)")
         case .stateNotFound: .policy("no exchange that this one could follow up on")
+        case .ticket(let why): .policy("the ticket is not taken: \(why)")
         case .redirected(let gateway, _): .policy("sent on to \(gateway)")
         case .tooManyChildren: .policy("an IKE SA holds at most \(IKESession.maximumChildren) children")
         case .cryptography(let reason): .policy(reason)
@@ -89,6 +92,7 @@ enum Fault: Error {
         case .temporary: NotifyPayload(.temporaryFailure)
         case .childNotFound(let spi): NotifyPayload(.childNotFound, protocol: .esp, spi: spi.octets)
         case .stateNotFound: NotifyPayload(.stateNotFound)
+        case .ticket: NotifyPayload(.ticketNack)
         case .redirected(let gateway, let nonce):
             NotifyPayload(.redirect, data: RedirectData(gateway, nonce: nonce).octets)
         case .tooManyChildren: NotifyPayload(.noAdditionalSAs)

@@ -17,6 +17,7 @@ package struct IKESession: Sendable {
         case awaitingCommand
         case awaitingFirstMessage
         case awaitingInitialResponse(InitialRequest)
+        case awaitingResumption(ResumptionRequest)
         case awaitingIntermediateResponse(Initiation)
         /// The credential store mixes the post-quantum key in.
         case awaitingMixedKeys(Initiation, QuestionID)
@@ -55,6 +56,10 @@ package struct IKESession: Sendable {
     var mobility = Mobility()
     var virtual = VirtualAddresses()
     var redirection = Redirection()
+    /// The last ticket that we gave the peer.
+    var issued: IssuedTicket?
+    /// What a ticket that we hold says of the peer.
+    var takesChildless = false
     /// Request IDs of an older session's children, for those that succeed them here, by name.
     var inheritedRequestIDs: [String: [UInt32]] = [:]
     /// Another session does what this one did.
@@ -174,6 +179,7 @@ extension Fault {
         case .noVirtualAddress: "there is no virtual address"
         case .configurationRequired: "the peer asks for no virtual address"
         case .refusedByPeer(let error): "the peer answers \(error.type.name)"
+        case .ticket(let why): "the ticket is not taken: \(why)"
         case .redirected(let gateway, _): "sent on to \(gateway)"
         case .stateNotFound: "the peer follows up on what is not here"
         }

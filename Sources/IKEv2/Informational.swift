@@ -29,6 +29,7 @@ extension IKESession {
         payloads += answerLaterConfiguration(content, context)
         noteAuthenticationLifetime(content, &context)
         noteCrashToken(content, on: spi)
+        payloads += ticketPayloads(content, &context)
         try respond(spi, header, to: datagram, payloads, &context)
         for notification in content.notifications {
             guard notification.type != .authenticationFailed else {

@@ -40,6 +40,8 @@ struct Initiation: Sendable {
     var peerTakesPPK = false
     var peerTakesChildless = false
     var intermediateKey = IntermediateKey.none
+    /// What the session is resumed with.
+    var ticket: HeldTicket?
     /// Keys with the post-quantum key in them, and our proof with these.
     var mixed: MixedKeys?
     var mixedProof: OwnProof?
@@ -58,6 +60,7 @@ extension IKESession {
     /// Starts the negotiation.
     mutating func initiate(_ context: inout Context) throws(Fault) {
         guard let connection else { return }
+        if let ticket = usableTicket(connection, &context) { return try resume(with: ticket, &context) }
         let wanted = connection.proposals.flatMap(\.keyExchange).first { KeyDetermination.supports($0) }
         guard let group = wanted else { throw .cryptography("no proposal has a key exchange that is available") }
         let spi = context.environment.freshIKESPI()
@@ -93,7 +96,7 @@ extension IKESession {
         let header = Header(
             initiator: Cookie(state.spi), responder: .zero, majorVersion: 2, exchange: .ikeSAInit, flags: [.initiator])
         state.message = Message(header: header, payloads: payloads).octets
-        requestInitial(state.message, payloads, &context)
+        requestInitial(state.message, payloads, .ikeSAInit, &context)
         phase = .awaitingInitialResponse(state)
     }
 
@@ -101,7 +104,7 @@ extension IKESession {
         context.settings.claimsNAT(connection)
     }
 
-    /// An IKE_SA_INIT message: unprotected, so that it can be anybody's.
+    /// An IKE_SA_INIT or IKE_SESSION_RESUME message: unprotected, so that it can be anybody's.
     mutating func receiveInitial(
         _ datagram: Datagram, _ header: Header, _ context: inout Context
     ) throws(Fault) {
@@ -116,7 +119,7 @@ extension IKESession {
         switch phase {
         case .awaitingInitialResponse(let state):
             guard header.flags.contains(.response), !header.flags.contains(.initiator),
-                header.initiator.value == state.spi
+                header.initiator.value == state.spi, header.exchange == .ikeSAInit
             else { throw .unexpected("not a response to our IKE_SA_INIT") }
             // Anybody could have sent it: what cannot be read is dropped, and the true response may still come.
             let content = try MessageContent(payloads)
@@ -126,6 +129,7 @@ extension IKESession {
                 remote = datagram.remote
             }
             try receiveInitial(response: content, payloads, header, datagram, state, &context)
+        case .awaitingResumption(let state): try receiveResumption(payloads, header, datagram, state, &context)
         case .awaitingFirstMessage:
             try receiveInitial(request: payloads, header, datagram, &context)
         case .awaitingAuthenticationRequest(let acceptance), .awaitingInitiatorsMixedKeys(let acceptance, _, _),

@@ -69,6 +69,7 @@ extension IKESession {
         }
         payloads += mobilityPayloads
         payloads += crashTokenPayloads(current, context)
+        payloads += ticketRequest
         if initiation.mixed != nil, let identity = connection.postquantumKey {
             payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
             if initiation.mixedProof != nil, let proof {
@@ -125,6 +126,9 @@ extension IKESession {
             try bidFarewell(refusal, initiation, &context)
             return
         }
+        if let ticket = initiation.ticket {
+            return try concludeResumption(initiation, ticket, content, identity, &context)
+        }
         guard settlePPK(content, &initiation) else {
             try bidFarewell(.policy("the ends do not agree on a post-quantum key"), initiation, &context)
             return
@@ -176,6 +180,7 @@ extension IKESession {
         becomeEstablished(peer, &context)
         noteAuthenticationLifetime(content, &context)
         noteCrashToken(content, on: current?.ownSPI)
+        holdTicket(content, takesChildless: initiation.peerTakesChildless, &context)
         do throws(Fault) {
             try takeConfiguration(content, &context)
         } catch {

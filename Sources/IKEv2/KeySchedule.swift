@@ -105,6 +105,20 @@ enum KeySchedule {
         return try expand(suite, try suite.knownPRF, skeyseed, contributions).keys
     }
 
+    /// The keys of a resumed IKE SA (RFC 5723 §5.1):
+    ///
+    ///     SKEYSEED = prf(SK_d (old), "Resumption" | Ni | Nr), and from there as for a first IKE SA
+    static func resumed(
+        _ suite: Suite, derivation: Secret, _ contributions: Public
+    ) throws(Fault) -> (keys: IKEKeys, proofs: ProofKeys) {
+        let prf = try suite.knownPRF
+        let skeyseed = try Attempt.cryptography { () throws(CryptographyError) in
+            try PseudorandomFunction.derive(
+                prf, key: derivation, [.open(Array("Resumption".utf8) + contributions.nonces)])
+        }
+        return try expand(suite, prf, skeyseed, contributions)
+    }
+
     /// The keys behind an IKE_INTERMEDIATE exchange with a key exchange in it (RFC 9370 §2.2.2):
     ///
     ///     SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr), and from there as for a first IKE SA

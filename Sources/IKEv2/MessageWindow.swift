@@ -47,11 +47,13 @@ extension IKESession {
     }
 
     /// Keeps an unprotected first request for retransmission and sends it.
-    mutating func requestInitial(_ octets: [UInt8], _ payloads: [Payload], _ context: inout Context) {
+    mutating func requestInitial(
+        _ octets: [UInt8], _ payloads: [Payload], _ type: ExchangeType, _ context: inout Context
+    ) {
         guard let spi = current?.ownSPI else { return }
         associations[0].pending = [
             PendingRequest(
-                messageID: 0, type: .ikeSAInit, datagrams: [octets], payloads: payloads, exchange: .initial)
+                messageID: 0, type: type, datagrams: [octets], payloads: payloads, exchange: .initial)
         ]
         context.trace(outgoing: true, local, remote, octets, clear: payloads, inner: [])
         context.send([octets], from: local, to: remote)
@@ -93,6 +95,13 @@ extension IKESession {
             let place = associations[index].pending.firstIndex(where: { $0.messageID == messageID })
         else { return }
         var pending = associations[index].pending[place]
+        if case .awaitingResumption = phase, pending.attempt + 1 >= ResumptionRequest.maximumTries {
+            // It may be that the gateway does not know the exchange.
+            do throws(Fault) { try beginAnew("the gateway does not answer to the ticket", &context) } catch {
+                fail(error.refusal, &context)
+            }
+            return
+        }
         guard pending.attempt < context.settings.retransmitTries else {
             giveUp(pending, on: spi, &context)
             return
@@ -122,7 +131,7 @@ extension IKESession {
         _ pending: inout PendingRequest, _ index: Int, _ context: inout Context
     ) throws(Fault) {
         let smallest = Fragmentation.smallestOctets
-        guard associations[index].peerTakesFragments, pending.type != .ikeSAInit,
+        guard associations[index].peerTakesFragments, pending.messageID != 0 || pending.type != .ikeSAInit,
             pending.datagrams.contains(where: { $0.count > smallest })
         else { return }
         associations[index].pathLimit = smallest
@@ -155,7 +164,7 @@ extension IKESession {
         guard Int(header.length) == datagram.octets.count else {
             throw .unexpected("the header's length is not the datagram's")
         }
-        if header.exchange == .ikeSAInit {
+        if header.exchange == .ikeSAInit || header.exchange == .ikeSessionResume {
             try receiveInitial(datagram, header, &context)
             return
         }
@@ -276,7 +285,8 @@ extension IKESession {
             default: throw .violation("no exchange of type \(header.exchange.rawValue) is possible now")
             }
             try respond(spi, header, to: datagram, payloads, &context)
-        case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingIntermediateResponse,
+        case .awaitingCommand, .awaitingFirstMessage, .awaitingInitialResponse, .awaitingResumption,
+            .awaitingIntermediateResponse,
             .awaitingMixedKeys, .awaitingOwnProof, .awaitingAuthenticationResponse, .awaitingPeerVerified,
             .awaitingIntermediateKey, .awaitingInitiatorsMixedKeys, .awaitingInitiatorVerified, .awaitingResponderProof,
             .provingUser, .closed:

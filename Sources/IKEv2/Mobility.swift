@@ -194,6 +194,7 @@ extension IKESession {
 
     /// The NAT before us gave us another address or port: the peer, who does not follow by itself, must be told.
     mutating func concludeLiveness(_ content: MessageContent, _ context: inout Context) {
+        holdTicket(content, takesChildless: nil, &context)
         guard mobility.isSupported, isInitiator, let seen = content.notification(.natDetectionDestination)?.data else {
             return
         }

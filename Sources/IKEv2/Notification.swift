@@ -49,6 +49,12 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let redirectSupported = NotificationType(rawValue: 16406)
     static let redirect = NotificationType(rawValue: 16407)
     static let redirectedFrom = NotificationType(rawValue: 16408)
+    /// RFC 5723 §7.
+    static let ticketLifetimeOpaque = NotificationType(rawValue: 16409)
+    static let ticketRequest = NotificationType(rawValue: 16410)
+    static let ticketAck = NotificationType(rawValue: 16411)
+    static let ticketNack = NotificationType(rawValue: 16412)
+    static let ticketOpaque = NotificationType(rawValue: 16413)
     /// RFC 6290 §4.1.
     static let crashToken = NotificationType(rawValue: 16419)
     /// RFC 6023 §3.
@@ -117,6 +123,11 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .redirectSupported: "REDIRECT_SUPPORTED"
         case .redirect: "REDIRECT"
         case .redirectedFrom: "REDIRECTED_FROM"
+        case .ticketLifetimeOpaque: "TICKET_LT_OPAQUE"
+        case .ticketRequest: "TICKET_REQUEST"
+        case .ticketAck: "TICKET_ACK"
+        case .ticketNack: "TICKET_NACK"
+        case .ticketOpaque: "TICKET_OPAQUE"
         case .crashToken: "QCD_TOKEN"
         case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"

@@ -125,7 +125,7 @@ extension IKESession {
         for (index, next) in planned.enumerated() {
             switch next {
             case .rekeyIKE, .deleteIKE: return nil
-            case .liveness, .updateAddresses, .checkRoutability, .redirect, .announceToken: continue
+            case .liveness, .updateAddresses, .checkRoutability, .redirect, .announceToken, .requestTicket: continue
             case .createChild, .createSelected, .deleteSPI: return index
             case .rekeyChild(let id), .deleteChild(let id):
                 if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
@@ -157,6 +157,7 @@ extension IKESession {
         case .liveness: try request(spi, .informationalV2, try livenessPayloads(context), .liveness, &context)
         case .updateAddresses: try startUpdate(&context)
         case .checkRoutability: try startRoutabilityCheck(&context)
+        case .requestTicket: try request(spi, .informationalV2, ticketRequest, .liveness, &context)
         case .announceToken:
             try request(spi, .informationalV2, crashTokenPayloads(current, context), .liveness, &context)
         case .redirect(let gateway):

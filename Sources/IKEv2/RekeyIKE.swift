@@ -133,6 +133,8 @@ extension IKESession {
         postponed.removeAll { $0 == .rekeyIKE }
         scheduleIKE(&context)
         planCrashToken(associations[0], context)
+        // A ticket has the keys of the SA that it was given in.
+        if isInitiator, connection?.resumes == true { plan(.requestTicket) }
         context.report(.rekeyedIKE)
     }
 

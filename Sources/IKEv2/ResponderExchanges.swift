@@ -20,6 +20,8 @@ struct Acceptance: Sendable {
     var peerTakesPPK: Bool
     var mixed: MixedKeys?
     var intermediateKey = IntermediateKey.none
+    /// What the session is resumed with.
+    var ticket: Ticket?
     var transcript = IntermediateTranscript()
 }
 
@@ -43,11 +45,16 @@ extension IKESession {
             else { throw .unexpected("not a first request of IKE_SA_INIT") }
             context.trace(
                 outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: payloads, inner: [])
-            try accept(try MessageContent(payloads), header, datagram, &context)
+            let content = try MessageContent(payloads)
+            if header.exchange == .ikeSessionResume {
+                try acceptResumption(content, header, datagram, &context)
+            } else {
+                try accept(content, header, datagram, &context)
+            }
         } catch {
             if let notification = error.notification {
                 let answer = Header(
-                    initiator: header.initiator, responder: .zero, majorVersion: 2, exchange: .ikeSAInit,
+                    initiator: header.initiator, responder: .zero, majorVersion: 2, exchange: header.exchange,
                     flags: [.response])
                 let message = Message(header: answer, payloads: [notification.payload])
                 context.trace(
@@ -176,6 +183,9 @@ extension IKESession {
         _ acceptance: Acceptance, _ content: MessageContent, _ header: Header, _ datagram: Datagram,
         _ context: inout Context
     ) throws(Fault) {
+        if let ticket = acceptance.ticket {
+            return try concludeResumption(acceptance, ticket, content, header, datagram, &context)
+        }
         guard let suite = current?.suite else { return }
         let identity = try content.required(content.identityInitiator, "IDi")
         local = datagram.local
@@ -330,6 +340,7 @@ extension IKESession {
         if mobility.isSupported { payloads += mobilityPayloads }
         payloads += crashTokenPayloads(sa, context)
         noteCrashToken(pending.content, on: sa.ownSPI)
+        payloads += ticketPayloads(pending.content, &context)
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
         let (configuration, refused) = answerConfiguration(

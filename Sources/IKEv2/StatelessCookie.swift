@@ -31,7 +31,8 @@ package enum StatelessCookie {
         var payloads = [NotifyPayload(.cookie, data: mac + (puzzle?.data ?? [])).payload]
         if let puzzle { payloads.append(NotifyPayload(.puzzle, data: puzzle.data).payload) }
         let header = Header(
-            initiator: request.initiator, responder: .zero, majorVersion: 2, exchange: .ikeSAInit, flags: [.response])
+            initiator: request.initiator, responder: .zero, majorVersion: 2, exchange: request.exchange,
+            flags: [.response])
         let answer = Message(header: header, payloads: payloads).octets
         guard answer.count <= datagram.octets.count else { return nil }
         return Datagram(local: datagram.local, remote: datagram.remote, octets: answer)
@@ -58,22 +59,25 @@ package enum StatelessCookie {
         return .work
     }
 
-    /// An IKE_SA_INIT request with a nonce.
+    /// An IKE_SA_INIT or IKE_SESSION_RESUME request with a nonce.
     private struct Request {
         let initiator: Cookie
+        let exchange: ExchangeType
         let payloads: [Payload]
         /// Ni | IPi | SPIi.
         private let bound: [UInt8]
 
         init?(_ datagram: Datagram) {
             var reader = ByteReader(datagram.octets)
-            guard let header = try? Header(from: &reader), header.majorVersion == 2, header.exchange == .ikeSAInit,
+            guard let header = try? Header(from: &reader), header.majorVersion == 2,
+                header.exchange == .ikeSAInit || header.exchange == .ikeSessionResume,
                 header.flags.contains(.initiator), !header.flags.contains(.response), header.messageID == 0,
                 header.responder.isZero, !header.initiator.isZero, Int(header.length) == datagram.octets.count,
                 let (payloads, _) = try? PayloadChain.read(first: header.nextPayload, from: &reader),
                 let nonce = payloads.first(where: { $0.type == .nonceV2 })?.body, (16...256).contains(nonce.count)
             else { return nil }
             initiator = header.initiator
+            exchange = header.exchange
             self.payloads = payloads
             bound = nonce + datagram.remote.address.octets + header.initiator.value.octets
         }

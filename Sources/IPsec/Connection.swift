@@ -212,6 +212,8 @@ package struct Connection: Hashable, Sendable {
     package var isMobile = false
     /// Version 2: IKE SAs without a first child (RFC 6023).
     package var childless = ChildlessUse.allow
+    /// Version 2: sessions that broke off are resumed with tickets (RFC 5723).
+    package var resumes = false
     /// Version 2: peers are sent on to another gateway (RFC 5685).
     package var redirect: RedirectPolicy?
     /// Version 2: the post-quantum pre-shared key to mix in as initiator (RFC 8784); as responder the only one that is

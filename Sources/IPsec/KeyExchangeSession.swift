@@ -295,6 +295,8 @@ package struct SessionEnvironment: Sendable {
     /// Virtual addresses of peers. Sessions take; the owner gives back what a session held when that is closed.
     package var leases = AddressLeases()
     package var redirects = RedirectHistory()
+    /// Tickets of session resumption.
+    package var tickets = SessionTickets()
     /// A secret that outlives a restart of this node; `nil`: nothing does.
     package var standingSecret: Secret?
     /// Which session has or gave which.

@@ -30,6 +30,7 @@ extension ExchangeType {
         ExchangeTypeEntry(type: .ikeAuth, name: "IKE_AUTH", reference: "RFC 7296 §1.2"),
         ExchangeTypeEntry(type: .createChildSA, name: "CREATE_CHILD_SA", reference: "RFC 7296 §1.3"),
         ExchangeTypeEntry(type: .informationalV2, name: "INFORMATIONAL", reference: "RFC 7296 §1.4"),
+        ExchangeTypeEntry(type: .ikeSessionResume, name: "IKE_SESSION_RESUME", reference: "RFC 5723 §4.3"),
         ExchangeTypeEntry(type: .ikeIntermediate, name: "IKE_INTERMEDIATE", reference: "RFC 9242 §3"),
         ExchangeTypeEntry(type: .ikeFollowUpKE, name: "IKE_FOLLOWUP_KE", reference: "RFC 9370 §2.2.4"),
     ]

@@ -36,6 +36,7 @@ package struct ExchangeType: Hashable, Sendable, RawRepresentable {
     package static let createChildSA = ExchangeType(rawValue: 36)
     package static let informationalV2 = ExchangeType(rawValue: 37)
     /// RFC 9242 §3.
+    package static let ikeSessionResume = ExchangeType(rawValue: 38)
     package static let ikeIntermediate = ExchangeType(rawValue: 43)
     /// RFC 9370 §2.2.4.
     package static let ikeFollowUpKE = ExchangeType(rawValue: 44)
