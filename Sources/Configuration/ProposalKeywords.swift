@@ -31,7 +31,8 @@ package enum ProposalKeywords {
                 ("gcm8", .aesGCM8), ("gcm64", .aesGCM8), ("gcm12", .aesGCM12), ("gcm96", .aesGCM12),
                 ("gcm16", .aesGCM16), ("gcm128", .aesGCM16), ("ccm8", .aesCCM8), ("ccm64", .aesCCM8),
                 ("ccm12", .aesCCM12), ("ccm96", .aesCCM12), ("ccm16", .aesCCM16), ("ccm128", .aesCCM16),
-                ("gmac", .aesGMAC), ("ctr", .aesCTR), ("", .aesCBC),
+                ("ccm8iiv", .aesCCM8ImplicitIV), ("gcm16iiv", .aesGCM16ImplicitIV), ("gmac", .aesGMAC),
+                ("ctr", .aesCTR), ("", .aesCBC),
             ]
             return combined.map { ("aes\(bits)\($0.0)", .encryption(Encryption($0.1, keyBits: bits))) } + [
                 ("camellia\(bits)", .encryption(Encryption(.camelliaCBC, keyBits: bits)))
@@ -41,6 +42,7 @@ package enum ProposalKeywords {
             ("aesgcm16", .encryption(Encryption(.aesGCM16, keyBits: 128))),
             ("camellia", .encryption(Encryption(.camelliaCBC, keyBits: 128))),
             ("chacha20poly1305", .encryption(Encryption(.chacha20Poly1305))),
+            ("chacha20poly1305iiv", .encryption(Encryption(.chacha20Poly1305ImplicitIV))),
             ("3des", .encryption(Encryption(.tripleDES))), ("null", .encryption(Encryption(.null))),
         ]
 
@@ -180,6 +182,12 @@ package enum ProposalKeywords {
             throw Failure(message: "proposal '\(text.excerpt)' names no integrity algorithm")
         }
         if proposal.securityProtocol == .ike {
+            if let implicit = proposal.encryption.first(where: \.id.hasImplicitIV) {
+                throw Failure(
+                    message:
+                        "'\(implicit.name.keyword)' takes its IV from ESP's sequence number: it is for ESP, not for IKE"
+                )
+            }
             if let readable = proposal.encryption.first(where: { !$0.id.isConfidential }) {
                 throw Failure(message: "'\(readable.name.keyword)' hides nothing: it is for ESP, not for IKE")
             }

@@ -47,10 +47,12 @@ enum ProposalRules {
             && phaseOneHashes.contains { proposal.prf.contains($0.0) && proposal.integrity.contains($0.1) }
     }
 
-    /// RFC 2407 §4.4.4, §4.5 and what was added: no ChaCha20-Poly1305, no AES-CMAC.
+    /// RFC 2407 §4.4.4, §4.5 and what was added: no ChaCha20-Poly1305, no AES-CMAC, no implicit IV.
     private static func fitsPhaseTwo(_ proposal: Proposal) -> Bool {
         if proposal.securityProtocol == .ah { return proposal.integrity.contains { $0 != .aesCMAC_96 } }
-        return proposal.encryption.contains { $0.id.isAEAD && $0.id != .chacha20Poly1305 }
+        return proposal.encryption.contains {
+            $0.id.isAEAD && $0.id != .chacha20Poly1305 && !$0.id.hasImplicitIV
+        }
             || proposal.encryption.contains { !$0.id.isAEAD } && proposal.integrity.contains { $0 != .aesCMAC_96 }
     }
 }

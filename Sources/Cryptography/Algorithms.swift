@@ -18,28 +18,52 @@ package struct EncryptionID: Hashable, Sendable, RawRepresentable {
     package static let aesGMAC = EncryptionID(rawValue: 21)
     package static let camelliaCBC = EncryptionID(rawValue: 23)
     package static let chacha20Poly1305 = EncryptionID(rawValue: 28)
+    // Implicit IV (RFC 8750 §4): the same ciphers, and no IV in the packet.
+    package static let aesCCM8ImplicitIV = EncryptionID(rawValue: 29)
+    package static let aesGCM16ImplicitIV = EncryptionID(rawValue: 30)
+    package static let chacha20Poly1305ImplicitIV = EncryptionID(rawValue: 31)
+
+    /// The algorithm that computes this one; another where this one only leaves the IV out of the packet.
+    package var base: EncryptionID {
+        switch self {
+        case .aesCCM8ImplicitIV: .aesCCM8
+        case .aesGCM16ImplicitIV: .aesGCM16
+        case .chacha20Poly1305ImplicitIV: .chacha20Poly1305
+        default: self
+        }
+    }
+
+    /// Whether the IV is the packet's sequence number, 64 bits of it, and does not travel (RFC 8750 §3).
+    package var hasImplicitIV: Bool { base != self }
 
     /// Whether the algorithm authenticates too, so that no integrity transform goes with it (RFC 5282, RFC 7634).
     package var isAEAD: Bool {
-        switch self {
+        switch base {
         case .aesCCM8, .aesCCM12, .aesCCM16, .aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC, .chacha20Poly1305: true
         default: false
         }
     }
 
-    /// Whether the algorithm hides the text. Those that do not protect no IKE message (RFC 7296 §3.14, RFC 4543 §5).
+    /// Whether the algorithm hides the text.
     package var isConfidential: Bool { self != .null && self != .aesGMAC }
+
+    /// Whether the algorithm may protect IKE messages: not those that hide nothing (RFC 7296 §3.14, RFC 4543 §5), and not
+    /// those whose IV is ESP's sequence number, which IKE has not (RFC 8750 §4).
+    package var protectsIKE: Bool { isConfidential && !hasImplicitIV }
 
     /// Whether a Key Length attribute goes with the transform (RFC 7296 §3.3.5).
     package var hasVariableKey: Bool {
-        switch self {
+        switch base {
         case .tripleDES, .null, .chacha20Poly1305: false
         default: true
         }
     }
 
     /// Octets of the IV that travels in each packet or message.
-    package var ivOctets: Int {
+    package var ivOctets: Int { hasImplicitIV ? 0 : nonceIVOctets }
+
+    /// Octets of the IV that the cipher is given, whether it travels or not.
+    package var nonceIVOctets: Int {
         switch self {
         case .null: 0
         case .aesCBC, .camelliaCBC: 16
@@ -58,7 +82,7 @@ package struct EncryptionID: Hashable, Sendable, RawRepresentable {
 
     /// Octets of the integrated check value of an AEAD; 0 for others.
     package var tagOctets: Int {
-        switch self {
+        switch base {
         case .aesCCM8, .aesGCM8: 8
         case .aesCCM12, .aesGCM12: 12
         case .aesCCM16, .aesGCM16, .aesGMAC, .chacha20Poly1305: 16
@@ -69,7 +93,7 @@ package struct EncryptionID: Hashable, Sendable, RawRepresentable {
     /// Octets of salt that are derived behind the key and never sent (RFC 4106 §4, RFC 4309 §4, RFC 4543 §5.4, RFC
     /// 7634 §2).
     package var saltOctets: Int {
-        switch self {
+        switch base {
         case .aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC, .chacha20Poly1305, .aesCTR: 4
         case .aesCCM8, .aesCCM12, .aesCCM16: 3
         default: 0
@@ -90,7 +114,7 @@ package struct Encryption: Hashable, Sendable {
 
     /// Octets of the cipher key alone.
     package var keyOctets: Int {
-        switch id {
+        switch id.base {
         case .chacha20Poly1305: 32
         case .tripleDES: 24
         case .null: 0
@@ -272,6 +296,10 @@ extension Encryption {
         case .aesGMAC: AlgorithmName(keyword: "aes\(keyBits)gmac", listed: "NULL_AES_GMAC")
         case .camelliaCBC: AlgorithmName(keyword: "camellia\(keyBits)", listed: "CAMELLIA_CBC")
         case .chacha20Poly1305: AlgorithmName(keyword: "chacha20poly1305", listed: "CHACHA20_POLY1305")
+        case .aesCCM8ImplicitIV: AlgorithmName(keyword: "aes\(keyBits)ccm8iiv", listed: "AES_CCM_8_IIV")
+        case .aesGCM16ImplicitIV: AlgorithmName(keyword: "aes\(keyBits)gcm16iiv", listed: "AES_GCM_16_IIV")
+        case .chacha20Poly1305ImplicitIV:
+            AlgorithmName(keyword: "chacha20poly1305iiv", listed: "CHACHA20_POLY1305_IIV")
         default: AlgorithmName(keyword: "encr-\(id.rawValue)", listed: "ENCR_\(id.rawValue)")
         }
     }

@@ -24,7 +24,7 @@ final class BulkCipher {
         let keyBits = UInt32(encryption.keyOctets * 8)
         var aead: OpaquePointer?
         var chain: OpaquePointer?
-        switch encryption.id {
+        switch encryption.id.base {
         case .aesGCM8, .aesGCM12, .aesGCM16:
             aead = encryptionKey.withUnsafeBytes { parley_mb_aead_create(PARLEY_MB_GCM, $0.baseAddress, keyBits) }
         case .chacha20Poly1305:

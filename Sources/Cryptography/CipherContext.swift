@@ -14,10 +14,10 @@ struct FetchedCipher: @unchecked Sendable {
     /// The cipher for an algorithm and key length; `nil` where this build lacks it.
     static func find(_ encryption: Encryption) -> FetchedCipher? {
         // The tag length is set at use, so all three of a family share an entry.
-        switch encryption.id {
-        case .aesGCM8, .aesGCM12, .aesGMAC: known[Encryption(.aesGCM16, keyBits: encryption.keyBits)]
-        case .aesCCM8, .aesCCM12: known[Encryption(.aesCCM16, keyBits: encryption.keyBits)]
-        case .tripleDES, .chacha20Poly1305: known[Encryption(encryption.id)]
+        switch encryption.id.base {
+        case .aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC: known[Encryption(.aesGCM16, keyBits: encryption.keyBits)]
+        case .aesCCM8, .aesCCM12, .aesCCM16: known[Encryption(.aesCCM16, keyBits: encryption.keyBits)]
+        case .tripleDES, .chacha20Poly1305: known[Encryption(encryption.id.base)]
         default: known[encryption]
         }
     }
@@ -59,7 +59,7 @@ final class CipherContext {
         nonce.initialize(repeating: 0, count: 16)
         let direction: Int32 = sealing ? 1 : 0
         var fine = EVP_CipherInit_ex(context, cipher.pointer, nil, nil, nil, direction) == 1
-        switch id {
+        switch id.base {
         case .aesCCM8, .aesCCM12, .aesCCM16:
             fine = fine && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, 11, nil) == 1
             fine = fine && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(id.tagOctets), nil) == 1
@@ -85,9 +85,9 @@ final class CipherContext {
         nonce.deallocate()
     }
 
-    /// Starts a message: the nonce is the salt, if the algorithm has one, and the IV that travels.
+    /// Starts a message: the nonce is the salt, if the algorithm has one, and the IV.
     private func begin(_ iv: UnsafeRawPointer) -> Bool {
-        UnsafeMutableRawPointer(nonce + id.saltOctets).copyMemory(from: iv, byteCount: id.ivOctets)
+        UnsafeMutableRawPointer(nonce + id.saltOctets).copyMemory(from: iv, byteCount: id.nonceIVOctets)
         return EVP_CipherInit_ex(context, nil, nil, nil, nonce, -1) == 1
     }
 
@@ -101,7 +101,7 @@ final class CipherContext {
     }
 
     private var isCCM: Bool {
-        switch id {
+        switch id.base {
         case .aesCCM8, .aesCCM12, .aesCCM16: true
         default: false
         }
@@ -110,7 +110,7 @@ final class CipherContext {
     /// Encrypts or decrypts `count` octets in place with a cipher that does not authenticate. `count` must be a whole
     /// number of blocks.
     ///
-    /// SAFETY: the caller owns `text` for `count` octets and `iv` for `id.ivOctets`.
+    /// SAFETY: the caller owns `text` for `count` octets and `iv` for `id.nonceIVOctets`.
     func transform(iv: UnsafeRawPointer, _ text: UnsafeMutableRawPointer, _ count: Int) -> Bool {
         guard count.isMultiple(of: id.blockOctets), count <= Int32.max else { return false }
         return begin(iv) && (count == 0 || update(text, text, count))

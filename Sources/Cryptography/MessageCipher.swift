@@ -5,7 +5,7 @@ internal import CLibcrypto
 package enum MessageCipher {
     /// Whether this build computes the algorithm with that key length.
     package static func supports(_ encryption: Encryption) -> Bool {
-        encryption.id.isConfidential && FetchedCipher.find(encryption) != nil
+        encryption.id.protectsIKE && FetchedCipher.find(encryption) != nil
     }
 
     /// CBC or CTR encryption without padding: `plaintext` is a whole number of blocks. Throws `invalidKey` for a key or
@@ -27,7 +27,7 @@ package enum MessageCipher {
     package static func seal(
         _ e: Encryption, key: Secret, explicitIV: [UInt8], additionalData: [UInt8], _ plaintext: [UInt8]
     ) throws(CryptographyError) -> [UInt8] {
-        guard e.id.isAEAD, e.id.isConfidential else { throw .unsupported(e.name.keyword) }
+        guard e.id.isAEAD, e.id.protectsIKE else { throw .unsupported(e.name.keyword) }
         let cipher = try CipherContext(e, key: key, sealing: true)
         guard explicitIV.count == e.id.ivOctets else { throw .invalidKey }
         var message = plaintext
@@ -49,7 +49,7 @@ package enum MessageCipher {
     package static func open(
         _ e: Encryption, key: Secret, explicitIV: [UInt8], additionalData: [UInt8], _ sealed: [UInt8]
     ) throws(CryptographyError) -> [UInt8] {
-        guard e.id.isAEAD, e.id.isConfidential else { throw .unsupported(e.name.keyword) }
+        guard e.id.isAEAD, e.id.protectsIKE else { throw .unsupported(e.name.keyword) }
         let cipher = try CipherContext(e, key: key, sealing: false)
         guard explicitIV.count == e.id.ivOctets else { throw .invalidKey }
         let count = sealed.count - e.id.tagOctets

@@ -7,7 +7,8 @@ internal import CLibcrypto
 ///     [SPI 4][sequence 4][IV][payload, padding, pad length, next header][tag]
 ///
 /// The IV of an AEAD and of CTR is the 64-bit sequence number, which never repeats under a key (RFC 4106 §3.1, RFC 7634
-/// §2). The IV of CBC is the sequence number, encrypted as a block with the packet's own key, so that nobody without the
+/// §2); with implicit IVs it is that without travelling, and a receiver uses the number it has worked out (RFC 8750 §3). The
+/// IV of CBC is the sequence number, encrypted as a block with the packet's own key, so that nobody without the
 /// key predicts it (RFC 3602 §3; NIST SP 800-38A, Appendix C, first method) and a replayed simulation makes the same
 /// packets.
 ///
@@ -25,6 +26,7 @@ package final class PacketCipher {
     /// What payload, padding and the two trailing octets are rounded to; at least 4 (RFC 4303 §2.4).
     package let blockOctets: Int
 
+    private let hasImplicitIV: Bool
     private let isSealing: Bool
     private let isAEAD: Bool
     private let isChained: Bool
@@ -78,6 +80,7 @@ package final class PacketCipher {
         self.tagOctets = tagOctets
         ivOctets = id.ivOctets
         blockOctets = max(4, id.blockOctets)
+        hasImplicitIV = id.hasImplicitIV
         isSealing = sealing
         isAEAD = id.isAEAD
         isChained = id.blockOctets > 1
@@ -117,19 +120,20 @@ package final class PacketCipher {
         if ivOctets >= 8 { writeSequence(iv, sequence) }
         if isAEAD {
             let (additional, additionalCount) = additionalData(packet, sequence, esn)
+            let nonceIV = nonceIV(iv, sequence)
             if let bulk, !bulk.isChain {
-                (scratch + 100).copyMemory(from: iv, byteCount: 8)
                 return bulk.seal(
                     text, textCount, nonce: scratch + 96, additional: additional, additionalCount, tag: tag,
                     tagOctets)
             }
             if isClear {
                 return cipher?.seal(
-                    iv: iv, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text, 0,
+                    iv: nonceIV, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text,
+                    0,
                     tag: tag) ?? false
             }
             return cipher?.seal(
-                iv: iv, additional: additional, additionalCount, text: text, textCount, tag: tag) ?? false
+                iv: nonceIV, additional: additional, additionalCount, text: text, textCount, tag: tag) ?? false
         }
         if isChained {
             // The block that holds the number is encrypted into the IV, and chains into the text behind it.
@@ -151,8 +155,8 @@ package final class PacketCipher {
         let tag = text + textCount
         if isAEAD {
             let (additional, additionalCount) = additionalData(packet, sequence, esn)
+            let nonceIV = nonceIV(iv, sequence)
             if let bulk, !bulk.isChain {
-                (scratch + 100).copyMemory(from: iv, byteCount: 8)
                 guard
                     bulk.open(
                         text, textCount, nonce: scratch + 96, additional: additional, additionalCount,
@@ -166,11 +170,12 @@ package final class PacketCipher {
             }
             if isClear {
                 return cipher?.open(
-                    iv: iv, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text, 0,
+                    iv: nonceIV, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text,
+                    0,
                     tag: tag) ?? false
             }
             return cipher?.open(
-                iv: iv, additional: additional, additionalCount, text: text, textCount, tag: tag) ?? false
+                iv: nonceIV, additional: additional, additionalCount, text: text, textCount, tag: tag) ?? false
         }
         let expected = scratch + 32
         guard writeCheckValue(packet, count - tagOctets, sequence, esn, into: expected),
@@ -231,6 +236,18 @@ package final class PacketCipher {
             let textCount = work.count - 8 - ivOctets - tagOctets
             return !isSealing && textCount >= 16 && textCount.isMultiple(of: 16) ? textCount : nil
         }
+    }
+
+    /// The 8 octets of IV that go into an AEAD's nonce, copied to stand behind the salt of the bulk ciphers: the packet's,
+    /// or the number, whose high half is zero without extended ones (RFC 8750 §3).
+    private func nonceIV(_ field: UnsafeMutableRawPointer, _ sequence: UInt64) -> UnsafeMutableRawPointer {
+        let place = scratch + 100
+        if hasImplicitIV {
+            place.storeBytes(of: sequence.bigEndian, as: UInt64.self)
+        } else {
+            place.copyMemory(from: field, byteCount: 8)
+        }
+        return place
     }
 
     /// Fills the IV's field with the number, zeros in front.

@@ -200,7 +200,7 @@ extension Proposal {
             let encryption = securityProtocol == .ah
                 ? Encryption(.null)
                 : encryption.first(where: {
-                    other.encryption.contains($0) && (securityProtocol != .ike || $0.id.isConfidential)
+                    other.encryption.contains($0) && (securityProtocol != .ike || $0.id.protectsIKE)
                 })
         else { return .failure(KindClash(kind: .encryption)) }
 

@@ -243,6 +243,10 @@ import Testing
         #expect(child(2, "aes128-aescmac") == [] && child(2, "chacha20poly1305") == [])
         #expect(child(1, "aes128-aescmac").first?.contains("IKE version 1 has no numbers for these") == true)
         #expect(child(1, "chacha20poly1305").count == 1)
+        for keyword in ["aes128gcm16iiv", "aes128ccm8iiv", "chacha20poly1305iiv"] {
+            #expect(child(2, keyword) == [] && child(1, keyword).count == 1)
+            #expect(child(1, "\(keyword)-aes128gcm16") == [])
+        }
         #expect(child(1, "aes128-aescmac, aes128-aesxcbc") == [] && child(1, "aes128gmac") == [])
     }
 

@@ -73,17 +73,27 @@ import Testing
         for bits in [128, 192, 256] {
             let combined: [EncryptionID] = [
                 .aesGCM8, .aesGCM12, .aesGCM16, .aesCCM8, .aesCCM12, .aesCCM16, .aesGMAC,
+                .aesCCM8ImplicitIV, .aesGCM16ImplicitIV,
             ]
             for id in combined {
                 let encryption = Encryption(id, keyBits: bits)
                 #expect(try esp(encryption.name.keyword).encryption == [encryption])
             }
         }
+        let implicit = Encryption(.chacha20Poly1305ImplicitIV)
+        #expect(try esp(implicit.name.keyword).encryption == [implicit])
         for number: UInt16 in 1...32 {
             let group = KeyExchangeID(rawValue: number)
             guard !group.name.keyword.hasPrefix("ke-") else { continue }
             #expect(try ike("aes128-sha256-\(group.name.keyword)").keyExchange == [group])
         }
+    }
+
+    /// RFC 8750 §4 gives them to ESP alone: IKE's messages have no sequence number to take an IV from.
+    @Test(arguments: ["aes128gcm16iiv", "aes256ccm8iiv", "chacha20poly1305iiv"])
+    func implicitIVsAreNotForIKE(_ keyword: String) throws {
+        #expect(throws: ProposalKeywords.Failure.self) { try ike("\(keyword)-prfsha256-x25519") }
+        #expect(try esp("\(keyword)-x25519").encryption.first?.id.hasImplicitIV == true)
     }
 
     @Test func defaultsAreReadableAndSound() throws {

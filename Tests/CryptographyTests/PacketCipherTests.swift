@@ -47,7 +47,11 @@ private func pass(
     static let kinds: [Kind] = {
         var kinds: [Kind] = []
         for bits in [128, 192, 256] {
-            for id in [EncryptionID.aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC, .aesCCM8, .aesCCM12, .aesCCM16] {
+            let combined: [EncryptionID] = [
+                .aesGCM8, .aesGCM12, .aesGCM16, .aesGMAC, .aesCCM8, .aesCCM12, .aesCCM16, .aesGCM16ImplicitIV,
+                .aesCCM8ImplicitIV,
+            ]
+            for id in combined {
                 kinds.append(Kind(encryption: Encryption(id, keyBits: bits), integrity: nil))
             }
             let hashes: [IntegrityID] = [
@@ -60,6 +64,7 @@ private func pass(
             kinds.append(Kind(encryption: Encryption(.aesCTR, keyBits: bits), integrity: .hmacSHA256_128))
         }
         kinds.append(Kind(encryption: Encryption(.chacha20Poly1305), integrity: nil))
+        kinds.append(Kind(encryption: Encryption(.chacha20Poly1305ImplicitIV), integrity: nil))
         kinds.append(Kind(encryption: Encryption(.tripleDES), integrity: .hmacSHA1_96))
         for integrity in [IntegrityID.hmacSHA256_128, .hmacMD5_96, .aesXCBC_96, .aesCMAC_96] {
             kinds.append(Kind(encryption: Encryption(.null), integrity: integrity))
@@ -133,11 +138,14 @@ private func pass(
 
     /// Packets that `reference/packets.py`, a second implementation, made.
     @Test func packetsOfOlderSuites() throws {
-        var suites: [String: Encryption] = ["3des": Encryption(.tripleDES), "null": Encryption(.null)]
+        var suites: [String: Encryption] = [
+            "3des": Encryption(.tripleDES), "null": Encryption(.null),
+            "chacha20poly1305iiv": Encryption(.chacha20Poly1305ImplicitIV),
+        ]
         for bits in [128, 192, 256] {
             let ids: [EncryptionID] = [
                 .aesCBC, .camelliaCBC, .aesCTR, .aesGCM8, .aesGCM12, .aesGCM16, .aesCCM8, .aesCCM12, .aesCCM16,
-                .aesGMAC,
+                .aesGMAC, .aesGCM16ImplicitIV, .aesCCM8ImplicitIV,
             ]
             for id in ids {
                 let encryption = Encryption(id, keyBits: bits)
@@ -164,7 +172,27 @@ private func pass(
             #expect(Array(text) == record["plaintext"], "\(name)")
             seen.insert(name)
         }
-        #expect(seen.count == 42)
+        #expect(seen.count == 49)
+    }
+
+    /// The same packet but for the IV, which RFC 8750 §3 makes of the number that the receiver has worked out.
+    @Test(arguments: [
+        (EncryptionID.aesGCM16ImplicitIV, 256), (.aesCCM8ImplicitIV, 128), (.chacha20Poly1305ImplicitIV, 0),
+    ])
+    func implicitIVsAreExplicitOnesLeftOut(_ id: EncryptionID, _ bits: Int) throws {
+        let implicit = Kind(encryption: Encryption(id, keyBits: bits), integrity: nil)
+        let explicit = Kind(encryption: Encryption(id.base, keyBits: bits), integrity: nil)
+        for (esn, sequence) in [(false, UInt64(0xfedc_ba98)), (true, 0x1234_5678_9abc_def0)] {
+            let sender = try implicit.cipher(sealing: true)
+            let other = try explicit.cipher(sealing: true)
+            var short = implicit.packet(sender, blocks: 9, sequence: sequence)
+            var long = explicit.packet(other, blocks: 9, sequence: sequence)
+            #expect(pass(sender, &short, sequence: sequence, esn: esn, sealing: true))
+            #expect(pass(other, &long, sequence: sequence, esn: esn, sealing: true))
+            #expect(short.count == long.count - 8)
+            #expect(Array(short) == Array(long[..<8]) + Array(long[16...]))
+            #expect(Array(long[8..<16]) == (0..<8).map { UInt8(truncatingIfNeeded: sequence >> (56 - 8 * $0)) })
+        }
     }
 
     @Test func counterIVsAreTheSequenceNumber() throws {

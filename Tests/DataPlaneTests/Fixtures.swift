@@ -4,11 +4,14 @@ import IPsec
 import Primitives
 import Testing
 
-/// The suites that the daemon offers for ESP.
+/// The suites that the daemon offers for ESP, and those without an IV in the packet.
 let suites: [Suite] = {
     var suites = [
         Suite(encryption: Encryption(.aesGCM16, keyBits: 128)), Suite(encryption: Encryption(.aesGCM16, keyBits: 256)),
         Suite(encryption: Encryption(.chacha20Poly1305)),
+        Suite(encryption: Encryption(.aesGCM16ImplicitIV, keyBits: 256)),
+        Suite(encryption: Encryption(.aesCCM8ImplicitIV, keyBits: 128)),
+        Suite(encryption: Encryption(.chacha20Poly1305ImplicitIV)),
     ]
     for bits in [128, 256] {
         for integrity in [IntegrityID.hmacSHA1_96, .hmacSHA256_128, .hmacSHA384_192, .hmacSHA512_256] {

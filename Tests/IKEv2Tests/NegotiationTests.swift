@@ -49,6 +49,33 @@ import Testing
         }
     }
 
+    /// RFC 8750 §4, by its transform numbers; an end that does not know them takes the cipher with an IV beside it.
+    @Test(arguments: [29, 30, 31] as [UInt16], [false, true]) func implicitIVsAgree(_ number: UInt16, isKnown: Bool) {
+        let id = EncryptionID(rawValue: number)
+        let bits = id.hasVariableKey ? 256 : 0
+        let both = Proposal(
+            .esp, encryption: [Encryption(id, keyBits: bits), Encryption(id.base, keyBits: bits)],
+            extendedSequenceNumbers: [false])
+        var one = both
+        if !isKnown { one.encryption.removeFirst() }
+        var pair = Pair(
+            Pair.connection(isLeft: true, esp: [both]), Pair.connection(isLeft: false, esp: [one]))
+        pair.establish()
+        #expect(pair.disagreements == [])
+        let sa = pair.initiator.outbound.values.first
+        #expect(sa?.suite.encryption == Encryption(isKnown ? id : id.base, keyBits: bits))
+        #expect(sa?.keys.encryption.count == Encryption(id.base, keyBits: bits).keyMaterialOctets)
+    }
+
+    /// RFC 8750 §4: nobody protects IKE with them, whatever is offered and configured.
+    @Test func implicitIVsProtectNoIKE() {
+        let ike = Proposal(
+            .ike, encryption: [Encryption(.aesGCM16ImplicitIV, keyBits: 128)], prf: [.hmacSHA256],
+            keyExchange: [.curve25519])
+        #expect(throws: Proposal.Refused.self) { try Proposal.select(configured: [ike], offered: [ike]).get() }
+        #expect(!MessageCipher.supports(Encryption(.chacha20Poly1305ImplicitIV)))
+    }
+
     @Test(arguments: groups) func everyGroupAgrees(_ group: KeyExchangeID) {
         var ike = Pair.aes
         ike.keyExchange = [group]

@@ -159,11 +159,12 @@ import VectorSupport
         #expect(PhaseTwoProposal.proposal(transform) == proposal)
     }
 
-    /// AES-CMAC and ChaCha20-Poly1305 have no number in RFC 2407's registry.
+    /// AES-CMAC, ChaCha20-Poly1305 and implicit IVs have no number in RFC 2407's registry.
     @Test func whatPhaseTwoCannotSayIsLeftOut() {
         let cmac = Proposal(.esp, encryption: [Encryption(.aesCBC, keyBits: 128)], integrity: [.aesCMAC_96])
         let chacha = Proposal(.esp, encryption: [Encryption(.chacha20Poly1305)])
-        #expect(PhaseTwoProposal.expressible([cmac, chacha], group: nil).isEmpty)
+        let implicit = Proposal(.esp, encryption: [Encryption(.aesGCM16ImplicitIV, keyBits: 128)])
+        #expect(PhaseTwoProposal.expressible([cmac, chacha, implicit], group: nil).isEmpty)
         var both = cmac
         both.integrity.append(.hmacSHA1_96)
         #expect(PhaseTwoProposal.expressible([both], group: nil).map(\.integrity) == [[.hmacSHA1_96]])

@@ -65,7 +65,13 @@ struct Suite: Hashable, Sendable, CustomTestStringConvertible {
         }
         guard scenario.pairing.initiator == .parley, scenario.pairing.responder == .parley else { return suites }
         suites.append(Suite("aes128-sha256-ecp256", "aes128gmac", "NULL_AES_GMAC", "128"))
-        guard scenario.version == .v1 else { return suites }
+        guard scenario.version == .v1 else {
+            return suites + [
+                Suite("aes128-sha256-ecp256", "aes256gcm16iiv-aes256gcm16", "AES_GCM_16_IIV", "256"),
+                Suite("aes128-sha256-ecp256", "aes128ccm8iiv-esn", "AES_CCM_8_IIV", "128"),
+                Suite("aes128-sha256-ecp256", "chacha20poly1305iiv", "CHACHA20_POLY1305_IIV"),
+            ]
+        }
         return suites + [
             Suite("3des-sha1-ec2n155", "aes128-sha1-ec2n155", "AES_CBC", "128", "HMAC_SHA1_96"),
             Suite("aes128-sha1-ec2n185", "aes128-sha1-ec2n185", "AES_CBC", "128", "HMAC_SHA1_96"),

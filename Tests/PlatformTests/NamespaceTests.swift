@@ -127,6 +127,7 @@ final class TwoHosts: Sendable {
         (Suite(encryption: Encryption(.aesGCM16, keyBits: 256)), false, true),
         (Suite(encryption: Encryption(.aesCBC, keyBits: 256), integrity: .hmacSHA512_256), false, true),
         (Suite(encryption: Encryption(.chacha20Poly1305)), true, true),
+        (Suite(encryption: Encryption(.aesGCM16ImplicitIV, keyBits: 256)), false, true),
         (Suite(encryption: Encryption(.aesGCM16, keyBits: 128)), false, false),
         (Suite(encryption: Encryption(.aesGCM16, keyBits: 128)), true, false),
     ])

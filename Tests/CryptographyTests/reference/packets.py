@@ -10,7 +10,7 @@ import hashlib
 import hmac
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.cmac import CMAC
 
 try:
@@ -98,6 +98,17 @@ def packet(suite, bits, integrity, esn, count):
     elif suite == "aesctr":
         salt = octets(label + "salt", 4)
         body = iv + counter(key, salt, iv, text)
+    elif suite.endswith("iiv"):
+        # RFC 8750 §3: the IV is the extended number, or four zeros and the number; it does not travel.
+        salt = octets(label + "salt", 3 if suite.startswith("aesccm") else 4)
+        if suite == "aesgcm16iiv":
+            sealed, tag = galois(key, salt + sequence, additional, text, 16)
+            body = sealed
+        else:
+            length = 8 if suite.startswith("aesccm") else 16
+            cipher = AESCCM(key, length) if length == 8 else ChaCha20Poly1305(key)
+            sealed = cipher.encrypt(salt + sequence, text, additional)
+            body, tag = sealed[:-length], sealed[-length:]
     elif suite.startswith("aesgcm"):
         salt = octets(label + "salt", 4)
         sealed, tag = galois(key, salt + iv, additional, text, int(suite[6:]))
@@ -114,7 +125,7 @@ def packet(suite, bits, integrity, esn, count):
         length, function = INTEGRITY[integrity]
         integrity_key = octets(label + "integrity", length)
         tag = function(integrity_key, header + body + (sequence[:4] if esn else b""))
-    name = {"null": "null", "3des": "3des"}.get(suite) or suite[:3].replace("cam", "camellia") + str(bits) + (
+    name = (suite if suite in ("null", "3des", "chacha20poly1305iiv") else "") or suite[:3].replace("cam", "camellia") + str(bits) + (
         "" if suite in ("aes", "camellia") else suite[3:])
     fields = dict(suite=name, integrity=integrity, key=(key + salt).hex(), integritykey=integrity_key.hex(),
                   sequence=sequence.hex(), esn="01" if esn else "00", plaintext=text.hex(),
@@ -135,7 +146,9 @@ def main():
     for bits in (128, 192, 256):
         suites += [("aes", bits, "aesxcbc"), ("aes", bits, "aescmac"), ("camellia", bits, "sha256")]
         suites += [("aesctr", bits, "aesxcbc"), ("aesctr", bits, "sha1"), ("aesgmac", bits, "")]
+        suites += [("aesgcm16iiv", bits, ""), ("aesccm8iiv", bits, "")]
         suites += [(f"aes{mode}{tag}", bits, "") for mode in ("gcm", "ccm") for tag in (8, 12, 16)]
+    suites.append(("chacha20poly1305iiv", 256, ""))
     for suite, bits, integrity in suites:
         for esn, count in ((False, 64), (True, 112)):
             packet(suite, bits, integrity, esn, count)
