@@ -177,7 +177,9 @@ let package = Package(
             dependencies: ["Certificates", "Credentials", "Cryptography", "IPsec", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "IKEv2Tests",
-            dependencies: ["IKEv2", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport"]),
+            dependencies: [
+                "IKEv2", "Configuration", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
+            ]),
         .testTarget(name: "EAPTests", dependencies: ["EAP", "IPsec", "Cryptography", "Primitives"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
         .testTarget(

@@ -11,7 +11,9 @@ extension ConfigurationChecker {
             return inner.hasPrefix("local") && !inner.hasPrefix("local_")
                 || inner.hasPrefix("remote") && !inner.hasPrefix("remote_") || inner == "children" || inner == "groups"
         }
-        var connection = Connection(name: name, proposals: proposals(reader, "proposals", .ike), children: [])
+        let profile = reader.word("profile", ClientProfile.all.map { ($0.name, $0) })
+        var connection = Connection(
+            name: name, proposals: proposals(reader, "proposals", .ike, profile?.proposals), children: [])
         connection.version =
             reader.value("version", expected: "0 (both), 1 or 2") { text in UInt8(text).flatMap(IKEVersion.init) }
             ?? .any
@@ -36,7 +38,7 @@ extension ConfigurationChecker {
         connection.isPulling = reader.boolean("pull") ?? true
         let encapsulates = reader.boolean("encap")
         connection.forceEncapsulation = encapsulates ?? false
-        connection.deadPeerDelay = reader.time("dpd_delay") ?? .zero
+        connection.deadPeerDelay = reader.time("dpd_delay") ?? profile?.deadPeerDelay ?? .zero
         connection.deadPeerTimeout = reader.time("dpd_timeout") ?? .zero
         connection.keyingTries = reader.unsigned("keyingtries", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 1
         connection.unique =
@@ -46,6 +48,9 @@ extension ConfigurationChecker {
         authentication(of: &connection, reader)
         checkVersionOne(connection, reader)
         checkUsers(of: connection, reader)
+        if profile != nil, connection.version == .v1, let setting = reader.setting("profile") {
+            log.report("'profile' in \(reader.path) is for clients of version 2", at: setting.value.position)
+        }
         if let reason = ProposalRules.refusal(connection.proposals, .ike, connection.version) {
             log.report(
                 "\(reason) (proposals in \(reader.path))",
@@ -57,7 +62,7 @@ extension ConfigurationChecker {
                     "unknown key '\(setting.name)' in \(reader.path).children, which holds one section for each child",
                     at: setting.key.position)
             }
-            connection.children = children.sections.map { child($0, of: reader.path, connection, settings) }
+            connection.children = children.sections.map { child($0, of: reader.path, connection, settings, profile) }
         }
         let hasAH = connection.children.contains { $0.proposals.contains { $0.securityProtocol == .ah } }
         connection.avoidsEncapsulation = encapsulates == false || hasAH
@@ -177,9 +182,12 @@ extension ConfigurationChecker {
 
     /// A list of proposals; the defaults where the key is absent.
     private func proposals(
-        _ reader: SectionReader, _ key: String, _ securityProtocol: SecurityProtocol
+        _ reader: SectionReader, _ key: String, _ securityProtocol: SecurityProtocol, _ profile: [String]? = nil
     ) -> [Proposal] {
-        guard let setting = reader.setting(key) else { return ProposalKeywords.defaults(for: securityProtocol) }
+        guard let setting = reader.setting(key) else {
+            return profile?.compactMap { try? ProposalKeywords.parse($0, for: securityProtocol) }
+                ?? ProposalKeywords.defaults(for: securityProtocol)
+        }
         var proposals: [Proposal] = []
         let parts = ValueGrammar.list(setting.value.text)
         if parts.isEmpty { reader.wrong(setting, expected: "proposals such as aes256-sha256-x25519, or default") }
@@ -204,14 +212,15 @@ extension ConfigurationChecker {
 
 extension ConfigurationChecker {
     private func child(
-        _ section: SettingsSection, of parent: String, _ connection: Connection, _ settings: Configuration.Settings
+        _ section: SettingsSection, of parent: String, _ connection: Connection, _ settings: Configuration.Settings,
+        _ profile: ClientProfile?
     ) -> ChildPolicy {
         let name = section.name.text
         let reader = SectionReader(section: section, path: "\(parent).children.\(name)", log: log)
         reader.check(keys: KnownKeys.child) { _ in false }
         let selectors = "blocks, ranges or dynamic, with [protocol/port] behind where wanted"
         var child = ChildPolicy(
-            name: name, proposals: childProposals(reader),
+            name: name, proposals: childProposals(reader, profile),
             localSelectors: reader.list("local_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic],
             remoteSelectors: reader.list("remote_ts", expected: selectors, ValueGrammar.selector) ?? [.dynamic])
         checkPrivateNumbers(child.proposals, "esp_proposals", reader, of: connection)
@@ -264,9 +273,11 @@ extension ConfigurationChecker {
     ]
 
     /// ESP's proposals, then AH's; the defaults are ESP's, where neither is said.
-    private func childProposals(_ reader: SectionReader) -> [Proposal] {
+    private func childProposals(_ reader: SectionReader, _ profile: ClientProfile?) -> [Proposal] {
         let hasAH = reader.setting("ah_proposals") != nil
-        let esp = hasAH && reader.setting("esp_proposals") == nil ? [] : proposals(reader, "esp_proposals", .esp)
+        let esp =
+            hasAH && reader.setting("esp_proposals") == nil
+            ? [] : proposals(reader, "esp_proposals", .esp, profile?.childProposals)
         return esp + (hasAH ? proposals(reader, "ah_proposals", .ah) : [])
     }
 

@@ -206,6 +206,17 @@ struct Pair {
         }
     }
 
+    /// A responder that refused a first message is gone: key management has another session for the next one, which the
+    /// initiator sends again.
+    mutating func reopenResponder() {
+        guard responder.closed != nil, initiator.closed == nil else { return }
+        let old = responder.session
+        self[.responder].closed = nil
+        self[.responder].session = IKESession(
+            responder: SessionID(3), local: old.local, remote: old.remote, &ends[Side.responder.rawValue].environment)
+        run(for: .seconds(10))
+    }
+
     /// Delivers until nothing is in flight.
     mutating func settle() {
         var steps = 0

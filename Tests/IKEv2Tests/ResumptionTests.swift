@@ -35,14 +35,7 @@ import Testing
         pair.now = first.now + now
         for side in Pair.Side.allCases { pair[side].environment.tickets = first[side].environment.tickets }
         pair.establish()
-        if pair.responder.closed != nil, pair.initiator.closed == nil {
-            // A gateway has another session for a client that begins anew.
-            let old = pair.responder.session
-            pair[.responder].closed = nil
-            pair[.responder].session = IKESession(
-                responder: SessionID(3), local: old.local, remote: old.remote, &pair[.responder].environment)
-            pair.run(for: .seconds(10))
-        }
+        pair.reopenResponder()
         return pair
     }
 

@@ -1,0 +1,66 @@
+/// What a gateway says to the clients that come with an operating system: proposals that include those which the client
+/// offers, strongest first, and a liveness check, since such clients go without a word. A key that is written out counts
+/// before the profile's.
+struct ClientProfile: Sendable {
+    let name: String
+    /// The client, in words.
+    let client: String
+    let proposals: [String]
+    /// With groups and without: some clients have no perfect forward secrecy until they rekey, and others never.
+    let childProposals: [String]
+    let deadPeerDelay = Duration.seconds(30)
+
+    static let all = [windows, apple, android, strongSwan]
+
+    /// Windows 10 and 11. Without the registry's `NegotiateDH2048_AES256` or a policy by PowerShell it offers modp1024, with
+    /// SHA-1 at best in old releases; its rekeying may bring a group that its set-up did not have.
+    static let windows = ClientProfile(
+        name: "windows", client: "Windows 10 and 11",
+        proposals: [
+            "aes256gcm16-prfsha384-ecp384", "aes256-sha384-ecp384", "aes256-sha256-ecp256",
+            "aes256-sha384-sha256-modp2048", "aes256-sha1-modp2048", "aes256-sha384-sha256-modp1024",
+            "aes256-sha1-modp1024",
+        ],
+        childProposals: [
+            "aes256gcm16-aes128gcm16-ecp384-ecp256-modp2048-modp1024-none",
+            "aes256-aes128-sha256-ecp384-ecp256-modp2048-modp1024-none",
+            "aes256-aes128-sha1-ecp384-ecp256-modp2048-modp1024-none",
+        ])
+
+    /// iOS and macOS: profiles that are made by hand offer modp2048 and have no perfect forward secrecy for the child.
+    static let apple = ClientProfile(
+        name: "apple", client: "iOS and macOS",
+        proposals: [
+            "aes256gcm16-prfsha384-ecp384-ecp256-x25519", "aes256gcm16-prfsha256-ecp256-x25519-modp2048",
+            "aes256-sha256-ecp256-x25519-modp2048", "aes128-sha256-modp2048", "aes256-sha1-modp2048",
+        ],
+        childProposals: [
+            "aes256gcm16-aes128gcm16-ecp384-ecp256-x25519-modp2048-none",
+            "aes256-aes128-sha256-ecp384-ecp256-x25519-modp2048-none", "aes256-sha1-modp2048-none",
+        ])
+
+    /// Android 11 and later, its built-in client.
+    static let android = ClientProfile(
+        name: "android", client: "Android 11 and later",
+        proposals: [
+            "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha512-prfsha384-prfsha256-x25519-modp4096-modp3072-modp2048",
+            "aes256-aes128-sha512-sha384-sha256-x25519-modp4096-modp3072-modp2048",
+            "aes256ctr-aes128ctr-sha512-sha384-sha256-x25519-modp4096-modp3072-modp2048",
+        ],
+        childProposals: [
+            "aes256gcm16-aes128gcm16-chacha20poly1305-x25519-modp4096-modp3072-modp2048-none",
+            "aes256-aes128-aes256ctr-sha512-sha384-sha256-x25519-modp4096-modp3072-modp2048-none",
+        ])
+
+    /// strongSwan's app for Android.
+    static let strongSwan = ClientProfile(
+        name: "strongswan", client: "strongSwan's app",
+        proposals: [
+            "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha512-prfsha384-prfsha256-x25519-ecp256-ecp384-modp3072",
+            "aes256-aes128-sha512-sha384-sha256-x25519-ecp256-ecp384-modp3072",
+        ],
+        childProposals: [
+            "aes256gcm16-aes128gcm16-chacha20poly1305-x25519-ecp256-ecp384-modp3072-none",
+            "aes256-aes128-sha512-sha384-sha256-x25519-ecp256-ecp384-modp3072-none",
+        ])
+}
