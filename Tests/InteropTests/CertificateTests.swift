@@ -40,32 +40,10 @@ extension Interop {
             }
         }
 
-        private func pki(_ arguments: [String]) throws {
-            guard let binary = Parley.binary else { throw LabFailure("no parley is built") }
-            _ = try Subprocess.require([binary, "pki"] + arguments, seconds: 60)
-        }
-
-        /// Keys and certificates for both sides; the directory of the authority that issued them.
-        private func equip(_ lab: Lab, _ type: String, isDeep: Bool) throws -> String {
-            let root = lab.directory.appendingPathComponent("root").path
-            var issuing = root
-            let bits = type == "rsa" ? ["--bits", "2048"] : []
-            try pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", type] + bits)
-            if isDeep {
-                issuing = lab.directory.appendingPathComponent("issuing").path
-                try pki(["ca", "O=Lab, CN=Issuing", "-o", issuing, "--parent", root])
-            }
-            for side in Side.allCases {
-                let directory = lab.peer(side).directory.path
-                try pki(["issue", side.identity, "--ca", issuing, "-o", directory, "--type", type] + bits)
-            }
-            return issuing
-        }
-
         /// Revokes a side's certificate, and gives the other side the list that says so.
         private func revoke(_ side: Side, by authority: String, _ lab: Lab) throws {
             let certificate = lab.peer(side).directory.appendingPathComponent("x509/\(side.identity).pem").path
-            try pki(["revoke", certificate, "--ca", authority])
+            try Parley.pki(["revoke", certificate, "--ca", authority])
             let folder = lab.peer(side.other).directory.appendingPathComponent("x509crl")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             try FileManager.default.copyItem(
@@ -73,21 +51,14 @@ extension Interop {
         }
 
         private func link(strict: Side? = nil, _ version: Version = .v2, isAggressive: Bool = false) -> Link {
-            var link = Link(version)
+            var link = Link(version).withCertificates(strict: strict)
             if isAggressive { link.aggressive = Set(Side.allCases) }
-            for side in Side.allCases {
-                link.rounds[side] = (
-                    "auth = pubkey\n certs = \(side.identity).pem\n id = \(side.identity)",
-                    "auth = pubkey\n id = \(side.other.identity)"
-                        + (side == strict ? "\n revocation = strict" : "")
-                )
-            }
             return link
         }
 
         @Test(arguments: Case.all + Case.versionOne) func establishes(_ one: Case) throws {
             try Lab.with(Scenario(pairing: one.pairing, version: one.version)) { lab in
-                _ = try equip(lab, one.type, isDeep: one.isDeep)
+                _ = try lab.issueCertificates(one.type, isDeep: one.isDeep)
                 if one.isDeep {
                     // Each has the root alone: what stands in between comes in CERT payloads.
                     for side in Side.allCases where lab.peer(side).implementation == .parley {
@@ -108,7 +79,7 @@ extension Interop {
         /// Aggressive Mode's message 2 would be more than three times message 1.
         @Test(arguments: Case.tooLong) func answersAreBounded(_ one: Case) throws {
             try Lab.with(Scenario(pairing: one.pairing, version: one.version)) { lab in
-                _ = try equip(lab, one.type, isDeep: one.isDeep)
+                _ = try lab.issueCertificates(one.type, isDeep: one.isDeep)
                 try lab.load(link(one.version, isAggressive: true))
                 #expect(try !lab.left.up("inner", seconds: 4).succeeded)
                 #expect(lab.right.log.contains("more than three times"), "\(lab.right.log)")
@@ -118,7 +89,7 @@ extension Interop {
         @Test(arguments: Case.mixed, Version.allCases)
         func refusesWhoWasRevoked(_ pairing: Pairing, _ version: Version) throws {
             try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
-                let authority = try equip(lab, "ecdsa", isDeep: false)
+                let authority = try lab.issueCertificates("ecdsa")
                 let revoked: Side = lab.left.implementation == .charon ? .left : .right
                 let judge = lab.peer(revoked.other)
                 try revoke(revoked, by: authority, lab)
@@ -133,7 +104,7 @@ extension Interop {
         /// charon judges ours as strictly.
         @Test(arguments: Case.mixed) func isRefusedOnceRevoked(_ pairing: Pairing) throws {
             try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
-                let authority = try equip(lab, "ecdsa", isDeep: false)
+                let authority = try lab.issueCertificates("ecdsa")
                 let revoked: Side = lab.left.implementation == .parley ? .left : .right
                 let judge = lab.peer(revoked.other)
                 try revoke(revoked, by: authority, lab)
@@ -147,7 +118,7 @@ extension Interop {
         /// A user behind phase 1 that rests on certificates (XAUTH RSA).
         @Test(arguments: Case.versionOne.filter { $0.type == "rsa" }) func usersFollow(_ one: Case) throws {
             try Lab.with(Scenario(pairing: one.pairing, version: .v1)) { lab in
-                _ = try equip(lab, "rsa", isDeep: false)
+                _ = try lab.issueCertificates("rsa")
                 var link = link(.v1, isAggressive: one.isAggressive)
                 link.lines = [
                     .left: ["local-xauth {", "auth = xauth", "round = 2", "xauth_id = joe", "}"],
@@ -165,7 +136,7 @@ extension Interop {
         @Test(arguments: Case.mixed, Version.allCases)
         func namesBySubject(_ pairing: Pairing, _ version: Version) throws {
             try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
-                _ = try equip(lab, "ecdsa", isDeep: false)
+                _ = try lab.issueCertificates("ecdsa")
                 var link = Link(version)
                 for side in Side.allCases {
                     link.rounds[side] = (

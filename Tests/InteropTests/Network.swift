@@ -96,6 +96,23 @@ final class Network {
     /// Drops one packet of so many, whichever side it comes from.
     func lose(oneIn period: Int) throws { try nft("add rule ip lab cut numgen inc mod \(period) == 0 drop") }
 
+    /// Lets UDP to one port through no more, and all else.
+    func block(port: Int) throws {
+        try cut(false)
+        try nft("add rule ip lab cut udp dport \(port) drop")
+    }
+
+    /// Makes every link of the path this narrow, and has the router lose the pieces of datagrams that are longer.
+    func narrow(to octets: Int) throws {
+        for side in Side.allCases {
+            try ip(name(side), "link set wan mtu \(octets)")
+            try ip(router, "link set \(side.rawValue) mtu \(octets)")
+        }
+        // In front of where the router would put them together.
+        try nft("add chain ip lab pieces { type filter hook prerouting priority -450 ; }")
+        try nft("add rule ip lab pieces ip frag-off & 0x3fff != 0 drop")
+    }
+
     /// Has the router ask the right network for an address that no host there has; returns that address.
     func askForNobody() throws -> String {
         absent += 1

@@ -12,6 +12,8 @@ class Peer {
     let directory: URL
     let network: Network
     fileprivate(set) var process: Subprocess?
+    /// Further settings of the daemon itself (`fragment_size = 576`), for its next start.
+    var settings: [String] = []
 
     var socket: String { directory.appendingPathComponent("vici").path }
     var uri: String { "unix://\(socket)" }
@@ -93,6 +95,16 @@ final class Charon: Peer {
 
     fileprivate init(side: Side, directory: URL, network: Network) throws {
         try super.init(.charon, side: side, directory: directory, network: network)
+        // swanctl looks for these beside its file.
+        let folders =
+            "x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa ecdsa bliss pkcs8 pkcs12"
+        for folder in folders.split(separator: " ").map(String.init) {
+            let path = directory.appendingPathComponent(folder)
+            try FileManager.default.createDirectory(at: path, withIntermediateDirectories: true)
+        }
+    }
+
+    private func writeSettings() throws {
         // Short retransmission, so that a dead peer is noticed in seconds. libipsec's deferred removal of a rekeyed
         // child stays as it is.
         try write(
@@ -104,6 +116,7 @@ final class Charon: Peer {
                 retransmit_timeout = 0.5
                 retransmit_base = 1.5
                 keep_alive = 1s
+                \(settings.joined(separator: "\n"))
                 i_dont_care_about_security_and_use_aggressive_mode_psk = yes
                 plugins {
                     vici {
@@ -126,18 +139,12 @@ final class Charon: Peer {
                 }
             }
             """, to: "strongswan.conf")
-        // swanctl looks for these beside its file.
-        let folders =
-            "x509 x509ca x509ocsp x509aa x509ac x509crl pubkey private rsa ecdsa bliss pkcs8 pkcs12"
-        for folder in folders.split(separator: " ").map(String.init) {
-            let path = directory.appendingPathComponent(folder)
-            try FileManager.default.createDirectory(at: path, withIntermediateDirectories: true)
-        }
     }
 
     override func load(_ text: String) throws {
         try write(text, to: "swanctl.conf")
         if process == nil {
+            try writeSettings()
             process = try Subprocess(
                 network.on(side, ["/usr/sbin/charon-systemd"]),
                 environment: ["STRONGSWAN_CONF": directory.appendingPathComponent("strongswan.conf").path],
@@ -181,7 +188,7 @@ final class Parley: Peer {
     }
 
     /// The daemon's own settings, which charon has in strongswan.conf.
-    private static let settings = """
+    private static let quickSettings = """
         charon {
             retransmit_tries = 3
             retransmit_timeout = 0.5
@@ -192,7 +199,8 @@ final class Parley: Peer {
         """
 
     override func load(_ text: String) throws {
-        try write(Parley.settings + text, to: "swanctl.conf")
+        let own = settings.isEmpty ? "" : "charon {\n\(settings.joined(separator: "\n"))\n}\n"
+        try write(Parley.quickSettings + own + text, to: "swanctl.conf")
         if process != nil {
             let result = try client(["reload"])
             guard result.succeeded else { throw LabFailure(result.description) }

@@ -75,7 +75,7 @@ struct Recording {
         self.longest = longest
     }
 
-    /// What an observer makes of an IPv4 packet on the path between the two daemons.
+    /// What an observer makes of a packet on the path between the two daemons.
     enum Kind: Hashable {
         case ike, espInUDP, keepalive, fragment
         case other(protocol: UInt8, detail: String)
@@ -88,13 +88,26 @@ struct Recording {
         kinds.keys.filter { if case .other = $0 { true } else { false } }
     }
 
+    /// Octets of each packet of a kind, as its IP header says: what was recorded may be cut.
+    func lengths(of kind: Kind) -> [Int] {
+        packets.filter { Recording.kind($0) == kind }.map { packet in
+            let start = packet.startIndex
+            func number(_ at: Int) -> Int { Int(packet[start + at]) << 8 | Int(packet[start + at + 1]) }
+            return packet[start] >> 4 == 6 ? number(4) + 40 : number(2)
+        }
+    }
+
     static func kind(_ packet: ArraySlice<UInt8>) -> Kind {
         let bytes = Array(packet)
         guard let first = bytes.first else { return .other(protocol: 0, detail: "empty") }
-        guard first >> 4 == 4, bytes.count >= 20 else { return .other(protocol: 41, detail: "IPv6") }
-        if Int(bytes[6] & 0x1f) << 8 | Int(bytes[7]) != 0 { return .fragment }
-        let header = Int(first & 15) * 4
-        guard bytes[9] == 17, bytes.count >= header + 9 else { return .other(protocol: bytes[9], detail: "not UDP") }
+        guard bytes.count >= 40 || first >> 4 == 4 && bytes.count >= 20 else {
+            return .other(protocol: 0, detail: "short")
+        }
+        let isSixth = first >> 4 == 6
+        let inner = bytes[isSixth ? 6 : 9]
+        if isSixth ? inner == 44 : Int(bytes[6] & 0x1f) << 8 | Int(bytes[7]) != 0 { return .fragment }
+        let header = isSixth ? 40 : Int(first & 15) * 4
+        guard inner == 17, bytes.count >= header + 9 else { return .other(protocol: inner, detail: "not UDP") }
         func port(_ at: Int) -> Int { Int(bytes[header + at]) << 8 | Int(bytes[header + at + 1]) }
         if port(0) == 500 || port(2) == 500 { return .ike }
         guard port(0) == 4500 || port(2) == 4500 else {

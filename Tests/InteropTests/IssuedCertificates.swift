@@ -1,0 +1,43 @@
+import Foundation
+
+extension Parley {
+    /// Runs `parley pki`.
+    static func pki(_ arguments: [String]) throws {
+        guard let binary = Parley.binary else { throw LabFailure("no parley is built") }
+        try Subprocess.require([binary, "pki"] + arguments, seconds: 60)
+    }
+}
+
+extension Lab {
+    /// Keys and certificates of `parley pki` for both sides; the directory of the authority that issued them.
+    @discardableResult
+    func issueCertificates(_ type: String, bits: Int = 2048, isDeep: Bool = false) throws -> String {
+        let root = directory.appendingPathComponent("root").path
+        var issuing = root
+        let size = type == "rsa" ? ["--bits", "\(bits)"] : []
+        try Parley.pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", type] + size)
+        if isDeep {
+            issuing = directory.appendingPathComponent("issuing").path
+            try Parley.pki(["ca", "O=Lab, CN=Issuing", "-o", issuing, "--parent", root])
+        }
+        for side in Side.allCases {
+            let path = peer(side).directory.path
+            try Parley.pki(["issue", side.identity, "--ca", issuing, "-o", path, "--type", type] + size)
+        }
+        return issuing
+    }
+}
+
+extension Link {
+    /// The same link where both prove themselves with the certificates of ``Lab/issueCertificates(_:bits:isDeep:)``.
+    func withCertificates(strict: Side? = nil) -> Link {
+        var link = self
+        for side in Side.allCases {
+            link.rounds[side] = (
+                "auth = pubkey\n certs = \(side.identity).pem\n id = \(side.identity)",
+                "auth = pubkey\n id = \(side.other.identity)" + (side == strict ? "\n revocation = strict" : "")
+            )
+        }
+        return link
+    }
+}
