@@ -8,6 +8,9 @@ enum Side: String, CaseIterable {
     /// The address on the wire.
     var outerAddress: String { self == .left ? "192.0.2.2" : "198.51.100.2" }
     var gateway: String { self == .left ? "192.0.2.1" : "198.51.100.1" }
+    /// The same of IPv6, once ``Network/addSixth()`` has given it to the path.
+    var outerAddress6: String { self == .left ? "2001:db8:1::2" : "2001:db8:2::2" }
+    var gateway6: String { self == .left ? "2001:db8:1::1" : "2001:db8:2::1" }
     /// Addresses behind the gateway: what the tunnel carries.
     var innerAddress: String { self == .left ? "10.1.0.1" : "10.2.0.1" }
     var innerAddress6: String { self == .left ? "fd00:1::1" : "fd00:2::1" }
@@ -111,6 +114,43 @@ final class Network {
         // In front of where the router would put them together.
         try nft("add chain ip lab pieces { type filter hook prerouting priority -450 ; }")
         try nft("add rule ip lab pieces ip frag-off & 0x3fff != 0 drop")
+    }
+
+    /// Gives the path IPv6 besides.
+    func addSixth() throws {
+        try shell(router, "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        for side in Side.allCases {
+            let host = name(side)
+            try shell(host, "echo 0 > /proc/sys/net/ipv6/conf/wan/disable_ipv6")
+            try shell(router, "echo 0 > /proc/sys/net/ipv6/conf/\(side.rawValue)/disable_ipv6")
+            try ip(host, "addr add \(side.outerAddress6)/64 dev wan nodad")
+            try ip(router, "addr add \(side.gateway6)/64 dev \(side.rawValue) nodad")
+            try ip(host, "-6 route add default via \(side.gateway6)")
+        }
+    }
+
+    /// The left host's address on its second way to the router.
+    static let secondAddress = "203.0.113.2"
+    private static let secondGateway = "203.0.113.1"
+
+    /// Gives the left host a second way to the router, which it does not use yet.
+    func addSecondUplink() throws {
+        let host = name(.left)
+        try ip(host, "link add wan2 type veth peer name left2 netns \(router)")
+        try ip(host, "link set wan2 up")
+        try ip(router, "link set left2 up")
+        try ip(host, "addr add \(Network.secondAddress)/24 dev wan2")
+        try ip(router, "addr add \(Network.secondGateway)/24 dev left2")
+        try shell(host, "ethtool -K wan2 tx-udp-segmentation off tso off")
+    }
+
+    /// Has the left host go by its second way, or by its first, and loses the other one.
+    func useSecondUplink(_ isSecond: Bool) throws {
+        let host = name(.left)
+        try ip(host, "link set \(isSecond ? "wan2" : "wan") up")
+        let gateway = isSecond ? Network.secondGateway : Side.left.gateway
+        try ip(host, "route replace default via \(gateway)")
+        try ip(host, "link set \(isSecond ? "wan" : "wan2") down")
     }
 
     /// Has the router ask the right network for an address that no host there has; returns that address.
