@@ -5,24 +5,13 @@ import Primitives
 @testable import IKEv2
 
 /// Every interleaving of what two ends do at the same time: their commands at any moment, their messages in any order,
-/// each of them lost at most once and repeated at most once. Sessions are values, so that exploring is copying.
+/// each of them lost at most once and repeated at most once, however much later. Sessions are values, so that exploring
+/// is copying.
 ///
-/// An end's state follows from what it was given, in order. Two paths that gave both ends the same and left the same
-/// in flight have therefore met, and are followed once.
+/// States are followed in the order of how much went wrong on the way, and one is left alone where another was followed
+/// that has the same ends and the same messages in flight, and that may still go wrong in all the ways that this one
+/// may: what can come of this one comes of that one too.
 struct Exploration {
-    /// A message that was sent; its octets are its identity, so that a retransmission is the same message again.
-    struct Message {
-        let to: Pair.Side
-        let datagram: Datagram
-        let identity: Int
-        var isInFlight = true
-        var wasLost = false
-        /// A copy is kept back, to arrive later.
-        var wasRepeated = false
-        /// What is in flight has arrived before: it may stay under way for as long as it likes.
-        var isLateCopy = false
-    }
-
     enum Command: Hashable {
         case rekeyChild
         case rekeyIKE
@@ -30,178 +19,257 @@ struct Exploration {
         case deleteIKE
     }
 
-    struct State {
-        var pair: Pair
-        var messages: [Message] = []
-        var commands: [(side: Pair.Side, command: Command)]
-        var history = [0, 0]
-        /// When each end last sent a packet on which outbound SA: such a packet can still be on its way.
-        var used: [[SPI: Instant]] = [[:], [:]]
-        var faults = 0
-        var trail: [String] = []
+    /// What two states must have in common, to be told apart by what may still go wrong alone.
+    struct Situation: Hashable {
+        /// By number.
+        var ends: [Int]
+        /// Message numbers, ascending.
+        var inFlight: [Int] = []
+        /// Commands that are still to be given, and to whom.
+        var commands: [Order]
+        /// SAs that an end sent a packet on not long ago, and how long ago: such a packet can still be on its way.
+        var used: [Used] = []
+    }
 
-        var key: Int {
-            var hasher = Hasher()
-            hasher.combine(history)
-            hasher.combine(pair.now)
-            hasher.combine(faults)
-            hasher.combine(commands.map { "\($0.side) \($0.command)" })
-            for message in messages.sorted(by: { $0.identity < $1.identity }) {
-                hasher.combine(message.identity)
-                hasher.combine(message.isInFlight)
-                hasher.combine(message.wasLost)
-                hasher.combine(message.wasRepeated)
-                hasher.combine(message.isLateCopy)
-            }
-            return hasher.finalize()
+    struct Order: Hashable {
+        var side: Pair.Side
+        var command: Command
+    }
+
+    struct Used: Hashable {
+        var side: Pair.Side
+        var spi: SPI
+        var age: Duration
+    }
+
+    /// Message numbers, each ascending.
+    struct Chances {
+        var lost: [Int] = []
+        var repeated: [Int] = []
+        /// Arrived once, and may do so again.
+        var repeatable: [Int] = []
+
+        /// Whether all that may go wrong with `other` may go wrong here.
+        func include(_ other: Chances) -> Bool {
+            Exploration.isSubset(lost, other.lost) && Exploration.isSubset(repeated, other.repeated)
+                && Exploration.isSubset(other.repeatable, repeatable)
         }
     }
 
+    struct State {
+        var situation: Situation
+        var chances = Chances()
+        /// Where it is in ``steps``.
+        var step = -1
+    }
+
+    /// How a state came about, for the report of a problem.
+    private struct Step {
+        var parent: Int
+        var side: Pair.Side
+        var input: ExploredEnds.Input?
+        var lost: Int?
+        var isRepetition = false
+    }
+
     /// Losses and repetitions on one path, all messages together.
-    var faultMaximum: Int
+    let faultMaximum: Int
     /// Whether the tunnel must carry packets all the time: nobody means to take it down.
-    var carriesTraffic: Bool
+    let carriesTraffic: Bool
     /// How long a packet may be under way.
     static let packetDelay = Duration.seconds(1)
     private(set) var statesSeen = 0
     private(set) var endings = 0
     private(set) var problems: [String] = []
-    private var seen: Set<Int> = []
+    /// The most that went wrong on one path.
+    private(set) var mostFaults = 0
+    private var ends: ExploredEnds
+    private var steps: [Step] = []
+    private var seen: [Int: [Chances]] = [:]
+    private var finished: Set<[Int]> = []
 
-    init(faultMaximum: Int, carriesTraffic: Bool) {
+    var summary: String {
+        "\(statesSeen) states, \(ends.entries.count) of ends, \(endings) endings, at most \(mostFaults) faults"
+    }
+
+    init(_ pair: Pair, faultMaximum: Int, carriesTraffic: Bool) {
         self.faultMaximum = faultMaximum
         self.carriesTraffic = carriesTraffic
+        ends = ExploredEnds(pair)
     }
 
     /// Explores from an established pair with nothing in flight.
     mutating func explore(_ pair: Pair, _ commands: [(side: Pair.Side, command: Command)]) {
-        var stack = [State(pair: pair, commands: commands)]
-        while let state = stack.popLast(), problems.count < 5 {
-            guard seen.insert(state.key).inserted else { continue }
-            statesSeen += 1
-            stack += successors(of: state)
+        let first = Pair.Side.allCases.map { ends.add(pair[$0], $0, now: pair.now) }
+        let orders = commands.map { Order(side: $0.side, command: $0.command) }
+        var byFaults = [[State(situation: Situation(ends: first, commands: orders))]]
+        var faults = 0
+        while faults < byFaults.count, problems.count < 5 {
+            while let state = byFaults[faults].popLast(), problems.count < 5 {
+                guard isNew(state) else { continue }
+                statesSeen += 1
+                mostFaults = faults
+                for (next, more) in successors(of: state, mayFail: faults < faultMaximum) {
+                    while byFaults.count <= faults + more { byFaults.append([]) }
+                    byFaults[faults + more].append(next)
+                }
+            }
+            byFaults[faults] = []
+            faults += 1
         }
     }
 
-    private mutating func successors(of state: State) -> [State] {
-        var next: [State] = []
-        for index in state.commands.indices {
+    private mutating func isNew(_ state: State) -> Bool {
+        let key = state.situation.hashValue
+        var known = seen[key] ?? []
+        if known.contains(where: { $0.include(state.chances) }) { return false }
+        known.append(state.chances)
+        seen[key] = known
+        return true
+    }
+
+    // MARK: Steps
+
+    private typealias Next = (state: State, faults: Int)
+
+    private mutating func successors(of state: State, mayFail: Bool) -> [(State, Int)] {
+        var next: [Next] = []
+        for index in state.situation.commands.indices {
             var copy = state
-            let (side, command) = copy.commands.remove(at: index)
-            guard let input = Exploration.input(command, copy.pair[side]) else {
-                next.append(copy)
-                continue
-            }
-            advance(&copy, "\(side) \(command)", input, side, &next)
+            let order = copy.situation.commands.remove(at: index)
+            advance(copy, .command(order.command), order.side, mayFail, 0, &next)
         }
-        var isStill = true
-        for index in state.messages.indices where state.messages[index].isInFlight {
-            let message = state.messages[index]
-            if !message.isLateCopy { isStill = false }
-            let input = SessionInput.datagram(message.datagram.mirrored)
-            var arrived = state
-            arrived.messages[index].isInFlight = false
-            arrived.messages[index].isLateCopy = false
-            advance(&arrived, "\(message.to) receives \(message.label)", input, message.to, &next)
-            if state.faults < faultMaximum, !message.isLateCopy, !message.wasRepeated {
-                var repeated = state
-                repeated.messages[index].wasRepeated = true
-                repeated.messages[index].isLateCopy = true
-                repeated.faults += 1
-                advance(&repeated, "\(message.to) receives and will again \(message.label)", input, message.to, &next)
+        for message in state.situation.inFlight {
+            var copy = state
+            copy.situation.inFlight.removeAll { $0 == message }
+            if !copy.chances.repeated.contains(message) {
+                Exploration.insert(message, &copy.chances.repeatable)
+            }
+            advance(copy, .message(message), ends.messages[message].to, mayFail, 0, &next)
+        }
+        if mayFail {
+            for message in state.chances.repeatable {
+                var copy = state
+                copy.chances.repeatable.removeAll { $0 == message }
+                Exploration.insert(message, &copy.chances.repeated)
+                advance(copy, .message(message), ends.messages[message].to, mayFail, 1, &next)
             }
         }
-        guard isStill, state.commands.isEmpty else { return next }
-        if state.pair.ends.allSatisfy(\.isQuiet) {
+        receiveTraffic(state, mayFail, &next)
+        guard state.situation.inFlight.isEmpty, state.situation.commands.isEmpty else { return next }
+        if state.situation.ends.allSatisfy({ ends[$0].isQuiet }) {
             finish(state)
         } else {
-            fireTimer(state, &next)
+            fireTimers(state, mayFail, &next)
         }
         return next
     }
 
-    /// Nothing is in flight: time passes until the next timer.
-    private mutating func fireTimer(_ state: State, _ next: inout [State]) {
-        let due = Pair.Side.allCases.compactMap { side in
-            state.pair[side].nextTimer.map { (side: side, at: $0.at, timer: $0.timer) }
+    /// A packet on a child whose outbound SA an end holds back arrives there.
+    private mutating func receiveTraffic(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
+        for used in state.situation.used {
+            let side = used.side.other
+            let session = ends[state.situation.ends[side.rawValue]].end.session
+            for child in session.children where child.inboundSPI == used.spi && child.heldOutbound != nil {
+                advance(state, .traffic(child.id), side, mayFail, 0, &next)
+            }
         }
-        guard let first = due.min(by: { $0.at < $1.at }) else {
-            problems.append("stuck: \(state.trail)")
+    }
+
+    /// Nothing is in flight: time passes until the next timer. Of timers that run out at the same time any may be first.
+    private mutating func fireTimers(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
+        let due = Pair.Side.allCases.compactMap { side in
+            ends.nextTimers(state.situation.ends[side.rawValue]).map {
+                (side: side, after: $0.after, timers: $0.timers)
+            }
+        }
+        guard let wait = due.map(\.after).min() else {
+            report(state, "stuck")
             return
         }
-        var copy = state
-        copy.pair.now = max(copy.pair.now, first.at)
-        copy.pair.ends[first.side.rawValue].timers[first.timer] = nil
-        advance(&copy, "\(first.side) \(first.timer)", .timer(first.timer), first.side, &next)
+        var later = state
+        later.situation.ends = later.situation.ends.map { ends.waited($0, wait) }
+        later.situation.used = later.situation.used.compactMap {
+            let age = $0.age + wait
+            return age > Exploration.packetDelay ? nil : Used(side: $0.side, spi: $0.spi, age: age)
+        }
+        for (side, after, timers) in due where after == wait {
+            for timer in timers { advance(later, .timer(timer), side, mayFail, 0, &next) }
+        }
     }
 
     private mutating func advance(
-        _ state: inout State, _ step: String, _ input: SessionInput, _ side: Pair.Side, _ next: inout [State]
+        _ state: State, _ input: ExploredEnds.Input, _ side: Pair.Side, _ mayFail: Bool, _ faults: Int,
+        _ next: inout [Next]
     ) {
-        state.trail.append(step)
-        var hasher = Hasher()
-        hasher.combine(state.history[side.rawValue])
-        hasher.combine(state.pair.now)
-        if case .datagram(let datagram) = input { hasher.combine(datagram) } else { hasher.combine("\(input)") }
-        state.history[side.rawValue] = hasher.finalize()
-        if state.pair[side].closed == nil { state.pair.give(input, to: side) }
-        let sent = state.pair.wire
-        state.pair.wire = []
-        if carriesTraffic, let loss = carry(&state) {
-            problems.append("\(loss): \(state.trail)")
-            return
+        let outcome = ends.give(input, to: state.situation.ends[side.rawValue])
+        steps.append(Step(parent: state.step, side: side, input: input, isRepetition: faults > 0))
+        var after = state
+        after.step = steps.count - 1
+        after.situation.ends[side.rawValue] = outcome.end
+        if carriesTraffic {
+            if outcome.lostChild { return report(after, "\(side) lost a child") }
+            if let loss = carry(&after.situation) { return report(after, loss) }
         }
-        next += Exploration.emit(sent[...], state, faultMaximum)
+        emit(outcome.sent[...], after, mayFail, faults, &next)
     }
 
     /// What is sent is in flight, or lost from the start: when a message that never arrives was lost makes no difference.
-    private static func emit(
-        _ sent: ArraySlice<(to: Pair.Side, datagram: Datagram)>, _ state: State, _ faultMaximum: Int
-    ) -> [State] {
-        guard let (to, datagram) = sent.first else { return [state] }
-        let identity = datagram.hashValue
+    private mutating func emit(
+        _ sent: ArraySlice<Int>, _ state: State, _ mayFail: Bool, _ faults: Int, _ next: inout [Next]
+    ) {
+        guard let message = sent.first else {
+            next.append((settled(state), faults))
+            return
+        }
+        guard !state.situation.inFlight.contains(message) else {
+            return emit(sent.dropFirst(), state, mayFail, faults, &next)
+        }
         var arriving = state
-        let index: Int
-        if let found = state.messages.firstIndex(where: { $0.identity == identity && $0.to == to }) {
-            index = found
-            arriving.messages[index].isInFlight = true
-            arriving.messages[index].isLateCopy = false
-        } else {
-            index = arriving.messages.count
-            arriving.messages.append(Message(to: to, datagram: datagram, identity: identity))
+        Exploration.insert(message, &arriving.situation.inFlight)
+        emit(sent.dropFirst(), arriving, mayFail, faults, &next)
+        if mayFail, !state.chances.lost.contains(message) {
+            var lost = state
+            Exploration.insert(message, &lost.chances.lost)
+            steps.append(Step(parent: state.step, side: ends.messages[message].to, lost: message))
+            lost.step = steps.count - 1
+            emit(sent.dropFirst(), lost, mayFail, faults + 1, &next)
         }
-        var next = emit(sent.dropFirst(), arriving, faultMaximum)
-        if state.faults < faultMaximum, !arriving.messages[index].wasLost {
-            var lost = arriving
-            lost.messages[index].isInFlight = false
-            lost.messages[index].wasLost = true
-            lost.faults += 1
-            lost.trail.append("lost: \(lost.messages[index].label)")
-            next += emit(sent.dropFirst(), lost, faultMaximum)
-        }
-        return next
     }
 
+    /// Without messages that nothing can come of any more: a response that nobody awaits, and a request that is answered
+    /// with such a one. Message IDs only go up, so that neither ever changes.
+    private mutating func settled(_ state: State) -> State {
+        var living = state
+        living.situation.inFlight.removeAll { isDead($0, state.situation) }
+        living.chances.repeatable.removeAll { isDead($0, state.situation) }
+        return living
+    }
+
+    private mutating func isDead(_ message: Int, _ situation: Situation) -> Bool {
+        let end = situation.ends[ends.messages[message].to.rawValue]
+        let outcome = ends.give(.message(message), to: end)
+        guard outcome.end == end else { return false }
+        if ends.messages[message].isResponse { return outcome.sent.isEmpty }
+        return !outcome.sent.isEmpty
+            && outcome.sent.allSatisfy { ends.messages[$0].isResponse && isDead($0, situation) }
+    }
+
+    // MARK: Promises
+
     /// Both ends send a packet on the SA that would take it; each that may still be on its way must be taken.
-    private func carry(_ state: inout State) -> String? {
+    private func carry(_ situation: inout Situation) -> String? {
         for side in Pair.Side.allCases {
-            let end = state.pair[side]
-            if let reason = end.closed { return "\(side) closed: \(reason)" }
-            guard
-                let outbound = end.installed.last(where: {
-                    $0.direction == .outbound && end.outbound[$0.spi] != nil
-                })
-            else { return "\(side) has nothing to send on" }
-            state.used[side.rawValue][outbound.spi] = state.pair.now
+            let entry = ends[situation.ends[side.rawValue]]
+            if let reason = entry.end.closed { return "\(side) closed: \(reason)" }
+            guard let outbound = entry.outbound else { return "\(side) has nothing to send on" }
+            situation.used.removeAll { $0.side == side && $0.spi == outbound }
+            situation.used.append(Used(side: side, spi: outbound, age: .zero))
         }
-        for side in Pair.Side.allCases {
-            for (spi, instant) in state.used[side.rawValue] {
-                if state.pair.now - instant > Exploration.packetDelay {
-                    state.used[side.rawValue][spi] = nil
-                } else if state.pair[side.other].inbound[spi] == nil {
-                    return "a packet of \(side) on \(spi) is lost"
-                }
-            }
+        situation.used.sort { ($0.side.rawValue, $0.spi.value) < ($1.side.rawValue, $1.spi.value) }
+        for used in situation.used
+        where ends[situation.ends[used.side.other.rawValue]].end.inbound[used.spi] == nil {
+            return "a packet of \(used.side) on \(used.spi) is lost"
         }
         return nil
     }
@@ -209,8 +277,34 @@ struct Exploration {
     /// Both ends are done; a while later they must agree, with nothing left over.
     private mutating func finish(_ state: State) {
         endings += 1
-        var pair = state.pair
-        pair.run(for: .seconds(300))
+        guard finished.insert(state.situation.ends).inserted else { return }
+        var numbers = state.situation.ends
+        var left = Duration.seconds(300)
+        var sentLast = 0
+        while left > .zero, sentLast < 1000 {
+            let due = Pair.Side.allCases.compactMap { side in
+                ends.nextTimers(numbers[side.rawValue]).map { (side: side, after: $0.after, timer: $0.timers[0]) }
+            }
+            guard let first = due.min(by: { $0.after < $1.after }), first.after <= left else { break }
+            numbers = numbers.map { ends.waited($0, first.after) }
+            left -= first.after
+            var inputs = [(first.side, ExploredEnds.Input.timer(first.timer))]
+            while !inputs.isEmpty, sentLast < 1000 {
+                let (side, input) = inputs.removeFirst()
+                let outcome = ends.give(input, to: numbers[side.rawValue])
+                numbers[side.rawValue] = outcome.end
+                inputs += outcome.sent.map { (ends.messages[$0].to, .message($0)) }
+                sentLast += 1
+            }
+        }
+        if sentLast >= 1000 { report(state, "it never ends") }
+        var pair = Pair()
+        pair.ends = numbers.map { ends[$0].end }
+        let wrong = complaints(pair)
+        if !wrong.isEmpty { report(state, "\(wrong)") }
+    }
+
+    private func complaints(_ pair: Pair) -> [String] {
         var wrong = pair.disagreements
         let (left, right) = (pair.initiator, pair.responder)
         if (left.closed == nil) != (right.closed == nil) { wrong.append("only one end is closed") }
@@ -225,27 +319,48 @@ struct Exploration {
         }
         let spis = pair.ends.map { $0.session.current?.initiatorSPI }
         if spis[0] != spis[1] { wrong.append("different IKE SAs") }
-        if !wrong.isEmpty { problems.append("\(wrong): \(state.trail)") }
+        return wrong
     }
 
-    private static func input(_ command: Command, _ end: Pair.End) -> SessionInput? {
-        guard end.closed == nil else { return nil }
-        let child = end.children.last { $0.state == .installed || $0.state == .rekeying }
-        switch command {
-        case .rekeyIKE: return .command(.rekeyIKE)
-        case .deleteIKE: return .command(.delete)
-        case .rekeyChild: return end.usable.last.map { .command(.rekeyChild($0.id)) }
-        case .deleteChild: return child.map { .command(.deleteChild($0.id)) }
+    // MARK: Reports
+
+    private mutating func report(_ state: State, _ problem: String) {
+        var trail: [String] = []
+        var index = state.step
+        while index >= 0 {
+            let step = steps[index]
+            trail.append(label(step))
+            index = step.parent
+        }
+        problems.append("\(problem): \(trail.reversed())")
+    }
+
+    private func label(_ step: Step) -> String {
+        if let lost = step.lost { return "lost: \(ends.messages[lost].label)" }
+        switch step.input {
+        case .message(let message):
+            return "\(step.side) receives\(step.isRepetition ? " again" : "") \(ends.messages[message].label)"
+        case .timer(let timer): return "\(step.side) \(timer)"
+        case .command(let command): return "\(step.side) \(command)"
+        case .traffic(let child): return "\(step.side) receives a packet of \(child)"
+        case nil: return "?"
         }
     }
-}
 
-extension Exploration.Message {
-    /// Exchange type, whether it is a response, and message ID.
-    var label: String {
-        let octets = datagram.octets
-        guard octets.count >= 28 else { return "?" }
-        let spi = octets[0..<2].map { String($0, radix: 16) }.joined()
-        return "\(octets[18])\(octets[19] & 0x20 == 0 ? "" : "R")#\(octets[23]) on \(spi)"
+    // MARK: Ascending lists
+
+    private static func insert(_ number: Int, _ list: inout [Int]) {
+        let index = list.firstIndex { $0 >= number } ?? list.count
+        if index == list.count || list[index] != number { list.insert(number, at: index) }
+    }
+
+    fileprivate static func isSubset(_ small: [Int], _ large: [Int]) -> Bool {
+        guard small.count <= large.count else { return false }
+        var index = 0
+        for number in small {
+            while index < large.count, large[index] < number { index += 1 }
+            guard index < large.count, large[index] == number else { return false }
+        }
+        return true
     }
 }
