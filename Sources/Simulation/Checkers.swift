@@ -27,6 +27,8 @@ package enum Invariant: String, Hashable, Sendable, CaseIterable {
     case authenticatedFirst = "no child before its user has authenticated"
     /// A minute after the network healed, traffic passes both ways.
     case convergence = "both ends converge to working SAs"
+    /// Packets that the network delivers are taken, and there is always an SA to send one on, whatever is rekeyed meanwhile.
+    case steadyTraffic = "rekeying loses no traffic"
     /// No exchange is left running when nothing happens any more.
     case exchangesEnd = "every exchange ends"
     /// After everything was deleted, nothing is left.

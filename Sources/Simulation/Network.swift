@@ -14,6 +14,22 @@ package struct NetworkFaults: Hashable, Sendable {
     /// A network that only takes its time.
     package static let calm = NetworkFaults()
 
+    /// Messages get lost, come twice and overtake one another, but never so often that an end gives the other up.
+    package static var uneasy: NetworkFaults {
+        var faults = NetworkFaults()
+        faults.loss = 0.03
+        faults.duplication = 0.2
+        faults.delay = .milliseconds(1)...(.milliseconds(400))
+        return faults
+    }
+
+    /// Everything arrives once, after up to 200 ms.
+    package static var lossless: NetworkFaults {
+        var faults = NetworkFaults()
+        faults.delay = .milliseconds(1)...(.milliseconds(200))
+        return faults
+    }
+
     /// Faults drawn from a seed: from mild to severe.
     package static func drawn(from randomness: inout Randomness) -> NetworkFaults {
         var faults = NetworkFaults()
@@ -36,6 +52,8 @@ enum Parcel: Sendable {
 /// The datagrams under way, earliest first.
 struct Network: Sendable {
     var faults = NetworkFaults()
+    /// What protected packets meet, where that is another fate than that of messages.
+    var packetFaults: NetworkFaults?
     /// Nothing passes until then.
     var partitionedUntil: Instant?
     private var underWay: [(arrival: Instant, order: UInt64, parcel: Parcel)] = []
@@ -47,6 +65,8 @@ struct Network: Sendable {
     /// Takes a parcel in; it arrives later, once, twice, damaged, or never.
     mutating func send(_ parcel: Parcel, now: Instant, _ randomness: inout Randomness) {
         if let partitionedUntil, now < partitionedUntil { return }
+        var faults = self.faults
+        if case .packet = parcel, let packetFaults { faults = packetFaults }
         if randomness.fraction() < faults.loss { return }
         let copies = randomness.fraction() < faults.duplication ? 2 : 1
         for _ in 0..<copies {

@@ -15,6 +15,8 @@ package struct Scenario {
     private let children: [String]
     /// How many packets each node got through after the network healed.
     package private(set) var deliveredAfterHealing = 0
+    /// How many packets left at a steady rate after that, in version 2.
+    package private(set) var steadyPackets = 0
 
     package init(seed: UInt64, keepsLog: Bool = false) {
         self.seed = seed
@@ -112,6 +114,7 @@ package struct Scenario {
     package mutating func run() -> Violation? {
         trouble()
         heal()
+        if version == 2 { keepSteady() }
         world.takeDown()
         return world.violation
     }
@@ -164,6 +167,43 @@ package struct Scenario {
             world.violate(
                 .convergence,
                 "\(sent) of \(children.count * 2) packets could be sent, \(deliveredAfterHealing) arrived")
+        }
+    }
+
+    /// Two minutes of traffic at a steady rate, while both ends rekey when it is time and when somebody says so, and the
+    /// network is unkind to messages alone: every packet leaves, and every packet is taken.
+    private mutating func keepSteady() {
+        guard world.violation == nil else { return }
+        world.faults = .uneasy
+        world.network.packetFaults = .lossless
+        let before = world.packetsAccepted
+        let end = world.now + .seconds(120)
+        while world.violation == nil, world.now < end {
+            let sent = sendBothWays()
+            if sent != children.count * 2 {
+                world.violate(.steadyTraffic, "\(sent) of \(children.count * 2) packets could be sent")
+            }
+            steadyPackets += sent
+            rekeySomething()
+            world.run(for: .milliseconds(100 + Int(world.randomness.below(1500))))
+        }
+        world.faults = .calm
+        world.run(for: .seconds(1))
+        let accepted = world.packetsAccepted - before
+        if accepted != steadyPackets {
+            world.violate(.steadyTraffic, "\(steadyPackets) packets were sent, \(accepted) taken")
+        }
+    }
+
+    private mutating func rekeySomething() {
+        let child = children[Int(world.randomness.below(UInt64(children.count)))]
+        let node = Int(world.randomness.below(2))
+        switch world.randomness.below(30) {
+        case 0: world.command(.rekey(Target(connection: "peer", child: child)), to: node)
+        case 1: for each in [0, 1] { world.command(.rekey(Target(connection: "peer", child: child)), to: each) }
+        case 2: world.command(.rekey(Target(connection: "peer")), to: node)
+        case 3: for each in [0, 1] { world.command(.rekey(Target(connection: "peer")), to: each) }
+        default: break
         }
     }
 
