@@ -85,6 +85,7 @@ extension ConfigurationChecker {
     /// Extensions of version 2.
     private func extensions(of connection: inout Connection, _ reader: SectionReader) {
         connection.isMobile = reader.boolean("mobike") ?? true
+        connection.optimizesRekeying = reader.boolean("optimized_rekey") ?? false
         connection.streamUse = reader.word("enable_tcp", [("no", .no), ("yes", .yes), ("fallback", .fallback)]) ?? .no
         connection.streamPort = reader.unsigned("tcp_remote_port", 1...65_535).map { UInt16($0) } ?? 4500
         if connection.streamUse != .no, connection.version == .v1, let setting = reader.setting("enable_tcp") {

@@ -44,6 +44,8 @@ extension IKESession {
             inboundSPI: agreed.inboundSPI, outboundSPI: agreed.outboundSPI, suite: agreed.suite,
             udpEncapsulation: isEncapsulating, installed: context.now, localSelectors: agreed.localSelectors,
             remoteSelectors: agreed.remoteSelectors)
+        child.takesPadding = agreed.takesPadding
+        child.isCompressed = agreed.inboundCompression != nil
         context.emit(.install(association(.inbound, agreed.inboundSPI, agreed.inboundKeys)))
         let outbound = association(.outbound, agreed.outboundSPI, agreed.outboundKeys)
         if let rekey = context.jittered(policy.rekeyTime, by: policy.randomTime) {

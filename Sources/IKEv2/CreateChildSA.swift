@@ -24,7 +24,12 @@ extension IKESession {
         if let selectors { (attempt.offeredLocal, attempt.offeredRemote) = selectors }
         attempt.nonce = context.environment.randomness.octets(IKESession.nonceOctets)
         // A rekeying keeps the group that was agreed on before, where there was one.
-        let group = old?.suite.keyExchange ?? policy.firstGroup
+        var group = old?.suite.keyExchange ?? policy.firstGroup
+        if let old, let inheritance = inheritance(from: old, policy) {
+            attempt.inheritance = Boxed(inheritance)
+            (attempt.offeredLocal, attempt.offeredRemote) = (old.localSelectors, old.remoteSelectors)
+            group = inheritance.suite.keyExchange
+        }
         try sendChild(attempt, policy, group: group, &context)
         if let old {
             update(old.id) { $0.state = .rekeying }
@@ -50,6 +55,9 @@ extension IKESession {
                     ).payload)
             }
             payloads += childPayloads(attempt, policy, proposals: policy.proposals, keyExchange: attempt.keyPair)
+            if let old = attempt.inheritance?.value.old {
+                payloads = payloads.contracted(isCompressed: old.isCompressed)
+            }
             try request(spi, .createChildSA, payloads, .child(attempt), &context)
         } catch {
             release(attempt, &context)
@@ -67,9 +75,10 @@ extension IKESession {
         }
         var attempt = attempt
         do throws(Fault) {
+            let whole = try expanded(content, attempt)
             var followUp =
                 attempt.followUp
-                ?? FollowUp(response: Boxed(content), remaining: further(content, usable(policy.proposals)))
+                ?? FollowUp(response: Boxed(whole), remaining: further(whole, usable(policy.proposals)))
             if let payloads = try advance(&followUp, content, &context) {
                 attempt.followUp = followUp
                 try request(sa.ownSPI, .ikeFollowUpKE, payloads, .child(attempt), &context)
@@ -116,6 +125,7 @@ extension IKESession {
                 initiatorNonce: initiation.initiatorNonce, responderNonce: initiation.responderNonce, isFirst: true)
             let agreed = try agree(attempt, policy, content, sa, material)
             install(agreed, holdingOutbound: false, &context)
+            optimizedRekey.initialChild = children.last?.id
             offerRest(of: agreed, attempt, content)
             // Its keys came of the IKE SA's: whether the ends agree on a key exchange of its own would show hours later.
             if policy.rehearsesRekeying, policy.firstGroup != nil, let new = children.last { plan(.rekeyChild(new.id)) }
@@ -188,6 +198,16 @@ extension IKESession {
     ) {
         let refusal = Refusal.peer(notification: error.type.rawValue, name: error.type.name)
         let old = attempt.replaces.flatMap(child)
+        if attempt.inheritance != nil, error.type.leavesWholeRekeying, let old, old.state == .rekeying,
+            attempt.collision == nil
+        {
+            do throws(Fault) {
+                try sendWhole(attempt, policy, old, &context)
+                return
+            } catch {
+                context.note(error.summary)
+            }
+        }
         switch error.type {
         case .invalidKeyExchange:
             guard let group = KeyExchangeID(error),
@@ -230,6 +250,21 @@ extension IKESession {
         context.report(.refused(child: attempt.policy, refusal))
     }
 
+    /// The peer does not take a shortened request: says everything.
+    private mutating func sendWhole(
+        _ attempt: ChildAttempt, _ policy: ChildPolicy, _ old: Child, _ context: inout Context
+    ) throws(Fault) {
+        var again = attempt
+        again.inheritance = nil
+        again.followUp = nil
+        again.keyPair = nil
+        again.triedGroups = []
+        again.spi = context.takeSPI()
+        again.offeredLocal = localSelectors(of: policy)
+        again.offeredRemote = remoteSelectors(of: policy)
+        try sendChild(again, policy, group: old.suite.keyExchange ?? policy.firstGroup, &context)
+    }
+
     // MARK: Responder
 
     /// Answers a CREATE_CHILD_SA request; the fault of a refusal becomes the answer.
@@ -237,6 +272,9 @@ extension IKESession {
         _ content: MessageContent, on spi: UInt64, _ context: inout Context
     ) throws(Fault) -> [Payload] {
         guard let sa = current, sa.ownSPI == spi else { throw .temporary("the IKE SA is being replaced") }
+        if let whole = try expanded(content, sa) {
+            return try answerCreateChild(whole, on: spi, &context).contracted(isCompressed: true)
+        }
         let offers = try content.required(content.offers, "SA")
         let nonce = try content.required(content.nonce, "Nonce")
         if offers.contains(where: { $0.proposal.securityProtocol == .ike }) {

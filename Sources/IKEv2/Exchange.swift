@@ -124,6 +124,8 @@ struct ChildAttempt: Sendable {
     var collision: ChildCollision?
     /// Further key exchanges of it.
     var followUp: FollowUp?
+    /// What the request left out.
+    var inheritance: Boxed<Inheritance>?
 }
 
 /// A child that the peer's simultaneous rekeying made here.
@@ -144,6 +146,8 @@ struct IKEAttempt: Sendable {
     var collision: IKECollision?
     /// Further key exchanges of it.
     var followUp: FollowUp?
+    /// Whether the request left out what stays the same.
+    var isOptimized = false
 }
 
 /// An IKE SA that the peer's simultaneous rekeying made here.
@@ -186,6 +190,9 @@ struct Child: Sendable {
     var state = State.installed
     var securityProtocol: SecurityProtocol
     var mode: SecurityMode
+    /// Whether the peer takes padding behind inner packets, and whether both ends compress.
+    var takesPadding = true
+    var isCompressed = false
     var inboundSPI: SPI
     var outboundSPI: SPI
     var suite: Suite

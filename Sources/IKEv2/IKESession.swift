@@ -60,6 +60,7 @@ package struct IKESession: Sendable {
     var issued: IssuedTicket?
     /// What a ticket that we hold says of the peer.
     var takesChildless = false
+    var optimizedRekey = OptimizedRekey()
     /// Request IDs of an older session's children, for those that succeed them here, by name.
     var inheritedRequestIDs: [String: [UInt32]] = [:]
     /// Another session does what this one did.

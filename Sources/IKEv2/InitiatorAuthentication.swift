@@ -70,6 +70,7 @@ extension IKESession {
         payloads += mobilityPayloads
         payloads += crashTokenPayloads(current, context)
         payloads += ticketRequest
+        payloads += optimizedRekeyPayloads
         if initiation.mixed != nil, let identity = connection.postquantumKey {
             payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
             if initiation.mixedProof != nil, let proof {
@@ -181,6 +182,7 @@ extension IKESession {
         noteAuthenticationLifetime(content, &context)
         noteCrashToken(content, on: current?.ownSPI)
         holdTicket(content, takesChildless: initiation.peerTakesChildless, &context)
+        noteOptimizedRekey(content)
         do throws(Fault) {
             try takeConfiguration(content, &context)
         } catch {

@@ -75,6 +75,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let ip4Allowed = NotificationType(rawValue: 16439)
     static let ip6Allowed = NotificationType(rawValue: 16440)
     static let additionalKeyExchange = NotificationType(rawValue: 16441)
+    // draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt §6: no numbers are registered yet, so these are for private use.
+    static let optimizedRekeySupported = NotificationType(rawValue: 61_440)
+    static let optimizedRekey = NotificationType(rawValue: 61_441)
 
     var isError: Bool { rawValue < 16384 }
 
@@ -142,6 +145,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .ip4Allowed: "IP4_ALLOWED"
         case .ip6Allowed: "IP6_ALLOWED"
         case .additionalKeyExchange: "ADDITIONAL_KEY_EXCHANGE"
+        case .optimizedRekeySupported: "OPTIMIZED_REKEY_SUPPORTED"
+        case .optimizedRekey: "OPTIMIZED_REKEY"
         default: "notification \(rawValue)"
         }
     }

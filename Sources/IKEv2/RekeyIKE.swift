@@ -30,22 +30,24 @@ extension IKESession {
         guard let connection, let sa = current else { return }
         let group = sa.suite.keyExchange ?? connection.proposals.first?.keyExchange.first
         guard let group else { throw .cryptography("no proposal has a key exchange") }
-        try sendRekeyIKE(group, tried: [], &context)
+        try sendRekeyIKE(group, tried: [], isOptimized: canInherit(sa), &context)
     }
 
     private mutating func sendRekeyIKE(
-        _ group: KeyExchangeID, tried: [KeyExchangeID], _ context: inout Context
+        _ group: KeyExchangeID, tried: [KeyExchangeID], isOptimized: Bool = false, _ context: inout Context
     ) throws(Fault) {
         guard let connection, let sa = current else { return }
-        let attempt = IKEAttempt(
+        var attempt = IKEAttempt(
             spi: context.environment.freshIKESPI(),
             nonce: context.environment.randomness.octets(IKESession.nonceOctets),
             keyPair: try generate(group, &context), triedGroups: tried + [group])
-        let payloads = [
+        attempt.isOptimized = isOptimized
+        var payloads = [
             ProposalPayload.offer(connection.proposals, spi: attempt.spi.octets),
             Payload(.nonceV2, body: attempt.nonce),
             KeyExchangePayload(group: group, value: attempt.keyPair.publicValue).payload,
         ]
+        if isOptimized { payloads = payloads.contracted(isCompressed: false) }
         // Claimed before the request goes out: the peer may use the new SA at once.
         context.emit(.claim(spi: attempt.spi))
         try request(sa.ownSPI, .createChildSA, payloads, .rekeyIKE(attempt), &context)
@@ -60,9 +62,10 @@ extension IKESession {
         }
         do throws(Fault) {
             var attempt = attempt
+            let whole = try expanded(content, attempt, old)
             var followUp =
                 attempt.followUp
-                ?? FollowUp(response: Boxed(content), remaining: further(content, connection.proposals))
+                ?? FollowUp(response: Boxed(whole), remaining: further(whole, connection.proposals))
             if let payloads = try advance(&followUp, content, &context) {
                 attempt.followUp = followUp
                 try request(old.ownSPI, .ikeFollowUpKE, payloads, .rekeyIKE(attempt), &context)
@@ -154,6 +157,14 @@ extension IKESession {
             // The peer refused ours and made its own: that one it is.
             promote(collision.spi, &context)
             return
+        }
+        if attempt.isOptimized, error.type.leavesWholeRekeying {
+            do throws(Fault) {
+                try sendRekeyIKE(attempt.keyPair.group, tried: [], &context)
+                return
+            } catch {
+                context.note(error.summary)
+            }
         }
         switch error.type {
         case .invalidKeyExchange:

@@ -341,6 +341,8 @@ extension IKESession {
         payloads += crashTokenPayloads(sa, context)
         noteCrashToken(pending.content, on: sa.ownSPI)
         payloads += ticketPayloads(pending.content, &context)
+        noteOptimizedRekey(pending.content)
+        if optimizedRekey.isAgreed { payloads += optimizedRekeyPayloads }
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
         let (configuration, refused) = answerConfiguration(
@@ -359,6 +361,7 @@ extension IKESession {
             do throws(Fault) {
                 let (proposed, answer) = try negotiate(pending.content, material, replacing: nil, &context)
                 try complete(proposed, replacing: nil, further: [], sa, &context)
+                optimizedRekey.initialChild = children.last?.id
                 payloads += answer
             } catch {
                 // The IKE SA stands without the child (RFC 7296 §1.2).

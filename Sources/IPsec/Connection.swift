@@ -210,6 +210,8 @@ package struct Connection: Hashable, Sendable {
     package var streamPort: UInt16 = 4500
     /// Version 2: the ends may change their addresses (RFC 4555).
     package var isMobile = false
+    /// Version 2: rekeyings leave out what stays the same, where the peer takes that.
+    package var optimizesRekeying = false
     /// Version 2: IKE SAs without a first child (RFC 6023).
     package var childless = ChildlessUse.allow
     /// Version 2: sessions that broke off are resumed with tickets (RFC 5723).

@@ -145,6 +145,12 @@ package struct Mismatch: Hashable, Sendable {
         package var configured: Int
         package var offered: Int
         package var kind: TransformKind
+
+        package init(configured: Int, offered: Int, kind: TransformKind) {
+            self.configured = configured
+            self.offered = offered
+            self.kind = kind
+        }
     }
     package var configured: [Proposal]
     package var offered: [Proposal]

@@ -3,7 +3,7 @@ import IPsec
 import Primitives
 
 /// What version 2 can do besides, drawn for a scenario: fragments, windows, mobility, childless set-up, a post-quantum
-/// pre-shared key and a second key exchange. Each is drawn for each end apart, so that it also meets a peer that does
+/// pre-shared key, a second key exchange and short rekeyings. Each is drawn for each end apart, so that it also meets a peer that does
 /// not know it.
 struct VersionTwoOptions {
     /// What one end does.
@@ -20,9 +20,11 @@ struct VersionTwoOptions {
         var hasPostquantumKey: Bool
         /// RFC 9370, with ML-KEM-768 in the first additional exchange.
         var hasModuleLattice: Bool
+        /// draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt.
+        var optimizesRekeying = false
     }
 
-    private let ends: [End]
+    private var ends: [End]
     /// Whether both ends insist on ML-KEM-768; one that does not insist also takes none.
     private let insists: Bool
 
@@ -38,6 +40,9 @@ struct VersionTwoOptions {
                 hasPostquantumKey: chance.below(3) == 0,
                 hasModuleLattice: chance.below(2) == 0)
         }
+        // Later options have generators of their own, so that seeds keep their stories.
+        var later = Randomness.seeded(seed ^ 0x0971_317E)
+        for index in ends.indices { ends[index].optimizesRekeying = later.below(3) > 0 }
         insists = chance.below(2) == 0 && ends.allSatisfy(\.hasModuleLattice)
     }
 
@@ -50,6 +55,7 @@ struct VersionTwoOptions {
         settings.window = end.window
         connection.isMobile = end.isMobile
         connection.childless = end.childless
+        connection.optimizesRekeying = end.optimizesRekeying
         if end.hasPostquantumKey {
             connection.postquantumKey = Identity(.keyID, octets: Array("a key for later".utf8))
         }
