@@ -49,6 +49,8 @@ let package = Package(
             name: "IPsecDOI", dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec"], swiftSettings: pure),
         // The Extensible Authentication Protocol
         .target(name: "EAP", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
+        // RADIUS, which EAP and XAUTH may ask
+        .target(name: "RADIUS", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         // Key exchanges
         .target(
             name: "IKEv1",
@@ -67,7 +69,7 @@ let package = Package(
         .target(
             name: "DataPlane", dependencies: ["Primitives", "Cryptography", "IPsec", "CZlib"], swiftSettings: edge),
         .target(
-            name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec"], swiftSettings: pure),
+            name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec", "RADIUS"], swiftSettings: pure),
         .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),
         .target(name: "Conversion", swiftSettings: pure),
         // Certificates
@@ -108,7 +110,7 @@ let package = Package(
             dependencies: [
                 "Primitives", "Cryptography", "ISAKMP", "KeyDeterminationModes", "IPsec", "KeyManagement", "DataPlane",
                 "Configuration",
-                "Control", "Certificates", "Credentials", "Explain", "Platform", "Simulation",
+                "Control", "Certificates", "Credentials", "Explain", "Platform", "RADIUS", "Simulation",
                 .product(name: "Logging", package: "swift-log"), .product(name: "FlyingFox", package: "FlyingFox"),
             ],
             swiftSettings: edge),
@@ -144,7 +146,7 @@ let package = Package(
             exclude: ["reference"], swiftSettings: edge),
         .testTarget(
             name: "ConfigurationTests",
-            dependencies: ["Configuration", "Cryptography", "IPsec", "Primitives", "VectorSupport"]),
+            dependencies: ["Configuration", "Cryptography", "IPsec", "Primitives", "RADIUS", "VectorSupport"]),
         .testTarget(
             name: "DataPlaneTests",
             dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "AllocationCounter"],
@@ -181,6 +183,7 @@ let package = Package(
                 "IKEv2", "Configuration", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
             ]),
         .testTarget(name: "EAPTests", dependencies: ["EAP", "IPsec", "Cryptography", "Primitives"]),
+        .testTarget(name: "RADIUSTests", dependencies: ["RADIUS", "Cryptography", "Primitives"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
         .testTarget(
             name: "KeyDeterminationModesTests",

@@ -1,5 +1,6 @@
 import IPsec
 import Primitives
+import RADIUS
 
 /// A configuration as names with texts, lists and sections: what `swanctl.conf` would say with every default written
 /// out.
@@ -31,8 +32,35 @@ extension Configuration {
                     (secrets + users).map { .init(name: $0.name, node: $0.canonicalForm) }
                         + passphrases.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "pools", node: .section(pools.map { .init(name: $0.name, node: $0.canonicalForm) })),
+            .init(name: "radius", node: radius.canonicalForm),
             .init(name: "charon", node: settings.canonicalForm),
         ])
+    }
+}
+
+extension RADIUSSettings {
+    /// Servers and listeners, without secrets.
+    fileprivate var canonicalForm: CanonicalNode {
+        guard !servers.isEmpty || dynamicAuthorization != nil else { return .section([]) }
+        var section = CanonicalSection()
+        section.add("accounting", accounts ? "yes" : "no")
+        let servers = servers.map { server in
+            var section = CanonicalSection()
+            section.add("address", server.address)
+            section.add("auth_port", server.accessPort)
+            section.add("acct_port", server.accountingPort)
+            section.add("nas_identifier", server.identifier)
+            section.add("preference", server.preference)
+            return CanonicalNode.Entry(name: server.name, node: .section(section.entries))
+        }
+        section.entries.append(.init(name: "servers", node: .section(servers)))
+        if let dynamicAuthorization {
+            var inner = CanonicalSection()
+            inner.add("listen", dynamicAuthorization.address)
+            inner.add("port", dynamicAuthorization.port)
+            section.entries.append(.init(name: "dae", node: .section(inner.entries)))
+        }
+        return .section(section.entries)
     }
 }
 
@@ -110,7 +138,7 @@ extension Connection {
 extension AuthenticationRound {
     fileprivate func canonicalForm(isLocal: Bool) -> [CanonicalNode.Entry] {
         var section = CanonicalSection()
-        section.add("auth", method.keyword)
+        section.add("auth", asksServer ? "xauth-radius" : method.keyword)
         if method == .extendedAuthentication, isLocal {
             if let hostIdentity { section.add("id", IdentityPattern.exactly(hostIdentity).typedText) }
             if exactIdentity != nil { section.add("xauth_id", identity.typedText) }

@@ -1,5 +1,6 @@
 package import Cryptography
 package import IPsec
+package import RADIUS
 
 /// Reads a file of a public key by the name that the configuration gives it: an absolute path, or a name in the directory
 /// `pubkey`.
@@ -25,6 +26,7 @@ package struct Configuration: Sendable {
     package var users: [SharedKey]
     package var pools: [AddressPool]
     package var passphrases: [KeyPassphrase] = []
+    package var radius = RADIUSSettings()
     package var settings: Settings
 
     /// Values of `strongswan.conf` that this version knows; here they stand in a section `charon` of the same tree.

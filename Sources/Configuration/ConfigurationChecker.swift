@@ -8,7 +8,7 @@ struct ConfigurationChecker {
     /// Reads a file of a public key by the name that the configuration gives it.
     var keyFiles: KeyFileLoader = { _ in .failure(IncludeFailure("no files here")) }
 
-    private static let sections = ["connections", "secrets", "pools", "charon"]
+    private static let sections = ["connections", "secrets", "pools", "radius", "charon"]
 
     /// What could be read; it counts only where nothing was reported.
     ///
@@ -40,6 +40,7 @@ struct ConfigurationChecker {
                         at: setting.key.position)
                 }
                 configuration.pools = section.sections.compactMap { pool($0) }
+            case "radius": configuration.radius = radius(section)
             case "charon": break
             case let name where KnownKeys.unsupportedTopLevel.contains(name):
                 if !section.settings.isEmpty || !section.sections.isEmpty {

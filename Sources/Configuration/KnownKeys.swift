@@ -76,6 +76,26 @@ enum KnownKeys {
         supported: ["addrs", "dns", "nbns", "dhcp", "netmask", "subnet", "split_include", "split_exclude"],
         unsupported: ["server", "p_cscf", "address"])
 
+    /// The section `radius`: keys of `charon.plugins.eap-radius`, and what `radius.servers.NAME` and `radius.dae` hold.
+    static let radius = rules(
+        supported: [
+            "accounting", "accounting_interval", "nas_identifier", "retransmit_timeout", "retransmit_base",
+            "retransmit_tries",
+        ],
+        fixed: [
+            "accounting_close_on_timeout": no, "accounting_requires_vip": no, "class_group": no,
+            "close_all_on_timeout": no,
+            "eap_start": no, "filter_id": no, "station_id_with_port": yes,
+        ],
+        unsupported: ["id_prefix", "port", "secret", "server", "sockets"])
+    static let radiusServer = rules(
+        supported: [
+            "address", "secret", "auth_port", "acct_port", "nas_identifier", "preference",
+            "require_message_authenticator",
+        ],
+        unsupported: ["port", "sockets"])
+    static let radiusAuthorization = rules(supported: ["enable", "listen", "port", "secret"], unsupported: [])
+
     /// The section `charon`: keys of `strongswan.conf`.
     static let settings = rules(
         supported: [

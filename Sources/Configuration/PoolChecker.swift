@@ -94,7 +94,8 @@ extension ConfigurationChecker {
         for connection in section?.sections ?? [] {
             guard let setting = connection.setting("pools") else { continue }
             let reader = SectionReader(section: connection, path: "connections.\(connection.name.text)", log: log)
-            for name in ValueGrammar.list(setting.value.text) where !pools.contains(where: { $0.name == name }) {
+            for name in ValueGrammar.list(setting.value.text)
+            where name != UserGrant.poolName && !pools.contains(where: { $0.name == name }) {
                 log.report(
                     "no pool is named '\(name.excerpt)' (pools in \(reader.path))",
                     at: reader.position(of: name, in: setting),

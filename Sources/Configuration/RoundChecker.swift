@@ -38,6 +38,8 @@ extension ConfigurationChecker {
         let complaint: String? =
             if connection.version != .v2 {
                 "needs version = 2"
+            } else if local == .radius {
+                "is for a remote round: the gateway asks an authentication server"
             } else if local != nil, remote != nil {
                 "is at both ends: the gateway proves itself by a key"
             } else if remote == .any {
@@ -132,6 +134,14 @@ extension ConfigurationChecker {
         _ = reader.unsigned("round", 0...UInt64(UInt32.max))
         var round = AuthenticationRound(method(reader) ?? .preSharedKey)
         let isOwnUser = round.method == .extendedAuthentication && end == "local"
+        if let setting = reader.setting("auth"), setting.value.text.lowercased() == "xauth-radius" {
+            round.asksServer = true
+            if end == "local" {
+                log.report(
+                    "'auth = xauth-radius' in \(reader.path) is for a remote round: the gateway asks an authentication "
+                        + "server", at: setting.value.position)
+            }
+        }
         if !isOwnUser, let setting = reader.setting("xauth_id") {
             log.report(
                 "'xauth_id' in \(reader.path) belongs to a local round with auth = xauth", at: setting.key.position)
@@ -230,14 +240,15 @@ extension ConfigurationChecker {
 extension AuthenticationMethod {
     /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
     fileprivate static let keywords = [
-        "psk", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "pubkey", "rsa", "ecdsa", "ed25519", "ed448",
+        "psk", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "eap-radius", "xauth-radius", "pubkey", "rsa",
+        "ecdsa", "ed25519", "ed448",
         "dss", "rsa-encryption", "rsa-encryption-revised",
     ]
 
     fileprivate init?(keyword: String) {
         switch keyword {
         case "psk": self = .preSharedKey
-        case "xauth", "xauth-generic": self = .extendedAuthentication
+        case "xauth", "xauth-generic", "xauth-radius": self = .extendedAuthentication
         case "rsa-encryption": self = .publicKeyEncryption
         case "rsa-encryption-revised": self = .revisedPublicKeyEncryption
         case let text where UserMethod(rawValue: text) != nil: self = .extensible(UserMethod(rawValue: text) ?? .any)

@@ -58,7 +58,7 @@ package struct CredentialStore: Sendable {
         switch question {
         case .prove, .verify, .seed, .mix: sharedKeys.answer(question)
         // Users' passwords are no keys.
-        case .checkPassword, .password, .judgeUser, .proveUser: .noCredential
+        case .checkPassword, .password, .judgeUser, .proveUser, .relayUser: .noCredential
         case .sign(let scheme, let keys, let digest): sign(scheme, keys, digest)
         case .verifySignature(let scheme, let remote, let keys, let digest, let signature):
             verify(scheme, remote, keys, digest, signature)

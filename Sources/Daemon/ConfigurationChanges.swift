@@ -57,7 +57,7 @@ extension ControlLoop {
         }
     }
 
-    /// Reads the settings of the section `charon` again, and nothing else: connections and secrets stay, as charon's do.
+    /// Reads the settings of the sections `charon` and `radius` again, and nothing else: connections and secrets stay, as charon's do.
     /// What is wrong with the files comes back, and then nothing changed.
     func reloadSettings() -> String? {
         guard files != nil else { return nil }
@@ -65,6 +65,8 @@ extension ControlLoop {
         case .failure(let refused): return refused.reason
         case .success(let loaded):
             use(loaded.configuration.settings)
+            running.radius = loaded.configuration.radius
+            userService.use(running.radius, loop: self)
             note(.configuration, "loaded settings")
             return nil
         }
@@ -92,6 +94,7 @@ extension ControlLoop {
         running = configuration
         running.connections = []
         use(configuration.settings)
+        userService.use(configuration.radius, loop: self)
         replacePolicies(policies)
         names.watch(policies.names)
         for text in configuration.notes { note(.configuration, text) }

@@ -29,6 +29,7 @@ final class ControlLoop {
     /// Made of ``running``, ``keyFiles`` and the policies when a key is asked for; `nil` after each of their changes.
     private var keys: CredentialStore?
     private var users: UserStore?
+    let userService = UserService()
     var messageCounters = MessageCounters()
     var rehearsals = Rehearsals()
     private(set) var tally = Tally()
@@ -80,6 +81,7 @@ final class ControlLoop {
         names.watch(policies.names)
         for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }
         for text in configuration.notes { note(.configuration, text) }
+        userService.use(configuration.radius, loop: self)
         keyLog?.complain = { [logger] in logger.warning("\($0)") }
     }
 
@@ -116,8 +118,10 @@ final class ControlLoop {
         var end: Instant?
         while true {
             let ready = Poller.wait(
-                [Poller.Interest(inbox.wakeup.descriptor)] + server.interests, milliseconds: pause(until: end))
+                [Poller.Interest(inbox.wakeup.descriptor)] + server.interests + userService.interests,
+                milliseconds: pause(until: end))
             for item in inbox.take() { take(item) }
+            userService.serve(loop: self)
             server.serve(ready, loop: self)
             if let deadline = manager.nextDeadline, deadline <= Clock.now() { feed(.deadline) }
             ring()
@@ -131,7 +135,9 @@ final class ControlLoop {
 
     private func pause(until end: Instant?) -> Int32 {
         if server.wantsTurn { return 0 }
-        let moments = [manager.nextDeadline, end, alarms.values.map(\.at).min()].compactMap { $0 }
+        let moments = [manager.nextDeadline, userService.nextDeadline, end, alarms.values.map(\.at).min()].compactMap {
+            $0
+        }
         guard let next = moments.min() else { return -1 }
         let milliseconds = ((next - Clock.now()).wholeNanoseconds + 999_999) / 1_000_000
         return Int32(clamping: max(0, min(milliseconds, 3_600_000)))
@@ -182,18 +188,23 @@ final class ControlLoop {
             keyLog?.note(association)
             plane.install(association)
         case .disclose(let keys): keyLog?.note(keys)
-        case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
+        case .remove(let spi, let direction, let child):
+            userService.noteRemoval(direction, of: child) { [plane] in plane.counters(of: child) }
+            plane.remove(spi, direction, of: child)
         case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
         case .addAddress(let address): plane.addAddress(address)
         case .removeAddress(let address): plane.removeAddress(address)
         case .trap(let connection, let child, let isSet):
             setStanding(connection, child, isSet: isSet)
+        case .ask(let id, .relayUser(let relay)):
+            return userService.ask(id, relay, loop: self).map { .answer(id, $0) }
         case .ask(let id, let question): return .answer(id, answer(question))
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
             let lines = journal.record(event)
             messageCounters.record(event)
             tally.record(event)
+            userService.record(event, loop: self)
             let record = journal.decisions.record(
                 event, policies: manager.policies,
                 secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
@@ -247,6 +258,7 @@ final class ControlLoop {
         case .password(let user, let peer): userStore.password(of: user, for: peer)
         case .judgeUser(let proof, let user): userStore.judge(proof, of: user)
         case .proveUser(let challenge, let user, let peer): userStore.prove(challenge, of: user, for: peer)
+        case .relayUser: .relayed(.unreachable)
         case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage,
             .signDigest, .verifyDigest:
             keyStore.answer(question, now: Clock.wallTime())

@@ -39,7 +39,7 @@ package struct EAPPeer: Sendable {
 
     private var types: [EAPPacket.MethodType] {
         switch method {
-        case .any: [.mschapv2, .md5Challenge, .tokenCard]
+        case .any, .radius: [.mschapv2, .md5Challenge, .tokenCard]
         case .md5: [.md5Challenge]
         case .gtc: [.tokenCard]
         case .mschapv2: [.mschapv2]

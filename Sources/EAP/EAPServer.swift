@@ -7,6 +7,8 @@ package import Primitives
 package struct EAPServer: Sendable {
     /// Packets that a user may send before it has proved anything.
     static let maximumPackets = 8
+    /// The same, where an authentication server leads: certificates come in many fragments.
+    static let maximumRelayedPackets = 64
     /// Octets of a name or of a password.
     static let maximumOctets = 253
     private static let name = Array("parley".utf8)
@@ -16,6 +18,8 @@ package struct EAPServer: Sendable {
         /// Whether the password is the user's.
         case check(Secret, user: Identity)
         case judge(UserProof, user: Identity)
+        /// What an authentication server says to the user's packet.
+        case relay([UInt8], user: Identity, state: [UInt8])
         /// EAP-Success is to be sent; the key is the method's, if it makes one.
         case succeed([UInt8], user: Identity, masterSessionKey: Secret?)
         /// EAP-Failure is to be sent.
@@ -26,6 +30,9 @@ package struct EAPServer: Sendable {
         case awaitingIdentity
         case awaitingProof(challenge: [UInt8])
         case judging
+        /// An authentication server's request is with the user.
+        case awaitingRelayed(serverState: [UInt8])
+        case relaying
         case awaitingConfirmation(UserAnswer)
         case awaitingAcknowledgement
         case over
@@ -52,7 +59,8 @@ package struct EAPServer: Sendable {
 
     /// The first request.
     package mutating func start(_ randomness: inout Randomness) -> [UInt8] {
-        user == nil ? request(.identity, []) : challenge(&randomness)
+        // An authentication server gets the user's own answer, whoever the end is.
+        user == nil || method == .radius ? request(.identity, []) : challenge(&randomness)
     }
 
     private mutating func request(_ type: EAPPacket.MethodType, _ data: [UInt8]) -> [UInt8] {
@@ -67,7 +75,7 @@ package struct EAPServer: Sendable {
         switch method {
         case .md5: return request(.md5Challenge, value)
         case .gtc: return request(.tokenCard, Array("Password".utf8))
-        case .mschapv2, .any:
+        case .mschapv2, .any, .radius:
             return request(
                 .mschapv2, MSCHAPv2Packet(MSCHAPv2Packet.challenge, identifier: identifier &+ 1, value).octets)
         }
@@ -88,9 +96,14 @@ package struct EAPServer: Sendable {
     package mutating func receive(_ octets: [UInt8], _ randomness: inout Randomness) throws(ParseError) -> Step {
         let packet = try EAPPacket(parsing: octets)
         received += 1
-        guard received <= Self.maximumPackets else { return fail("the user sends packet after packet") }
+        let limit = method == .radius ? Self.maximumRelayedPackets : Self.maximumPackets
+        guard received <= limit else { return fail("the user sends packet after packet") }
         guard packet.code == .response, packet.identifier == identifier else {
             return fail("the user answers another request than the last")
+        }
+        if case .awaitingRelayed(let serverState) = state, let user {
+            state = .relaying
+            return .relay(packet.octets, user: user, state: serverState)
         }
         if packet.type == .nak { return fail("the user does not want \(method.rawValue)") }
         switch state {
@@ -101,6 +114,10 @@ package struct EAPServer: Sendable {
             let named = Identity(user: packet.data)
             // Whom the connection does not want fails like whom nobody knows: with its proof.
             user = named
+            if method == .radius {
+                state = .relaying
+                return .relay(packet.octets, user: named, state: [])
+            }
             return .send(challenge(&randomness))
         case .awaitingProof(let challenge): return receiveProof(packet, challenge)
         case .awaitingConfirmation(let answer):
@@ -109,7 +126,7 @@ package struct EAPServer: Sendable {
             }
             return succeed(answer.masterSessionKey)
         case .awaitingAcknowledgement: return fail("the password is not right, or nobody has that name")
-        case .judging, .over: return fail("no packet is awaited")
+        case .judging, .awaitingRelayed, .relaying, .over: return fail("no packet is awaited")
         }
     }
 
@@ -175,5 +192,30 @@ package struct EAPServer: Sendable {
                     MSCHAPv2Packet.failure, identifier: identifier,
                     Array("E=691 R=0 C=".utf8) + challenge + Array(" V=3 M=Authentication failed".utf8)
                 ).octets))
+    }
+
+    /// What the authentication server says. Its packets go on as they are, where they are EAP's.
+    package mutating func take(_ verdict: UserVerdict) -> Step {
+        guard case .relaying = state else { return fail("nothing was asked") }
+        func packet(_ octets: [UInt8]?, _ code: EAPPacket.Code) -> EAPPacket? {
+            octets.flatMap { try? EAPPacket(parsing: $0) }.flatMap { $0.code == code ? $0 : nil }
+        }
+        switch verdict {
+        case .goOn(let octets, let serverState):
+            guard let request = packet(octets, .request) else {
+                return fail("the authentication server's challenge holds no request of EAP")
+            }
+            identifier = request.identifier
+            state = .awaitingRelayed(serverState: serverState)
+            return .send(request.octets)
+        case .accepted(let grant, let octets):
+            guard let user, pattern.matches(user) else { return fail("the connection is not for that user") }
+            if let success = packet(octets, .success) { identifier = success.identifier }
+            return succeed(grant.masterSessionKey)
+        case .refused(let octets):
+            if let failure = packet(octets, .failure) { identifier = failure.identifier }
+            return fail("the authentication server refuses the user")
+        case .unreachable: return fail("no authentication server answers")
+        }
     }
 }

@@ -32,6 +32,8 @@ struct ExtendedAuthentication: Sendable {
     var answered = 0
     /// The user that the peer has authenticated as, and ours.
     var peerUser: Identity?
+    /// What an authentication server allows the peer's.
+    var grant: UserGrant?
     var ownUser: Identity?
 
     /// The edge device's vendor ID and the host's (§4).
@@ -97,13 +99,31 @@ extension IKEv1Session {
         }
         let question = context.environment.freshQuestionID()
         extended.state = .judging(question, attempt: attempt, user: user)
-        context.emit(.ask(question, .checkPassword(Secret(password), of: user)))
+        guard connection?.remoteExtendedRound?.asksServer == true else {
+            context.emit(.ask(question, .checkPassword(Secret(password), of: user)))
+            return
+        }
+        context.emit(
+            .ask(
+                question,
+                .relayUser(
+                    UserRelay(
+                        session: id, connection: connection?.name ?? "", local: local, remote: remote, user: user,
+                        message: .password(Secret(password))))))
     }
 
     private mutating func judge(
         _ answer: Answer, attempt: Int, user: Identity, _ context: inout Context
     ) throws(Fault) {
-        if case .verified(let peer) = answer, peer.identity == user {
+        var isRight = false
+        switch answer {
+        case .verified(let peer): isRight = peer.identity == user
+        case .relayed(.accepted(let grant, _)):
+            isRight = true
+            extended.grant = grant
+        default: break
+        }
+        if isRight {
             extended.state = .passed
             extended.peerUser = user
             let status = DataAttribute(Attribute.xauthStatus, ExtendedAuthentication.passed)

@@ -225,6 +225,9 @@ extension IKEv1Session {
         // What this session has given already is given again, and what another one has given the host comes next.
         let held = configuration.assigned.filter { $0.family == family && !others.contains($0) }
         if let address = held.first(where: { $0 == requested }) ?? held.first { return address }
+        if let address = extended.grant?.address(family) {
+            return connection.pools.isEmpty || others.contains(address) ? nil : address
+        }
         for name in connection.pools {
             guard let pool = context.environment.policies.pool(name), pool.family == family else { continue }
             let given = context.environment.virtualAddresses.theirs(connection.name, remote)

@@ -9,7 +9,8 @@ extension IKESession {
 
     /// N(AUTH_LIFETIME), in the response to IKE_AUTH.
     var authenticationLifetimePayloads: [Payload] {
-        guard let time = connection?.reauthenticationTime, time > .zero else { return [] }
+        let times = [connection?.reauthenticationTime, grant?.sessionTimeout].compactMap { $0 }.filter { $0 > .zero }
+        guard let time = times.min() else { return [] }
         var data: [UInt8] = []
         data.append(bigEndian: UInt32(clamping: time.wholeSeconds))
         return [NotifyPayload(.authenticationLifetime, data: data).payload]

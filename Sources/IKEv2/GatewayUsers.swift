@@ -81,7 +81,13 @@ extension IKESession {
                 case .verified: UserAnswer(response: [])
                 default: nil
                 }
-            let step = checking.server.judge(verdict, &context.environment.randomness)
+            let step: EAPServer.Step
+            if case .relayed(let verdict) = answer {
+                step = checking.server.take(verdict)
+                if case .accepted(let grant, _) = verdict, case .succeed = step { self.grant = grant }
+            } else {
+                step = checking.server.judge(verdict, &context.environment.randomness)
+            }
             if let user = checking.server.refused {
                 context.report(.refused(child: nil, .userAuthentication(user: user)))
                 checking.isRefused = true
@@ -126,13 +132,21 @@ extension IKESession {
             checking.state = .awaitingPacket
             phase = .checkingUser(checking)
             try respond(spi, header, to: datagram, [payload(packet)], &context)
-        case .check, .judge:
+        case .check, .judge, .relay:
             let question = context.environment.freshQuestionID()
             checking.state = .judging(question, header, datagram)
             phase = .checkingUser(checking)
             switch step {
             case .check(let password, let user): context.emit(.ask(question, .checkPassword(password, of: user)))
             case .judge(let proof, let user): context.emit(.ask(question, .judgeUser(proof, of: user)))
+            case .relay(let packet, let user, let state):
+                context.emit(
+                    .ask(
+                        question,
+                        .relayUser(
+                            UserRelay(
+                                session: id, connection: connection?.name ?? "", local: local, remote: remote,
+                                user: user, message: .packet(packet), state: state))))
             case .send, .succeed, .fail: break
             }
         case .succeed(let packet, let user, let key):

@@ -73,6 +73,8 @@ package struct IKESession: Sendable {
     /// Users that authenticated over EAP.
     var localUser: Identity?
     var remoteUser: Identity?
+    /// What an authentication server allows it.
+    var grant: UserGrant?
     var established: Instant?
     var rekeyAt: Instant?
     var reauthenticateAt: Instant?

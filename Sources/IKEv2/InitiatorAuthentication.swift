@@ -166,7 +166,7 @@ extension IKESession {
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
         case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
         case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
-            .user, .mixed:
+            .user, .relayed, .mixed:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

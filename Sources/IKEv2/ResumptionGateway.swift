@@ -12,7 +12,8 @@ extension IKESession {
         guard !isInitiator, content.notification(.ticketRequest) != nil, let connection, let localIdentity,
             case .established(let peer) = phase, let sa = current
         else { return [] }
-        guard connection.resumes else { return [NotifyPayload(.ticketNack).payload] }
+        // Whom an authentication server allowed it judges again: it may have changed its mind.
+        guard connection.resumes, grant == nil else { return [NotifyPayload(.ticketNack).payload] }
         let now = context.environment.tickets.seconds(context.now)
         var lifetime = Ticket.maximumLifetime
         if connection.reauthenticationTime > .zero {

@@ -120,6 +120,11 @@ extension IKESession {
             guard let family = attribute.addressFamily else { continue }
             wanted.insert(family)
             let wish = attribute.address.flatMap { $0.isUnspecified ? nil : $0 }
+            // What an authentication server names is nobody else's.
+            if let address = grant?.address(family) {
+                if !connection.pools.isEmpty, !addresses.contains(address) { addresses.append(address) }
+                continue
+            }
             for pool in pools where pool.family == family {
                 // An address that this very request has already is another's wish no more.
                 guard let address = context.takeLease(from: pool, requested: wish, for: peer, holder: id),

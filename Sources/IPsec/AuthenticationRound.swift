@@ -92,6 +92,9 @@ package struct AuthenticationRound: Hashable, Sendable {
     /// is who the end is.
     package var userIdentity: IdentityPattern?
 
+    /// Of Extended Authentication: an authentication server knows the users' passwords.
+    package var asksServer = false
+
     package init(_ method: AuthenticationMethod = .preSharedKey, identity: IdentityPattern = .any) {
         self.method = method
         self.identity = identity

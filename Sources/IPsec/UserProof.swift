@@ -10,6 +10,8 @@ package enum UserMethod: String, Hashable, Sendable, CaseIterable {
     case gtc = "eap-gtc"
     /// draft-kamath-pppext-eap-mschapv2, on RFC 2759.
     case mschapv2 = "eap-mschapv2"
+    /// Of the peer's user: an authentication server asks what it wants (RFC 3579).
+    case radius = "eap-radius"
 }
 
 /// What our own user is asked.

@@ -55,6 +55,25 @@ import Testing
         return pair
     }
 
+    /// The password goes to an authentication server, which says whose it is.
+    @Test(arguments: ["foobar", "wrong"]) func anAuthenticationServerKnowsTheUser(_ password: String) throws {
+        let method = try #require(Self.keyPairMethods.first)
+        var pair = try Pair.withKeys(method) {
+            $0.local.append(AuthenticationRound(.extendedAuthentication, identity: .exactly(RemoteAccess.user)))
+        } responder: {
+            var round = AuthenticationRound(.extendedAuthentication)
+            round.asksServer = true
+            $0.remote.append(round)
+        }
+        pair[.initiator].passwords = [RemoteAccess.user: password]
+        pair[.responder].passwords = [RemoteAccess.user: "foobar"]
+        pair[.responder].grant = UserGrant()
+        pair.establish()
+        let isRight = password == "foobar"
+        #expect(pair.responder.session.snapshot.remoteUser == (isRight ? RemoteAccess.user : nil))
+        #expect(pair.responder.usable.count == (isRight ? 1 : 0))
+    }
+
     /// XAUTHInitRSA, XAUTHInitDSS and those with encryption (§7.2): phase 1 with key pairs, then the user.
     @Test(arguments: keyPairMethods) func keyPairsThenTheUser(_ method: Pair.Method) throws {
         #expect(Self.keyPairMethods.count == 8)

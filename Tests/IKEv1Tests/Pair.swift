@@ -19,6 +19,8 @@ struct Pair {
         var key: [UInt8]
         /// Users' passwords: those that it checks, and those that its own users have.
         var passwords: [Identity: String] = [:]
+        /// What its authentication server allows users; `nil`: no server answers.
+        var grant: UserGrant?
         /// What it was asked for a user, in order.
         var asked: [Identity] = []
         var addresses: Set<IPAddress> = []
@@ -187,6 +189,12 @@ struct Pair {
             end.asked.append(user)
             guard let right = end.passwords[user] else { return .noCredential }
             return Secret(Array(right.utf8)) == password ? .verified(PeerAuthenticated(verified: user)) : .refuted
+        case .relayUser(let relay):
+            guard let grant = end.grant, case .password(let password) = relay.message else {
+                return .relayed(.unreachable)
+            }
+            let isRight = end.passwords[relay.user].map { Secret(Array($0.utf8)) } == password
+            return .relayed(isRight ? .accepted(grant, packet: nil) : .refused(packet: nil))
         case .password(let user, _):
             end.asked.append(user)
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential

@@ -27,6 +27,9 @@ struct Pair {
         var closed: ClosureReason?
         /// Of users.
         var passwords: [Identity: String] = [:]
+        /// What its authentication server allows users; `nil`: no server answers.
+        var grant: UserGrant?
+        var relays: [UserRelay] = []
         /// Virtual addresses that the machine has.
         var addresses: Set<IPAddress> = []
         /// How often another session was asked for.
@@ -160,6 +163,18 @@ struct Pair {
         for (id, answer) in answers { give(.answer(id, answer), to: side) }
     }
 
+    /// An authentication server that asks for EAP-MD5 (RFC 3748 §5.4).
+    private func verdict(_ relay: UserRelay, _ end: End) -> UserVerdict {
+        guard let grant = end.grant, case .packet(let packet) = relay.message else { return .unreachable }
+        let challenge = [UInt8](1...16)
+        if relay.state.isEmpty { return .goOn(packet: [1, 77, 0, 22, 4, 16] + challenge, state: [7]) }
+        guard relay.state == [7], packet.count > 22, packet[4] == 4, let password = end.passwords[relay.user],
+            let right = UserAnswer(.md5(identifier: 77, challenge: challenge), password: Secret(Array(password.utf8))),
+            right.response == Array(packet[6..<22])
+        else { return .refused(packet: [4, 77, 0, 4]) }
+        return .accepted(grant, packet: [3, 77, 0, 4])
+    }
+
     private mutating func answer(_ question: Question, _ side: Side) -> Answer {
         func proof(_ prf: PRFID, _ octets: [UInt8]) -> [UInt8] {
             let padded = try! PseudorandomFunction.derive(
@@ -175,6 +190,9 @@ struct Pair {
         case .checkPassword(let password, let user):
             return self[side].passwords[user].map { Secret(Array($0.utf8)) } == password
                 ? .verified(PeerAuthenticated(verified: user)) : .refuted
+        case .relayUser(let relay):
+            self[side].relays.append(relay)
+            return .relayed(verdict(relay, self[side]))
         case .password(let user, _):
             return self[side].passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .judgeUser(let proof, let user):

@@ -62,6 +62,57 @@ import Testing
         #expect(pair.responder.session.snapshot.remoteUser == Self.joe)
     }
 
+    /// RFC 3579 §2: the server asks and judges, and what it allows the user counts.
+    @Test func anAuthenticationServerKnowsTheUser() {
+        var pair = pair(.radius, gateway: { $0.pools = [UserGrant.poolName] })
+        pair[.responder].grant = UserGrant(addresses: [IPAddress("10.9.0.7")!], sessionTimeout: .seconds(500))
+        pair.establish()
+        #expect(pair.disagreements == [] && pair.initiator.usable.count == 1 && pair.responder.usable.count == 1)
+        #expect(pair.initiator.addresses == [IPAddress("10.9.0.7")!])
+        #expect(pair.responder.session.snapshot.remoteUser == Self.joe)
+        #expect(pair.responder.relays.map(\.state) == [[], [7]])
+        #expect(pair.responder.relays.map(\.user) == [Self.joe, Self.joe])
+        // AUTH_LIFETIME tells the host when to come again (RFC 4478).
+        #expect(pair.initiator.session.snapshot.reauthenticateAt != nil)
+    }
+
+    /// Whom a server allowed comes back by the server alone, not by a ticket (RFC 5723).
+    @Test(arguments: [UserMethod.md5, .radius]) func serversUsersGetNoTicket(_ method: UserMethod) {
+        var pair = pair(method, host: { $0.resumes = true }, gateway: { $0.resumes = true })
+        pair[.responder].grant = UserGrant()
+        pair.establish()
+        #expect(pair.initiator.usable.count == 1)
+        var tickets = pair.initiator.environment.tickets
+        let held = tickets.take(pair.initiator.session.snapshot.connection, now: pair.now)
+        #expect((held == nil) == (method == .radius))
+    }
+
+    @Test func anAuthenticationServersRefusalLetsNobodyIn() {
+        var wrong = pair(.radius, password: "wrong")
+        wrong[.responder].grant = UserGrant()
+        wrong.establish()
+        #expect(wrong.initiator.closed == .refused(.userRefused(user: Self.joe)))
+        #expect(wrong.responder.closed == .refused(.userAuthentication(user: Self.joe)))
+        expectNothing(&wrong)
+        var alone = pair(.radius)
+        alone.establish()
+        #expect(alone.responder.closed == .refused(.userAuthentication(user: Self.joe)))
+        expectNothing(&alone)
+        var other = pair(.radius, gateway: { $0.remote[0].userIdentity = .exactly(Identity("jane")!) })
+        other[.responder].grant = UserGrant()
+        other.establish()
+        #expect(other.responder.closed == .refused(.userAuthentication(user: Self.joe)))
+        expectNothing(&other)
+    }
+
+    /// The key that the server made is not the one that the host has: no SA.
+    @Test func aKeyThatTheHostHasNotProvesNothing() {
+        var pair = pair(.radius)
+        pair[.responder].grant = UserGrant(masterSessionKey: Secret([UInt8](repeating: 1, count: 64)))
+        pair.establish()
+        #expect(pair.responder.usable.isEmpty && !pair.responder.events.contains(.established))
+    }
+
     @Test func withoutAskingTheUserIsWhoTheHostIs() {
         var pair = pair(.mschapv2, asks: false, host: { $0.local[0].userIdentity = nil })
         let left = Identity("left.example")!

@@ -105,5 +105,98 @@ extension Interop {
                 try lab.awaitEmpty()
             }
         }
+
+        // MARK: An authentication server
+
+        private func radius(_ secret: String = AuthenticationServer.secret) -> String {
+            """
+            radius {
+              accounting = yes
+              retransmit_timeout = 0.5
+              retransmit_tries = 2
+              servers {
+                main {
+                  address = 127.0.0.1
+                  secret = "\(secret)"
+                  require_message_authenticator = no
+                }
+              }
+              dae {
+                enable = yes
+                listen = 127.0.0.1
+                secret = "dae secret"
+              }
+            }
+
+            """
+        }
+
+        private func loadRelaying(
+            _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar"
+        )
+            throws
+        {
+            var setting = VirtualHost()
+            setting.vips = "0.0.0.0"
+            setting.pools = ["radius"]
+            let user = VirtualHost.User(method: "eap-radius", password: password)
+            try lab.right.load(radius(secret) + setting.text(of: .right, user))
+            try lab.left.load(setting.text(of: .left, user))
+        }
+
+        private static let relayed = scenarios.filter { $0.pairing.responder == .parley }
+
+        @Test(
+            "FreeRADIUS knows the user, accounts for it and ends its session",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed,
+            ["mschapv2", "md5"])
+        func authenticationServer(_ scenario: Scenario, method: String) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right, method: method)
+                defer { server.stop() }
+                try loadRelaying(lab)
+                try lab.up()
+                let (gateway, child) = try lab.installed(on: .right)
+                #expect(gateway.value("remote-eap-id") == "joe")
+                #expect(child.remoteSelectors == ["10.9.0.7/32"])
+                #expect(try lab.ping(from: .left, source: "10.9.0.7", target: Side.right.innerAddress).loss == 0)
+                try eventually("accounting starts") { server.accounts.contains("Acct-Status-Type = Start") }
+                #expect(server.accounts.contains("Class = 0x6c6162"), "\(server.accounts)")
+                let stranger = try server.disconnect("User-Name = \"jane\"", secret: "dae secret")
+                #expect(stranger.output.contains("Disconnect-NAK"), "\(stranger)")
+                let forged = try server.disconnect("User-Name = \"joe\"", secret: "another")
+                #expect(!forged.output.contains("Received Disconnect"), "\(forged)")
+                #expect(try lab.installed(on: .right).0.spis == gateway.spis)
+                let ended = try server.disconnect("User-Name = \"joe\"", secret: "dae secret")
+                #expect(ended.output.contains("Disconnect-ACK"), "\(ended)")
+                try lab.awaitEmpty()
+                try eventually("accounting stops") { server.accounts.contains("Acct-Status-Type = Stop") }
+                let accounts = server.accounts
+                #expect(accounts.contains("Acct-Terminate-Cause = Admin-Reset"), "\(accounts)")
+                #expect(accounts.contains("Framed-IP-Address = 10.9.0.7"), "\(accounts)")
+                let octets = accounts.split(separator: "\n").compactMap { line -> Int? in
+                    line.contains("Acct-Input-Octets = ") ? line.split(separator: " ").last.flatMap { Int($0) } : nil
+                }
+                #expect(octets.last ?? 0 > 0, "\(accounts)")
+            }
+        }
+
+        @Test(
+            "FreeRADIUS refuses a wrong password, and does not answer to a wrong secret",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed)
+        func authenticationServerRefuses(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                try loadRelaying(lab, password: "another")
+                #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                #expect(lab.right.log.contains("the authentication server refuses the user"), "\(lab.right.log)")
+                try lab.awaitEmpty()
+                try loadRelaying(lab, secret: "not the secret")
+                #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                try eventually("the secret is explained") { lab.right.log.contains("or has another secret") }
+                #expect(!lab.right.log.contains("not the secret"))
+            }
+        }
     }
 }

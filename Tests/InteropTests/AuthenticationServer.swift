@@ -1,0 +1,130 @@
+import Foundation
+
+/// Debian's FreeRADIUS on one host of the lab, which knows the user joe.
+final class AuthenticationServer {
+    static let binary = "/usr/sbin/freeradius"
+    static var isPresent: Bool { FileManager.default.isExecutableFile(atPath: binary) }
+    static let secret = "radius secret"
+
+    private let directory: URL
+    private let process: Subprocess
+    private let network: Network
+    private let side: Side
+
+    /// What accounting has told.
+    var accounts: String {
+        (try? String(contentsOf: directory.appendingPathComponent("accounting"), encoding: .utf8)) ?? ""
+    }
+
+    var output: String {
+        (try? String(contentsOf: directory.appendingPathComponent("output"), encoding: .utf8)) ?? ""
+    }
+
+    /// - Parameter method: of EAP, which the server asks for.
+    init(_ lab: Lab, on side: Side, method: String = "mschapv2") throws {
+        network = lab.network
+        self.side = side
+        directory = lab.directory.appendingPathComponent("freeradius")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let path = directory.path
+        for (name, text) in [
+            ("dictionary", "$INCLUDE /usr/share/freeradius/dictionary\n"),
+            (
+                "users",
+                """
+                joe Cleartext-Password := "foo bar"
+                    Framed-IP-Address = 10.9.0.7,
+                    Session-Timeout = 600,
+                    Class = 0x6c6162
+
+                """
+            ), ("radiusd.conf", Self.configuration(path, method)),
+        ] { try text.write(to: directory.appendingPathComponent(name), atomically: true, encoding: .utf8) }
+        process = try Subprocess(
+            lab.network.on(side, [Self.binary, "-d", path, "-n", "radiusd", "-f", "-X"]),
+            outputPath: directory.appendingPathComponent("output"))
+        try eventually("FreeRADIUS is ready", seconds: 20) { output.contains("Ready to process requests") }
+    }
+
+    private static func configuration(_ path: String, _ method: String) -> String {
+        """
+        name = freeradius
+        raddbdir = \(path)
+        logdir = \(path)
+        run_dir = \(path)
+        libdir = /usr/lib/freeradius
+        security {
+            reject_delay = 0
+        }
+        client lab {
+            ipaddr = 127.0.0.1
+            secret = "\(secret)"
+            require_message_authenticator = yes
+        }
+        modules {
+            pap {
+            }
+            mschap {
+            }
+            eap {
+                default_eap_type = \(method)
+                md5 {
+                }
+                mschapv2 {
+                }
+            }
+            files {
+                filename = \(path)/users
+            }
+            detail {
+                filename = \(path)/accounting
+                permissions = 0600
+            }
+        }
+        server lab {
+            listen {
+                type = auth
+                ipaddr = 127.0.0.1
+                port = 1812
+            }
+            listen {
+                type = acct
+                ipaddr = 127.0.0.1
+                port = 1813
+            }
+            authorize {
+                eap
+                files
+                pap
+            }
+            authenticate {
+                eap
+                Auth-Type PAP {
+                    pap
+                }
+                Auth-Type MS-CHAP {
+                    mschap
+                }
+            }
+            accounting {
+                detail
+            }
+        }
+
+        """
+    }
+
+    /// Sends a request of RFC 5176 to the gateway, by FreeRADIUS's own client.
+    func disconnect(_ attributes: String, secret: String) throws -> CommandResult {
+        let file = directory.appendingPathComponent("request")
+        try (attributes + "\n").write(to: file, atomically: true, encoding: .utf8)
+        return try Subprocess.run(
+            network.on(
+                side,
+                [
+                    "radclient", "-x", "-r", "1", "-t", "3", "-f", file.path, "127.0.0.1:3799", "disconnect", secret,
+                ]))
+    }
+
+    func stop() { process.stop() }
+}
