@@ -217,7 +217,7 @@ extension ChildPolicy {
         section.add("copy_ecn", treatment.copiesECN ? "yes" : "no")
         section.add("copy_dscp", treatment.copiesDSCP.rawValue)
         section.add("priority", priority)
-        section.add("start_action", startAction.rawValue)
+        section.add("start_action", trapsWhenStarted ? "trap|start" : startAction.rawValue)
         section.add("dpd_action", deadPeerAction.rawValue)
         section.add("close_action", closeAction.rawValue)
         section.add("replay_window", replayWindowPackets)
@@ -298,9 +298,23 @@ extension Configuration.Settings {
         section.add("retransmit_timeout", Double(engine.retransmitTimeout.wholeNanoseconds) / 1e9)
         section.add("retransmit_base", engine.retransmitBase)
         section.add("retransmit_tries", engine.retransmitTries)
+        if let limit = engine.retransmitLimit { section.add("retransmit_limit", limit) }
         section.add("keep_alive", engine.keepaliveInterval)
         section.add("half_open_timeout", engine.halfOpenTimeout)
         section.add("replay_window", replayWindowPackets)
+        section.add("fragment_size_v4", engine.fragmentOctetsV4)
+        section.add("fragment_size_v6", engine.fragmentOctetsV6)
+        section.add("cookie_threshold", engine.cookieThreshold)
+        section.add("cookie_threshold_ip", engine.cookieThresholdPerSource)
+        section.add("block_threshold", engine.blockThreshold)
+        section.add("init_limit_half_open", engine.halfOpenLimit)
+        section.add("ikesa_limit", engine.sessionLimit)
+        section.add("initiator_only", engine.initiatesOnly ? "yes" : "no")
+        section.add("follow_redirects", engine.followsRedirects ? "yes" : "no")
+        section.add("window_size", engine.window)
+        if engine.messageOctets < 65_535 { section.add("max_packet", engine.messageOctets) }
+        section.add("install_virtual_ip", installsAddresses ? "yes" : "no")
+        section.add("install_routes", installsRoutes ? "yes" : "no")
         return .section(section.entries)
     }
 }

@@ -1,5 +1,6 @@
 package import Cryptography
 package import IPsec
+package import Primitives
 package import RADIUS
 
 /// Reads a file of a public key by the name that the configuration gives it: an absolute path, or a name in the directory
@@ -36,6 +37,16 @@ package struct Configuration: Sendable {
         package var streamPorts: [UInt16] = []
         /// `charon.replay_window`: packets, for children that set none.
         package var replayWindowPackets = 32
+        /// `install_virtual_ip` and `install_routes`: whether the daemon changes the machine's addresses and routes.
+        package var installsAddresses = true
+        package var installsRoutes = true
+        /// `dns1`, `dns2`, `nbns1` and `nbns2`: what every peer with a virtual address is told.
+        package var nameServers: [IPAddress] = []
+        package var netBIOSNameServers: [IPAddress] = []
+        /// charon's levels (-1 to 4) by its names of topics, and `default`; empty where no log was configured.
+        package var logLevels: [String: Int] = [:]
+        /// What a `strongswan.conf` says that changes nothing, one line each, with its place and the reason.
+        package var notes: [String] = []
 
         package init() {}
     }
@@ -73,14 +84,16 @@ package struct Configuration: Sendable {
 
     /// Reads and checks a file with all that it includes.
     ///
+    /// - Parameter base: what counts where the file has no section `charon`: what a `strongswan.conf` says.
     /// - Throws: every error there is, of the syntax and of the values, in the order of the files.
     package static func read(
-        _ file: SourceFile, loader: @escaping IncludeLoader = { _, _ in .failure(IncludeFailure("no files here")) },
+        _ file: SourceFile, settings base: Settings = Settings(),
+        loader: @escaping IncludeLoader = { _, _ in .failure(IncludeFailure("no files here")) },
         keyFiles: @escaping KeyFileLoader = { _ in .failure(IncludeFailure("no files here")) }
     ) throws(ConfigurationErrors) -> Configuration {
         var (settings, diagnostics) = SettingsParser.parse(file, loader: loader)
         let checker = ConfigurationChecker(keyFiles: keyFiles)
-        let configuration = checker.check(settings)
+        let configuration = checker.check(settings, settings: base)
         diagnostics += checker.log.diagnostics
         if diagnostics.isEmpty { return configuration }
         throw ConfigurationErrors(inFileOrder(diagnostics))

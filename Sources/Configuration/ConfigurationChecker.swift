@@ -22,7 +22,7 @@ struct ConfigurationChecker {
                 suggestion: NearestName.find(setting.name, in: ConfigurationChecker.sections))
         }
         // Children take their defaults from the settings, wherever in the file these stand.
-        if let section = tree.section("charon") { configuration.settings = settings(section) }
+        if let section = tree.section("charon") { configuration.settings = settings(section, over: base) }
         for section in tree.sections {
             switch section.name.text {
             case "connections":
@@ -39,7 +39,10 @@ struct ConfigurationChecker {
                         "unknown key '\(setting.name.excerpt)' in pools, which holds one section for each pool",
                         at: setting.key.position)
                 }
-                configuration.pools = section.sections.compactMap { pool($0) }
+                configuration.pools = section.sections.compactMap { pool($0) }.map {
+                    [settings = configuration.settings] in
+                    settings.completing($0)
+                }
             case "radius": configuration.radius = radius(section)
             case "charon": break
             case let name where KnownKeys.unsupportedTopLevel.contains(name):
@@ -80,15 +83,18 @@ extension ConfigurationChecker {
                 if let key = sharedKey(inner) { configuration.users.append(key) }
             } else if let directory = KnownKeys.keyDirectories.first(where: { name.hasPrefix($0) }) {
                 if let passphrase = passphrase(inner, directory) { configuration.passphrases.append(passphrase) }
-            } else if KnownKeys.unsupportedSecrets.contains(where: { name.hasPrefix($0) }) {
+            } else if let (_, reason) = KnownKeys.unsupportedSecrets.first(where: { name.hasPrefix($0.key) }) {
                 log.report(
-                    "secret '\(name)' is of a kind that is \(SectionReader.notSupported)", at: inner.name.position)
+                    "secret '\(name)' is of a kind that is \(SectionReader.notSupported): \(reason)",
+                    at: inner.name.position)
             } else {
                 log.report(
                     "unknown kind of secret '\(name.excerpt)': the name must start with 'ike', 'xauth' or 'eap'",
                     at: inner.name.position,
                     suggestion: NearestName.find(
-                        name, in: ["ike", "xauth", "eap"] + KnownKeys.keyDirectories + KnownKeys.unsupportedSecrets))
+                        name,
+                        in: ["ike", "xauth", "eap"] + KnownKeys.keyDirectories
+                            + KnownKeys.unsupportedSecrets.keys.sorted()))
             }
         }
     }
@@ -130,57 +136,6 @@ extension ConfigurationChecker {
         }
         return SharedKey(
             name: section.name.text, identities: identities, secret: Secret(octets), isPostquantum: isPostquantum)
-    }
-
-    private func settings(_ section: SettingsSection) -> Configuration.Settings {
-        let reader = SectionReader(section: section, path: "charon", log: log)
-        reader.check(keys: KnownKeys.settings) { inner in
-            guard KnownKeys.unsupportedSettingsSections.contains(inner.name.text) else { return false }
-            log.report("section 'charon.\(inner.name.text)' is \(SectionReader.notSupported)", at: inner.name.position)
-            return true
-        }
-        var settings = Configuration.Settings()
-        func set<Value>(_ path: WritableKeyPath<Configuration.Settings, Value>, _ value: Value?) {
-            if let value { settings[keyPath: path] = value }
-        }
-        set(\.engine.port, reader.unsigned("port", 1...65_535).map { UInt16($0) })
-        set(\.engine.natPort, reader.unsigned("port_nat_t", 1...65_535).map { UInt16($0) })
-        let ports = reader.list("tcp_ports", expected: "up to 8 ports, such as 4500, 443") { text in
-            ValueGrammar.unsigned(text).flatMap { (1...65_535).contains($0) ? UInt16($0) : nil }
-        }
-        if let ports, ports.count > 8, let setting = reader.setting("tcp_ports") {
-            reader.wrong(setting, expected: "up to 8 ports, such as 4500, 443")
-        }
-        set(\.streamPorts, ports)
-        let seconds = reader.value("retransmit_timeout", expected: "seconds, such as 4.0") { text in
-            Double(text).flatMap { (0.01...3600).contains($0) ? Duration.seconds($0) : nil }
-        }
-        set(\.engine.retransmitTimeout, seconds)
-        let base = reader.value("retransmit_base", expected: "a factor from 1 to 10, such as 1.8") { text in
-            Double(text).flatMap { (1...10).contains($0) ? $0 : nil }
-        }
-        set(\.engine.retransmitBase, base)
-        set(\.engine.retransmitTries, reader.unsigned("retransmit_tries", 0...100).map { Int($0) })
-        set(\.engine.keepaliveInterval, reader.time("keep_alive"))
-        set(\.engine.halfOpenTimeout, reader.time("half_open_timeout"))
-        for (key, path) in [
-            ("fragment_size", \EngineSettings.fragmentOctetsV4), ("fragment_size", \.fragmentOctetsV6),
-            ("fragment_size_v4", \.fragmentOctetsV4), ("fragment_size_v6", \.fragmentOctetsV6),
-        ] {
-            // 0 is the smallest that each family promises to carry.
-            let octets = reader.unsigned(key, 0...65_535).map { Int($0) }
-            let smallest = path == \.fragmentOctetsV4 ? 576 : 1280
-            if let octets { settings.engine[keyPath: path] = octets == 0 ? smallest : max(octets, 576) }
-        }
-        set(\.engine.cookieThreshold, reader.unsigned("cookie_threshold", 0...1_000_000).map { Int($0) })
-        set(\.engine.cookieThresholdPerSource, reader.unsigned("cookie_threshold_ip", 0...1_000_000).map { Int($0) })
-        set(\.engine.blockThreshold, reader.unsigned("block_threshold", 0...1_000_000).map { Int($0) })
-        set(\.engine.puzzleThreshold, reader.unsigned("puzzle_threshold", 0...1_000_000).map { Int($0) })
-        set(\.engine.puzzleDifficulty, reader.unsigned("puzzle_difficulty", 1...32).map { UInt8($0) })
-        set(\.engine.followsRedirects, reader.boolean("follow_redirects"))
-        set(\.engine.window, reader.unsigned("window_size", 1...32).map { UInt32($0) })
-        set(\.replayWindowPackets, reader.unsigned("replay_window", 0...65_536).map { Int($0) })
-        return settings
     }
 
     func identityPattern(_ setting: Setting, _ reader: SectionReader) -> IdentityPattern? {

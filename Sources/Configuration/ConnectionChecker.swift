@@ -233,7 +233,7 @@ extension ConfigurationChecker {
                 at: reader.setting("esp_proposals")?.value.position ?? section.name.position)
         }
         (child.mode, child.action) =
-            reader.word("mode", ConfigurationChecker.modes, refused: ["transport_proxy", "iptfs", "beet"])
+            reader.word("mode", ConfigurationChecker.modes, refused: ConfigurationChecker.refusedModes)
             ?? (.tunnel, nil)
         lifetimes(of: &child, reader)
         child.rehearsesRekeying = reader.boolean("rehearse_rekey") ?? false
@@ -242,9 +242,9 @@ extension ConfigurationChecker {
                 "start_action",
                 [
                     ("none", .none), ("trap", .trap), ("start", .start), ("route", .trap), ("restart", .start),
-                    ("clear", .none),
-                ],
-                refused: ["trap|start", "start|trap"]) ?? .none
+                    ("clear", .none), ("trap|start", .start), ("start|trap", .start),
+                ]) ?? .none
+        child.trapsWhenStarted = reader.setting("start_action")?.value.text.contains("|") == true
         child.deadPeerAction = reader.word("dpd_action", ConfigurationChecker.afterwards) ?? .none
         child.closeAction = reader.word("close_action", ConfigurationChecker.afterwards) ?? .none
         countedLifetimes(of: &child, reader)
@@ -267,6 +267,11 @@ extension ConfigurationChecker {
     private static let modes: [(String, (SecurityMode, SecurityPolicy.Action?))] = [
         ("tunnel", (.tunnel, nil)), ("transport", (.transport, nil)), ("pass", (.tunnel, .bypass)),
         ("drop", (.tunnel, .discard)),
+    ]
+
+    private static let refusedModes = [
+        "transport_proxy": "a mobile host's home agent (RFC 4877) is no peer of this version",
+        "beet": "the kernel's BEET mode was never standardized", "iptfs": "aggregation (RFC 9347) is not done",
     ]
 
     private static let afterwards: [(String, ChildAction)] = [
@@ -307,13 +312,15 @@ extension ConfigurationChecker {
     /// charon's defaults: nothing is counted; the end is a tenth behind the replacement, and the jitter as large.
     private func countedLifetimes(of child: inout ChildPolicy, _ reader: SectionReader) {
         func lifetime(_ unit: String) -> CountedLifetime {
-            let range = UInt64(0)...UInt64(Int64.max)
-            let rekey = reader.unsigned("rekey_\(unit)", range)
-            let life = reader.unsigned("life_\(unit)", range)
+            let read = { (key: String) -> UInt64? in
+                unit == "bytes" ? reader.octets(key) : reader.unsigned(key, 0...UInt64(Int64.max))
+            }
+            let rekey = read("rekey_\(unit)")
+            let life = read("life_\(unit)")
             var lifetime = CountedLifetime(rekey: rekey ?? life.map { $0 / 11 * 10 } ?? 0)
             lifetime.life = life ?? lifetime.rekey / 10 * 11
             let distance = lifetime.life > lifetime.rekey ? lifetime.life - lifetime.rekey : 0
-            lifetime.random = reader.unsigned("rand_\(unit)", range) ?? distance
+            lifetime.random = read("rand_\(unit)") ?? distance
             if let life, let rekey, life > 0, life < rekey, let setting = reader.setting("life_\(unit)") {
                 log.report(
                     "'life_\(unit)' in \(reader.path) is smaller than its 'rekey_\(unit)': "

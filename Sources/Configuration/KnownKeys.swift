@@ -2,27 +2,32 @@
 enum KeyRule {
     /// Read and obeyed.
     case supported
-    /// Known to swanctl, and harmless with these values, which say what this version does anyway.
-    case fixed([String])
-    /// Known to swanctl; refused by name. The text says more where there is more to say.
-    case unsupported(String?)
+    /// Known to swanctl, and harmless with these values, which say what this version does anyway. The text says why others
+    /// are refused.
+    case fixed([String], String)
+    /// Known to swanctl; refused by name, for the reason in the text.
+    case unsupported(String)
 }
 
 /// The keys and sections of `swanctl.conf`, all of them: what is not here is unknown.
 enum KnownKeys {
-    private static let no = KeyRule.fixed(["no", "false", "disabled", "0"])
-    private static let yes = KeyRule.fixed(["yes", "true", "enabled", "1"])
-    private static let zero = KeyRule.fixed(["0", "0s"])
+    private static func no(_ reason: String) -> KeyRule { .fixed(["no", "false", "disabled", "0"], reason) }
+    private static func yes(_ reason: String) -> KeyRule { .fixed(["yes", "true", "enabled", "1"], reason) }
+    private static func zero(_ reason: String) -> KeyRule { .fixed(["0", "0s", "0/0", "0x0"], reason) }
 
-    private static func rules(
-        supported: [String], fixed: [String: KeyRule] = [:], unsupported: [String], reasons: [String: String] = [:]
+    static func rules(
+        supported: [String], fixed: [String: KeyRule] = [:], unsupported: [String: String] = [:]
     ) -> [String: KeyRule] {
         var rules = fixed
         for key in supported { rules[key] = .supported }
-        for key in unsupported { rules[key] = .unsupported(nil) }
-        for (key, reason) in reasons { rules[key] = .unsupported(reason) }
+        for (key, reason) in unsupported { rules[key] = .unsupported(reason) }
         return rules
     }
+
+    private static let mediation = "there is no mediation (strongSwan's own extension) here"
+    private static let interfaceIDs =
+        "packets are carried in userspace, where the kernel's XFRM interfaces have no part"
+    private static let marks = "packets are carried in userspace, where the kernel's marks do not choose SAs"
 
     static let connection = rules(
         supported: [
@@ -34,16 +39,22 @@ enum KnownKeys {
             "tcp_remote_port", "profile", "optimized_rekey",
         ],
         fixed: [
-            "mediation": no,
-            "send_certreq": .fixed(["yes", "no"]), "send_cert": .fixed(["ifasked", "always", "never"]),
-            "dscp": .fixed(["000000"]), "if_id_in": zero, "if_id_out": zero, "ocsp": .fixed(["reply", "never"]),
+            "mediation": no(mediation),
+            "send_certreq": yes("an end always says which authorities it trusts"),
+            "send_cert": .fixed(["ifasked", "always"], "an end that signs always shows its certificate"),
+            "dscp": .fixed(["000000"], "IKE's own packets are sent unmarked"),
+            "if_id_in": zero(interfaceIDs), "if_id_out": zero(interfaceIDs),
+            "ocsp": .fixed(["reply", "never"], "an end does not ask for OCSP answers inside IKE (RFC 4806)"),
         ],
-        unsupported: ["mediated_by", "mediation_peer"])
+        unsupported: ["mediated_by": mediation, "mediation_peer": mediation])
 
     static let authentication = rules(
         supported: ["auth", "id", "round", "xauth_id", "eap_id", "pubkeys", "certs", "cacerts", "revocation"],
         unsupported: [
-            "aaa_id", "ca_id", "groups", "cert_policy",
+            "aaa_id": "the EAP methods here prove no server of their own; the gateway is known by its 'id'",
+            "ca_id": "name the authority's file in 'cacerts'",
+            "groups": "users have no groups here; tell connections apart by 'id'",
+            "cert_policy": "certificate policies are not judged; name the authority's file in 'cacerts'",
         ])
 
     static let child = rules(
@@ -55,26 +66,38 @@ enum KnownKeys {
             "priority", "ipcomp", "copy_df", "rehearse_rekey",
         ],
         fixed: [
-            "sha256_96": no, "hostaccess": no, "policies": yes, "policies_fwd_out": no,
-            "inactivity": zero, "mark_in": zero, "mark_out": zero, "mark_in_sa": no,
-            "set_mark_in": zero, "set_mark_out": zero, "if_id_in": zero, "if_id_out": zero,
-            "per_cpu_sas": no, "hw_offload": no, "icmp": no,
+            "sha256_96": no("HMAC-SHA-256 is cut to 128 bits alone, as RFC 4868 has it"),
+            "hostaccess": no("no scripts are run, which alone would see it"),
+            "policies": yes("an SA without its selectors would let anything through"),
+            "policies_fwd_out": no("packets are carried in userspace, without the kernel's forward policies"),
+            "inactivity": zero("children without traffic stay; 'rekey_time' and 'dpd_delay' end what is dead"),
+            "mark_in": zero(marks), "mark_out": zero(marks), "mark_in_sa": no(marks),
+            "set_mark_in": zero(marks), "set_mark_out": zero(marks), "if_id_in": zero(interfaceIDs),
+            "if_id_out": zero(interfaceIDs),
+            "per_cpu_sas": no("one pair of SAs carries a child's traffic"),
+            "hw_offload": no("packets are carried in userspace, where no network card takes them over"),
+            "icmp": no("packets are carried in userspace, without the kernel's flag for ICMP errors"),
         ],
-        unsupported: ["interface", "label", "label_mode"],
-        reasons: ["updown": "scripts are not run yet"])
+        unsupported: [
+            "interface": "routes and policies belong to the daemon's own TUN device",
+            "label": "security labels of SELinux are not negotiated",
+            "label_mode": "security labels of SELinux are not negotiated",
+            "updown": "scripts are not run yet",
+        ])
 
     /// A private group: Parley's own.
     static let group = rules(
-        supported: ["number", "type", "prime", "generator", "generator_y", "curve_a", "curve_b", "order"],
-        unsupported: [])
+        supported: ["number", "type", "prime", "generator", "generator_y", "curve_a", "curve_b", "order"])
 
-    static let sharedKey = rules(supported: ["secret"], unsupported: [])
-    static let passphrase = rules(supported: ["file", "secret"], unsupported: [])
+    static let sharedKey = rules(supported: ["secret"])
+    static let passphrase = rules(supported: ["file", "secret"])
 
     /// Besides these, a number is an attribute's type.
     static let pool = rules(
-        supported: ["addrs", "dns", "nbns", "dhcp", "netmask", "subnet", "split_include", "split_exclude"],
-        unsupported: ["server", "p_cscf", "address"])
+        supported: [
+            "addrs", "dns", "nbns", "dhcp", "netmask", "subnet", "split_include", "split_exclude", "server", "p_cscf",
+        ],
+        unsupported: ["address": "a peer's address is one of 'addrs'"])
 
     /// The section `radius`: keys of `charon.plugins.eap-radius`, and what `radius.servers.NAME` and `radius.dae` hold.
     static let radius = rules(
@@ -83,62 +106,36 @@ enum KnownKeys {
             "retransmit_tries",
         ],
         fixed: [
-            "accounting_close_on_timeout": no, "accounting_requires_vip": no, "class_group": no,
-            "close_all_on_timeout": no,
-            "eap_start": no, "filter_id": no, "station_id_with_port": yes,
+            "accounting_close_on_timeout": no("a server that does not answer ends no session"),
+            "accounting_requires_vip": no("every user is accounted for"),
+            "class_group": no("Class goes back to the server and chooses no connection"),
+            "close_all_on_timeout": no("a server that does not answer ends no session"),
+            "eap_start": no("the user's identity is known when the server is asked first"),
+            "filter_id": no("Filter-Id chooses no connection"),
+            "station_id_with_port": yes("the port tells apart those behind one NAT"),
         ],
-        unsupported: ["id_prefix", "port", "secret", "server", "sockets"])
+        unsupported: [
+            "id_prefix": "identities go to the server as they are",
+            "port": "it belongs into servers.NAME, as auth_port",
+            "secret": "it belongs into servers.NAME", "server": "it belongs into servers.NAME, as address",
+            "sockets": "requests of one server share a socket",
+        ])
     static let radiusServer = rules(
         supported: [
             "address", "secret", "auth_port", "acct_port", "nas_identifier", "preference",
             "require_message_authenticator",
         ],
-        unsupported: ["port", "sockets"])
-    static let radiusAuthorization = rules(supported: ["enable", "listen", "port", "secret"], unsupported: [])
+        unsupported: ["port": "it is auth_port", "sockets": "requests of one server share a socket"])
+    static let radiusAuthorization = rules(supported: ["enable", "listen", "port", "secret"])
 
-    /// The section `charon`: keys of `strongswan.conf`.
-    static let settings = rules(
-        supported: [
-            "port", "port_nat_t", "retransmit_timeout", "retransmit_base", "retransmit_tries", "keep_alive",
-            "half_open_timeout", "replay_window", "window_size",
-            "fragment_size", "fragment_size_v4", "fragment_size_v6", "cookie_threshold", "cookie_threshold_ip",
-            "puzzle_threshold", "puzzle_difficulty",
-            "block_threshold", "follow_redirects", "tcp_ports",
-        ],
-        fixed: [
-            "retransmit_jitter": zero, "retransmit_limit": zero, "install_routes": .fixed(["yes", "no"]),
-            "install_virtual_ip": .fixed(["yes", "no"]), "make_before_break": yes, "prefer_configured_proposals": yes,
-            "delete_rekeyed": no, "send_vendor_id": no, "reuse_ikesa": yes, "initiator_only": no,
-            "accept_unencrypted_mainmode_messages": no, "close_ike_on_child_failure": no,
-        ],
-        unsupported: [
-            "accept_private_algs", "cert_cache", "cache_crls", "check_current_path", "cisco_flexvpn",
-            "cisco_unity", "delete_rekeyed_delay", "dns1", "dns2",
-            "dos_protection", "force_eap_only_authentication", "group", "hash_and_url",
-            "ignore_routing_tables",
-            "ignore_acquire_ts", "i_dont_care_about_security_and_use_aggressive_mode_psk", "ikesa_limit",
-            "ikesa_table_segments", "ikesa_table_size", "inactivity_close_ike", "init_limit_half_open",
-            "init_limit_job_load", "install_virtual_ip_on", "integrity_test", "interfaces_ignore", "interfaces_use",
-            "keep_alive_dpd_margin", "load", "load_modular", "max_ikev1_exchanges", "max_packet",
-            "multiple_authentication", "nbns1", "nbns2", "ocsp_nonce_len", "prefer_best_path",
-            "prefer_temporary_addrs", "process_route", "rdn_matching", "receive_delay", "receive_delay_response",
-            "receive_delay_request", "receive_delay_type", "reject_trusted_end_entity", "reqid_base",
-            "retry_initiate_interval", "routing_table", "routing_table_prio", "rsa_pss", "send_delay",
-            "send_delay_response", "send_delay_request", "send_delay_type", "signature_authentication",
-            "signature_authentication_constraints", "spi_label", "spi_mask", "spi_min", "spi_max", "threads", "user",
-        ])
-
-    /// Sections that swanctl or charon know and this version refuses by name, by the section that holds them.
+    /// Sections that swanctl knows and this version refuses by name.
     static let unsupportedTopLevel = ["authorities"]
-    static let unsupportedSettingsSections = [
-        "plugins", "filelog", "syslog", "crypto_test", "host_resolver", "leak_detective", "processor", "start-scripts",
-        "stop-scripts", "tls", "x509", "iptfs", "imcv", "tnc",
-    ]
     /// Prefixes of names in `secrets` that tell a directory of key files.
     static let keyDirectories = ["private", "rsa", "ecdsa", "pkcs8", "pkcs12"]
     /// Prefixes of names in `secrets`.
     static let unsupportedSecrets = [
-        "ntlm", "token",
+        "ntlm": "a password itself is needed, in secrets.eap…",
+        "token": "keys on tokens (PKCS #11) are not used; private keys are read from files",
     ]
 
     /// The values of `auth` that swanctl knows, by how they start.

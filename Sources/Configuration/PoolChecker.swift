@@ -48,6 +48,14 @@ extension ConfigurationChecker {
         information.subnets = networks("subnet")
         information.splitInclude = networks("split_include")
         information.splitExclude = networks("split_exclude")
+        // By family: INTERNAL_IP4_SERVER and its twin, P_CSCF_IP4_ADDRESS and its twin (RFC 7651 §3).
+        for (key, v4, v6) in [("server", UInt16(23_456), UInt16(23_457)), ("p_cscf", 20, 21)] {
+            for address in addresses(key) {
+                information.others.append(
+                    NetworkInformation.NumberedAttribute(
+                        type: address.family == .v4 ? v4 : v6, value: address.octets))
+            }
+        }
         for setting in reader.section.settings {
             guard let number = ConfigurationChecker.attributeNumber(setting.name), !setting.value.text.isEmpty else {
                 continue

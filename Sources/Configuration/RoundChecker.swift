@@ -13,7 +13,7 @@ extension ConfigurationChecker {
             if let second = plain.dropFirst().first ?? sections.filter(isExtended).dropFirst().first {
                 log.report(
                     "more than one authentication round: '\(second.name.text)' in \(reader.path) is "
-                        + SectionReader.notSupported,
+                        + "\(SectionReader.notSupported): an end proves itself once (RFC 4739 is not spoken)",
                     at: second.name.position)
             }
             if plain.isEmpty, let first = sections.first, !connection.isHybrid {
@@ -128,7 +128,9 @@ extension ConfigurationChecker {
             // Sections for certificates by file or token.
             guard section.name.text.hasPrefix("cert") || section.name.text.hasPrefix("cacert") else { return false }
             log.report(
-                "'\(section.name.text)' in \(reader.path) is \(SectionReader.notSupported)", at: section.name.position)
+                "'\(section.name.text)' in \(reader.path) is \(SectionReader.notSupported): name the file in '"
+                    + (section.name.text.hasPrefix("cacert") ? "cacerts" : "certs") + "'; tokens are not used",
+                at: section.name.position)
             return true
         }
         _ = reader.unsigned("round", 0...UInt64(UInt32.max))

@@ -1,6 +1,12 @@
 /// Collects diagnostics while a tree is checked.
 final class DiagnosticLog {
     private(set) var diagnostics: [Diagnostic] = []
+    /// What changes nothing here, where a file may hold such things.
+    private(set) var notes: [Diagnostic] = []
+
+    func note(_ message: String, at position: SourcePosition, suggestion: String? = nil) {
+        notes.append(Diagnostic(message, at: position, suggestion: suggestion))
+    }
 
     func report(_ message: String, at position: SourcePosition, suggestion: String? = nil) {
         diagnostics.append(Diagnostic(message, at: position, suggestion: suggestion))
@@ -51,6 +57,11 @@ struct SectionReader {
         }
     }
 
+    /// Octets, with a suffix that multiplies them where wanted.
+    func octets(_ key: String) -> UInt64? {
+        value(key, expected: "octets such as 1000000, 500k, 100m or 1g", ValueGrammar.octets)
+    }
+
     /// Keys that can be suggested: the supported ones first, so that they win among equals.
     private func offered(_ keys: [String: KeyRule]) -> [String] {
         func isSupported(_ rule: KeyRule) -> Bool { if case .supported = rule { true } else { false } }
@@ -61,16 +72,15 @@ struct SectionReader {
     private func refuse(_ setting: Setting, _ rule: KeyRule) {
         switch rule {
         case .supported: break
-        case .fixed(let values):
+        case .fixed(let values, let reason):
             if setting.value.text.isEmpty || values.contains(setting.value.text.lowercased()) { break }
             log.report(
                 "'\(setting.name) = \(setting.value.text.excerpt)' in \(path) is \(SectionReader.notSupported); "
-                    + "only '\(values[0])' is",
+                    + "only '\(values[0])' is: \(reason)",
                 at: setting.value.position)
         case .unsupported(let reason):
             log.report(
-                "'\(setting.name)' in \(path) is \(SectionReader.notSupported)" + (reason.map { ": \($0)" } ?? ""),
-                at: setting.key.position)
+                "'\(setting.name)' in \(path) is \(SectionReader.notSupported): \(reason)", at: setting.key.position)
         }
     }
 
@@ -125,13 +135,16 @@ struct SectionReader {
     }
 
     /// One of several words, some of which may be known and refused.
-    func word<Value>(_ key: String, _ words: [(String, Value)], refused: [String] = []) -> Value? {
+    ///
+    /// - Parameter refused: words with the reason why they are.
+    func word<Value>(_ key: String, _ words: [(String, Value)], refused: [String: String] = [:]) -> Value? {
         guard let setting = setting(key) else { return nil }
         let text = setting.value.text.lowercased()
         if let value = words.first(where: { $0.0 == text })?.1 { return value }
-        if refused.contains(text) {
+        if let reason = refused[text] {
             log.report(
-                "'\(key) = \(text)' in \(path) is \(SectionReader.notSupported)", at: setting.value.position)
+                "'\(key) = \(text)' in \(path) is \(SectionReader.notSupported): \(reason)",
+                at: setting.value.position)
         } else {
             let names = words.map(\.0)
             let expected = names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")

@@ -38,6 +38,20 @@ enum ValueGrammar {
         return overflow || seconds > UInt64(UInt32.max) ? nil : .seconds(Int64(seconds))
     }
 
+    /// Octets, or a number with `k`, `m` or `g` behind it, of which each is 1024 of the one before.
+    static func octets(_ text: String) -> UInt64? {
+        var digits = text[...]
+        var shift: UInt64 = 0
+        let shifts: [Character: UInt64] = ["k": 10, "m": 20, "g": 30]
+        if let last = text.last, let unit = shifts[Character(last.lowercased())] {
+            shift = unit
+            digits.removeLast()
+            while digits.last == " " { digits.removeLast() }
+        }
+        guard let number = unsigned(digits), number <= UInt64(Int64.max) >> shift else { return nil }
+        return number << shift
+    }
+
     /// Parts between commas, without the white space around them.
     static func list(_ text: String) -> [String] {
         text.split(separator: ",").map { trimmed($0) }.filter { !$0.isEmpty }

@@ -35,12 +35,13 @@ extension ControlLoop {
         guard let files else {
             return .failure(Refused(reason: "the daemon was started without --config: there are no files to read"))
         }
-        return ConfigurationFiles.load(files).mapError { Refused(reason: $0.description) }.map { configuration in
-            let keys = KeyFiles.load(beside: files, configuration.passphrases)
-            var configuration = configuration
-            configuration.connections = keys.completing(configuration.policies).connections
-            return Loaded(configuration: configuration, keys: keys)
-        }
+        return ConfigurationFiles.load(files, settingsFile: settingsFile).mapError { Refused(reason: $0.description) }
+            .map { configuration in
+                let keys = KeyFiles.load(beside: files, configuration.passphrases)
+                var configuration = configuration
+                configuration.connections = keys.completing(configuration.policies).connections
+                return Loaded(configuration: configuration, keys: keys)
+            }
     }
 
     /// Reads the files again and puts them in force; with a problem nothing has changed.
@@ -57,19 +58,30 @@ extension ControlLoop {
         }
     }
 
-    /// Reads the settings of the sections `charon` and `radius` again, and nothing else: connections and secrets stay, as charon's do.
-    /// What is wrong with the files comes back, and then nothing changed.
+    /// Reads `strongswan.conf` and the sections `charon` and `radius` again, and nothing else: connections and secrets stay,
+    /// as charon's do. What is wrong with the files comes back, and then nothing changed.
     func reloadSettings() -> String? {
-        guard files != nil else { return nil }
-        switch readFiles() {
-        case .failure(let refused): return refused.reason
-        case .success(let loaded):
-            use(loaded.configuration.settings)
-            running.radius = loaded.configuration.radius
-            userService.use(running.radius, loop: self)
-            note(.configuration, "loaded settings")
-            return nil
+        let settings: Configuration.Settings
+        var radius = running.radius
+        if files == nil {
+            switch ConfigurationFiles.loadSettings(settingsFile) {
+            case .failure(let errors): return errors.description
+            case .success(let read): settings = read
+            }
+        } else {
+            switch readFiles() {
+            case .failure(let refused): return refused.reason
+            case .success(let loaded):
+                settings = loaded.configuration.settings
+                radius = loaded.configuration.radius
+            }
         }
+        use(settings)
+        running.radius = radius
+        userService.use(radius, loop: self)
+        note(.configuration, "loaded settings")
+        for text in settings.notes { note(.configuration, text) }
+        return nil
     }
 
     /// Goes back to what was in force before the last reload.
@@ -97,7 +109,7 @@ extension ControlLoop {
         userService.use(configuration.radius, loop: self)
         replacePolicies(policies)
         names.watch(policies.names)
-        for text in configuration.notes { note(.configuration, text) }
+        for text in configuration.settings.notes + configuration.notes { note(.configuration, text) }
     }
 
     // MARK: Parts

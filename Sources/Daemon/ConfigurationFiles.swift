@@ -8,24 +8,60 @@ package enum ConfigurationFiles {
     /// Files that one `include` may name.
     private static let maximumFiles = 10_000
 
-    /// Reads and checks a `swanctl.conf`, or the one in a directory, with all that it includes.
-    package static func load(_ path: String) -> Result<Configuration, ConfigurationErrors> {
+    /// Reads and checks a `swanctl.conf`, or the one in a directory, with all that it includes, over the settings of a
+    /// `strongswan.conf`.
+    ///
+    /// - Parameter settingsFile: that file; without it, the one of ``settingsFile(beside:)``.
+    package static func load(
+        _ path: String, settingsFile: String? = nil
+    ) -> Result<Configuration, ConfigurationErrors> {
         let file = file(path)
+        let settings: Configuration.Settings
+        switch loadSettings(settingsFile ?? self.settingsFile(beside: path)) {
+        case .success(let loaded): settings = loaded
+        case .failure(let errors): return .failure(errors)
+        }
         switch read(file) {
-        case .failure(let failure):
-            let position = SourcePosition(file: file, line: 1, column: 1)
-            return .failure(ConfigurationErrors([Diagnostic("cannot read the file: \(failure.reason)", at: position)]))
+        case .failure(let failure): return .failure(unreadable(file, failure))
         case .success(let source):
             do {
                 let directory = directory(of: file)
                 return .success(
-                    try Configuration.read(source, loader: include) { name in
+                    try Configuration.read(source, settings: settings, loader: include) { name in
                         KeyFiles.octets(name.hasPrefix("/") ? name : joined(joined(directory, "pubkey"), name))
                     })
             } catch {
                 return .failure(error)
             }
         }
+    }
+
+    /// Reads a `strongswan.conf`; the defaults where there is none.
+    package static func loadSettings(_ path: String?) -> Result<Configuration.Settings, ConfigurationErrors> {
+        guard let path else { return .success(Configuration.Settings()) }
+        switch read(path) {
+        case .failure(let failure): return .failure(unreadable(path, failure))
+        case .success(let source):
+            do { return .success(try Configuration.Settings.read(source, loader: include)) } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    /// The `strongswan.conf` that belongs to a `swanctl.conf` or its directory: the one beside it, or the one above a
+    /// directory `swanctl`, as `/etc/strongswan.conf` lies above `/etc/swanctl`.
+    package static func settingsFile(beside path: String) -> String? {
+        let directory = directory(of: file(path))
+        var candidates = [joined(directory, "strongswan.conf")]
+        if directory.split(separator: "/").last == "swanctl" {
+            candidates.append(joined(self.directory(of: directory), "strongswan.conf"))
+        }
+        return candidates.first { access($0, F_OK) == 0 }
+    }
+
+    private static func unreadable(_ file: String, _ failure: IncludeFailure) -> ConfigurationErrors {
+        let position = SourcePosition(file: file, line: 1, column: 1)
+        return ConfigurationErrors([Diagnostic("cannot read the file: \(failure.reason)", at: position)])
     }
 
     /// The files that a pattern names, in the order of their names. A relative pattern starts at the including file.

@@ -14,6 +14,8 @@ import Primitives
 final class ControlLoop {
     /// Where the configuration stands; `nil` where it comes over the control socket alone.
     let files: String?
+    /// A `strongswan.conf` that was named; `nil`: the one that belongs to ``files``, where there is one.
+    let settingsFile: String?
     private let inbox: Inbox
     let names: NameWatch
     let plane: UserspaceEngine
@@ -48,6 +50,8 @@ final class ControlLoop {
     private(set) var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
     private let keyLog: KeyLog?
+    /// The levels of the command line, which those of the settings do not change; `nil`: it says none.
+    private let ownLogLevels: LogLevels?
 
     /// Commands beyond this many are refused while so many wait for SAs to come or go.
     private static let waitingMaximum = 1024
@@ -55,15 +59,18 @@ final class ControlLoop {
     private static let farewell = Duration.seconds(3)
 
     init(
-        files: String?, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine, server: ViciServer,
-        logger: Logger, logLevels: LogLevels = LogLevels(), notifier: ServiceNotifier = ServiceNotifier(),
+        files: String?, settingsFile: String? = nil, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine,
+        server: ViciServer,
+        logger: Logger, logLevels: LogLevels? = LogLevels(), notifier: ServiceNotifier = ServiceNotifier(),
         keyLog: KeyLog? = nil, standingSecret: Secret? = nil
     ) {
         self.files = files
+        self.settingsFile = settingsFile
+        ownLogLevels = logLevels
         self.inbox = inbox
         self.plane = plane
         self.server = server
-        journal = Journal(logger: logger, levels: logLevels)
+        journal = Journal(logger: logger, levels: logLevels ?? LogLevels(charon: configuration.settings.logLevels))
         self.notifier = notifier
         self.keyLog = keyLog
         started = Clock.now()
@@ -80,7 +87,7 @@ final class ControlLoop {
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
         for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }
-        for text in configuration.notes { note(.configuration, text) }
+        for text in configuration.settings.notes + configuration.notes { note(.configuration, text) }
         userService.use(configuration.radius, loop: self)
         keyLog?.complain = { [logger] in logger.warning("\($0)") }
     }
@@ -191,8 +198,13 @@ final class ControlLoop {
         case .remove(let spi, let direction, let child):
             userService.noteRemoval(direction, of: child) { [plane] in plane.counters(of: child) }
             plane.remove(spi, direction, of: child)
-        case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
-        case .addAddress(let address): plane.addAddress(address)
+        case .move(let child, let local, let remote):
+            plane.move(child, local: local, remote: remote)
+            if let before = known.move(child, local: local, remote: remote) {
+                server.publish("ike-update", ViciEvents.update(before, local: local, remote: remote, self))
+            }
+        case .addAddress(let address):
+            if running.settings.installsAddresses { plane.addAddress(address) }
         case .removeAddress(let address): plane.removeAddress(address)
         case .trap(let connection, let child, let isSet):
             setStanding(connection, child, isSet: isSet)
@@ -316,6 +328,7 @@ final class ControlLoop {
     /// Puts settings in force; those of the machine (ports, devices) need a new start.
     func use(_ settings: Configuration.Settings) {
         running.settings = settings
+        if ownLogLevels == nil { journal.levels = LogLevels(charon: settings.logLevels) }
         manager.use(ControlLoop.settings(running, plane, disclosesKeys: keyLog != nil))
     }
 
@@ -347,7 +360,7 @@ final class ControlLoop {
 
     /// Puts a pool in force, in the place of one of the same name.
     func load(_ pool: AddressPool) {
-        loadedPools[pool.name] = pool
+        loadedPools[pool.name] = running.settings.completing(pool)
         replacePolicies(manager.policies)
     }
 

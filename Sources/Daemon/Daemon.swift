@@ -18,7 +18,10 @@ package struct DaemonConfiguration: Sendable {
     package var socketPath: String
     /// The TUN device's name.
     package var tunnelName = "parley%d"
-    package var logLevels = LogLevels()
+    /// A `strongswan.conf`; `nil`: the one that belongs to ``files``, where there is one.
+    package var settingsFile: String?
+    /// `nil`: what the settings say.
+    package var logLevels: LogLevels?
     package var logFormat = LogFormat.text
     /// The port on the loopback address for `/metrics` and `/health`; `nil`: none.
     package var observationPort: UInt16?
@@ -46,10 +49,12 @@ package enum Daemon {
     ///   TUN device.
     package static func run(_ daemon: DaemonConfiguration) throws(DaemonFailure) {
         var configuration = Configuration()
-        switch daemon.files.map({ ConfigurationFiles.load($0) }) {
-        case .success(let loaded)?: configuration = loaded
-        case .failure(let errors)?: throw DaemonFailure(description: errors.description)
-        case nil: break
+        let read =
+            daemon.files.map { ConfigurationFiles.load($0, settingsFile: daemon.settingsFile) }
+            ?? ConfigurationFiles.loadSettings(daemon.settingsFile).map { Configuration(settings: $0) }
+        switch read {
+        case .success(let loaded): configuration = loaded
+        case .failure(let errors): throw DaemonFailure(description: errors.description)
         }
         let inbox = Inbox()
         // Before any thread exists, so that all inherit the signals' mask.
@@ -61,7 +66,7 @@ package enum Daemon {
             case .json: JSONLogHandler(label: label) { StandardError.write($0) }
             }
         }
-        logger.logLevel = daemon.logLevels.lowest
+        logger.logLevel = (daemon.logLevels ?? LogLevels(charon: configuration.settings.logLevels)).lowest
         do {
             var keyLog: KeyLog?
             if let directory = daemon.keyLogDirectory {
@@ -76,7 +81,12 @@ package enum Daemon {
                     throw DaemonFailure(description: "state directory \(directory): \(error)")
                 }
             }
-            let listener = try ControlListener(path: daemon.socketPath)
+            Machine.raiseDescriptorLimit()
+            // Where systemd holds the socket, clients that come before us, or while we start anew, only wait.
+            let listener =
+                try ServiceSockets().control.map { descriptor throws(ControlSocketError) in
+                    try ControlListener(adopting: descriptor)
+                } ?? ControlListener(path: daemon.socketPath)
             let plane = try UserspaceEngine(
                 planeConfiguration(daemon, configuration),
                 receiveIKE: { datagram, _ in inbox.post(.datagram(datagram)) },
@@ -93,7 +103,8 @@ package enum Daemon {
             PathWatch.start(inbox)
             let server = ViciServer(listener: listener)
             let loop = ControlLoop(
-                files: daemon.files, configuration: configuration, inbox: inbox, plane: plane, server: server,
+                files: daemon.files, settingsFile: daemon.settingsFile, configuration: configuration, inbox: inbox,
+                plane: plane, server: server,
                 logger: logger, logLevels: daemon.logLevels, keyLog: keyLog,
                 standingSecret: standingSecret)
             if let port = daemon.observationPort {
@@ -124,6 +135,7 @@ package enum Daemon {
         plane.natPort = configuration.settings.engine.natPort
         plane.streamPorts = configuration.settings.streamPorts
         plane.tunnelName = daemon.tunnelName
+        plane.installsRoutes = configuration.settings.installsRoutes
         plane.adaptsMTU = true
         return plane
     }

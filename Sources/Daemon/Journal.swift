@@ -24,7 +24,7 @@ struct LogLine: Sendable {
 
 /// What happened: to the log, and kept for those who ask later.
 struct Journal {
-    private let logger: Logger
+    private var logger: Logger
     /// The newest lines, oldest first.
     private(set) var recent: [LogLine] = []
     private var traces = TraceStore()
@@ -33,11 +33,12 @@ struct Journal {
     private static let recentMaximum = 1000
 
     /// Which lines are written, by topic; all are kept.
-    private let levels: LogLevels
+    var levels: LogLevels { didSet { logger.logLevel = levels.lowest } }
 
     init(logger: Logger, levels: LogLevels) {
         self.logger = logger
         self.levels = levels
+        self.logger.logLevel = levels.lowest
     }
 
     /// Writes an event down. Messages go to the traces alone, at most with a line of detail.

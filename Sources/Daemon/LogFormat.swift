@@ -20,6 +20,18 @@ package struct LogLevels: Sendable {
         self.topics = topics
     }
 
+    /// charon's levels by its names of topics: level 0 is for what somebody should know, 1 for the course of things, 2 and
+    /// more for details, and below 0 there is silence but for errors.
+    init(charon levels: [String: Int]) {
+        func level(_ number: Int) -> Logger.Level {
+            number < 0 ? .error : number == 0 ? .notice : number == 1 ? .info : .debug
+        }
+        self.init(general: level(levels["default"] ?? 1))
+        for (topic, number) in levels where LogLine.Group(rawValue: topic.uppercased()) != nil {
+            topics[topic.uppercased()] = level(number)
+        }
+    }
+
     /// Reads `info,net=debug`: a level, and `TOPIC=LEVEL` for each topic that differs. `nil` where a part is unknown.
     package init?(_ text: String) {
         self.init()

@@ -1,6 +1,7 @@
 import Control
 import IPsec
 import KeyManagement
+import Primitives
 
 /// What happens to SAs, as vici's events tell it.
 enum ViciEvents {
@@ -62,6 +63,19 @@ enum ViciEvents {
         return message
     }
 
+    /// `ike-update`: the new addresses, and the IKE SA with the ones that it had.
+    static func update(
+        _ before: SessionSnapshot, local: Endpoint, remote: Endpoint, _ loop: ControlLoop
+    ) -> ViciMessage {
+        var message = ViciMessage()
+        message.add("local-host", "\(local.address)")
+        message.add("local-port", local.port)
+        message.add("remote-host", "\(remote.address)")
+        message.add("remote-port", remote.port)
+        message.entries += withoutChildren(before, loop).entries
+        return message
+    }
+
     private static func rekeyed(_ old: SessionSnapshot, _ new: SessionSnapshot, _ loop: ControlLoop) -> ViciMessage {
         var pair = ViciMessage()
         for (label, snapshot) in [("old", old), ("new", new)] {
@@ -102,9 +116,21 @@ enum ViciEvents {
 struct KnownAssociations {
     private var sessions: [SessionID: SessionSnapshot] = [:]
     private var children: [ChildID: ChildSnapshot] = [:]
+    /// The IKE SA of each child.
+    private var homes: [ChildID: SessionID] = [:]
 
     func session(_ id: SessionID) -> SessionSnapshot? { sessions[id] }
     func child(_ id: ChildID) -> ChildSnapshot? { children[id] }
+
+    /// To be told that a child's packets go between other addresses. Gives the IKE SA as it was if that is news: its
+    /// children move one by one.
+    mutating func move(_ child: ChildID, local: Endpoint, remote: Endpoint) -> SessionSnapshot? {
+        guard let home = homes[child], let before = sessions[home], before.local != local || before.remote != remote
+        else { return nil }
+        sessions[home]?.local = local
+        sessions[home]?.remote = remote
+        return before
+    }
 
     /// To be told of an event after it was passed on.
     mutating func record(_ event: Event) {
@@ -112,15 +138,23 @@ struct KnownAssociations {
         switch event.kind {
         case .session(.established), .session(.rekeyedIKE):
             sessions[snapshot.id] = snapshot
+            for child in snapshot.children { homes[child.id] = snapshot.id }
         case .session(.childEstablished(let id)):
+            homes[id] = snapshot.id
             children[id] = snapshot.children.first { $0.id == id }
         case .session(.childRekeyed(let old, let new)):
             children[old] = nil
+            homes[new] = snapshot.id
             children[new] = snapshot.children.first { $0.id == new }
-        case .session(.childClosed(let id)): children[id] = nil
+        case .session(.childClosed(let id)):
+            children[id] = nil
+            homes[id] = nil
         case .closed:
             sessions[snapshot.id] = nil
-            for child in snapshot.children { children[child.id] = nil }
+            for child in homes.filter({ $0.value == snapshot.id }).keys {
+                children[child] = nil
+                homes[child] = nil
+            }
         case .session, .dropped: break
         }
     }

@@ -12,7 +12,7 @@ final class ViciServer {
         "ike-rekey", "ike-update", "child-updown", "child-rekey", "alert", "decision", "ike-message",
     ]
     /// Clients beyond this are turned away.
-    static let clientMaximum = 64
+    static let clientMaximum = 1024
 
     private let listener: ControlListener
     private(set) var clients: [Int32: ViciClient] = [:]

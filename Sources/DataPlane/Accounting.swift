@@ -100,15 +100,6 @@ package final class AssociationCounters: Sendable {
     }
 }
 
-extension TrafficCounters {
-    /// The sum of both, with the later use.
-    package static func + (left: TrafficCounters, right: TrafficCounters) -> TrafficCounters {
-        TrafficCounters(
-            packets: left.packets &+ right.packets, octets: left.octets &+ right.octets,
-            lastUse: [left.lastUse, right.lastUse].compactMap { $0 }.max())
-    }
-}
-
 /// What the plane tells key management.
 package enum PlaneEvent: Hashable, Sendable {
     /// Genuine traffic of the child arrived; at most about once a second for each SA.

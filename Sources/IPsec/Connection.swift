@@ -81,6 +81,8 @@ package struct ChildPolicy: Hashable, Sendable {
     /// Rekeys a first child at once, so that a mismatch of its own key exchanges shows at once.
     package var rehearsesRekeying = false
     package var startAction: ChildAction = .none
+    /// A child that is started has a trap besides, so that it comes back with the next packet whatever ended it.
+    package var trapsWhenStarted = false
     package var deadPeerAction: ChildAction = .none
     package var closeAction: ChildAction = .none
     /// What else ends an SA: how much it carried.
@@ -118,7 +120,7 @@ extension ChildPolicy {
         switch startAction {
         case .none: nil
         case .trap: action ?? .trap
-        case .start: action
+        case .start: action ?? (trapsWhenStarted ? .trap : nil)
         }
     }
 }

@@ -227,6 +227,8 @@ package struct EngineSettings: Hashable, Sendable {
     package var natPort: UInt16 = 4500
     /// Retransmission n goes out `retransmitTimeout * retransmitBase^n` after the one before it.
     package var retransmitTimeout: Duration = .seconds(4)
+    /// No delay is longer, where there is a limit.
+    package var retransmitLimit: Duration?
     package var retransmitBase: Double = 1.8
     package var retransmitTries: Int = 5
     package var keepaliveInterval: Duration = .seconds(20)
@@ -252,6 +254,13 @@ package struct EngineSettings: Hashable, Sendable {
     /// Half-open SAs from which on an IKEv2 initiator must show work, and of how many bits (RFC 8019).
     package var puzzleThreshold = 1000
     package var puzzleDifficulty: UInt8 = 16
+    /// Half-open SAs, and SAs in all, from which on no peer begins another; 0 without limit.
+    package var halfOpenLimit = 0
+    package var sessionLimit = 0
+    /// Peers begin nothing.
+    package var initiatesOnly = false
+    /// Octets of an IKE message beyond which it is dropped unread.
+    package var messageOctets = 65_535
     /// Let gateways send us on to others (RFC 5685).
     package var followsRedirects = true
 
@@ -276,7 +285,7 @@ package struct EngineSettings: Hashable, Sendable {
     package func retransmitDelay(attempt: Int) -> Duration {
         var delay = retransmitTimeout
         for _ in 0..<min(attempt, 60) { delay = delay * retransmitBase }
-        return delay
+        return min(delay, retransmitLimit ?? delay)
     }
 }
 

@@ -149,6 +149,13 @@ package struct TrafficCounters: Hashable, Sendable {
         self.octets = octets
         self.lastUse = lastUse
     }
+
+    /// The sum of both, with the later use.
+    package static func + (left: TrafficCounters, right: TrafficCounters) -> TrafficCounters {
+        TrafficCounters(
+            packets: left.packets &+ right.packets, octets: left.octets &+ right.octets,
+            lastUse: [left.lastUse, right.lastUse].compactMap { $0 }.max())
+    }
 }
 
 /// What carries the packets: the userspace data plane, a kernel, or a recording fake. Calls post changes; none blocks

@@ -19,6 +19,8 @@ package struct AdmissionLimits: Hashable, Sendable {
     package var halfOpenMaximum = 4096
     /// SAs in all.
     package var sessionMaximum = 1_000_000
+    /// No first message is taken.
+    package var refusesAll = false
 
     package init() {}
 
@@ -30,6 +32,9 @@ package struct AdmissionLimits: Hashable, Sendable {
         cookieThresholdPerSource = threshold(settings.cookieThresholdPerSource)
         blockThresholdPerSource = threshold(settings.blockThreshold)
         puzzleThreshold = threshold(settings.puzzleThreshold)
+        halfOpenMaximum = min(halfOpenMaximum, threshold(settings.halfOpenLimit))
+        sessionMaximum = min(sessionMaximum, threshold(settings.sessionLimit))
+        refusesAll = settings.initiatesOnly
     }
 }
 
@@ -73,6 +78,7 @@ package struct Admission: Sendable {
     package func judge(
         source: IPAddress, sessions: Int, shown: StatelessCookie.Shown, canProve: Bool, isLucky: Bool = false
     ) -> Verdict {
+        if limits.refusesAll { return .drop("this end alone begins (initiator_only)") }
         if sessions >= limits.sessionMaximum { return .drop("the limit of SAs is reached") }
         if total >= limits.halfOpenMaximum { return .drop("the limit of half-open SAs is reached") }
         let own = perSource[source] ?? 0

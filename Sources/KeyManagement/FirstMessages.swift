@@ -142,7 +142,7 @@ extension KeyManager {
             let first = firstMessages.take(for: datagram, header, now: environment.now)
         else { return false }
         guard
-            admission.halfOpen(of: datagram.remote.address) < FirstMessages.maximumProven,
+            !admission.limits.refusesAll, admission.halfOpen(of: datagram.remote.address) < FirstMessages.maximumProven,
             admission.halfOpen < admission.limits.halfOpenMaximum, sessions.count < admission.limits.sessionMaximum
         else {
             counters.notAdmitted += 1

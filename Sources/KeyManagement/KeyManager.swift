@@ -130,8 +130,11 @@ package struct KeyManager: Sendable {
         settings.port = environment.settings.port
         settings.natPort = environment.settings.natPort
         environment.settings = settings
+        admission.limits = AdmissionLimits(settings)
     }
 
+    /// How many negotiations are borne now.
+    package var admissionLimits: AdmissionLimits { admission.limits }
     /// The policies in force.
     package var policies: PolicyDatabase { environment.policies }
     /// IKE SAs, and those among them that are not established and were begun by peers.
@@ -181,7 +184,8 @@ package struct KeyManager: Sendable {
 
     private mutating func receive(_ datagram: Datagram, _ effects: inout [Effect]) {
         var reader = ByteReader(datagram.octets)
-        guard let header = try? Header(from: &reader), Int(header.length) == datagram.octets.count,
+        guard datagram.octets.count <= environment.settings.messageOctets,
+            let header = try? Header(from: &reader), Int(header.length) == datagram.octets.count,
             header.majorVersion == 1 || header.majorVersion == 2
         else {
             counters.malformed += 1

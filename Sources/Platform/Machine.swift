@@ -3,6 +3,15 @@ import Glibc
 
 /// What this machine is, as `uname` says.
 package enum Machine {
+    /// Lets the process open as many descriptors as it may: a control client each needs one.
+    package static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < limit.rlim_max
+        else { return }
+        limit.rlim_cur = min(limit.rlim_max, 65_536)
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
     package static var description: (system: String, release: String, architecture: String) {
         var name = utsname()
         guard uname(&name) == 0 else { return ("", "", "") }

@@ -9,6 +9,7 @@ struct RouteTable: ~Copyable {
     private let table: UInt32
     private let interface: UInt32
     private let mark: UInt32
+    private let installsRoutes: Bool
     private var users: [Prefix: Int] = [:]
     private var ruled: Set<IPAddress.Family> = []
     private var policies: Set<SecurityPolicy> = []
@@ -17,7 +18,8 @@ struct RouteTable: ~Copyable {
     /// What the kernel refused; the last few.
     private(set) var failures: [PlatformError] = []
 
-    init(table: Int, interface: UInt32, mark: UInt32) {
+    init(table: Int, interface: UInt32, mark: UInt32, installsRoutes: Bool = true) {
+        self.installsRoutes = installsRoutes
         self.table = UInt32(clamping: table)
         self.interface = interface
         self.mark = mark
@@ -41,6 +43,7 @@ struct RouteTable: ~Copyable {
     }
 
     private mutating func add(_ localSelectors: [TrafficSelector], _ remoteSelectors: [TrafficSelector]) {
+        guard installsRoutes else { return }
         let locals = LocalAddresses.all()
         for prefix in Self.prefixes(remoteSelectors) {
             addRule(prefix.address.family)
@@ -57,7 +60,7 @@ struct RouteTable: ~Copyable {
 
     /// Routes for an SPD entry without an SA: what it discards or holds must come here, and what it lets pass must not.
     mutating func add(_ policy: SecurityPolicy) {
-        guard policies.insert(policy).inserted else { return }
+        guard installsRoutes, policies.insert(policy).inserted else { return }
         if policy.action == .bypass { return change(true, bypass: policy) }
         add(policy.localSelectors, policy.remoteSelectors)
     }

@@ -20,6 +20,8 @@ package struct UserspaceConfiguration: Sendable {
     package var adaptsMTU = false
     /// The table that routes to remote selectors go into, and its rule's priority.
     package var routingTable = 220
+    /// Whether SAs and policies have routes into the device; without, somebody else makes them.
+    package var installsRoutes = true
     /// Our own packets carry this mark and so pass the table by.
     package var firewallMark: UInt32 = 220
     /// Hears of opened packets where there is no device. Runs on the inbound worker's thread.

@@ -59,7 +59,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var state = State(mtu: mtu)
         if let interface = tunnel.interface {
             state.routes = RouteTable(
-                table: configuration.routingTable, interface: interface.index, mark: configuration.firewallMark)
+                table: configuration.routingTable, interface: interface.index, mark: configuration.firewallMark,
+                installsRoutes: configuration.installsRoutes)
         }
         state.workers = [
             Worker {

@@ -18,7 +18,7 @@ struct CheckCommand: ParsableCommand {
         switch ConfigurationFiles.load(path) {
         case .success(let configuration):
             Console.print(json ? CheckCommand.json(configuration.canonicalForm).text() : summary(configuration))
-            if !json { configuration.notes.forEach { Console.print("note: \($0)") } }
+            if !json { (configuration.settings.notes + configuration.notes).forEach { Console.print("note: \($0)") } }
         case .failure(let errors):
             if json {
                 Console.print(CheckCommand.json(errors).text())

@@ -12,6 +12,12 @@ struct RunCommand: ParsableCommand {
         help: "A swanctl.conf, or a directory that holds one; without it, connections come over the control socket.")
     var config: String?
 
+    @Option(
+        help:
+            "A strongswan.conf; without it, the one beside the configuration, or above its directory where that is called swanctl.",
+        completion: .file())
+    var settings: String?
+
     @OptionGroup var socket: ControlSocketOption
 
     @Option(help: "The TUN device's name; %d stands for a free number.")
@@ -19,9 +25,9 @@ struct RunCommand: ParsableCommand {
 
     @Option(
         help:
-            "What to log: trace, debug, info, notice, warning or error, and TOPIC=LEVEL where a topic (dmn, ike, chd, cfg, net) differs: info,net=debug."
+            "What to log: trace, debug, info, notice, warning or error, and TOPIC=LEVEL where a topic (dmn, ike, chd, cfg, net) differs: info,net=debug. Without it, as strongswan.conf's filelog and journal sections say, else info."
     )
-    var logLevel = "info"
+    var logLevel: String?
 
     @Option(help: "How to log: text, or json with one object a line.")
     var logFormat = "text"
@@ -44,14 +50,15 @@ struct RunCommand: ParsableCommand {
     var state: String?
 
     func validate() throws {
-        if LogLevels(logLevel) == nil { throw ValidationError("unknown log level '\(logLevel)'") }
+        if let logLevel, LogLevels(logLevel) == nil { throw ValidationError("unknown log level '\(logLevel)'") }
         if LogFormat(rawValue: logFormat) == nil { throw ValidationError("--log-format is text or json") }
     }
 
     func run() throws {
         var daemon = DaemonConfiguration(files: config, socketPath: socket.path)
         daemon.tunnelName = tunnel
-        daemon.logLevels = LogLevels(logLevel) ?? LogLevels()
+        daemon.logLevels = logLevel.flatMap { LogLevels($0) }
+        daemon.settingsFile = settings
         daemon.logFormat = LogFormat(rawValue: logFormat) ?? .text
         daemon.observationPort = observe
         daemon.keyLogDirectory = keyLog

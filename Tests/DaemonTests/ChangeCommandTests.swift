@@ -96,6 +96,56 @@ import Testing
         #expect(try client.ask("rollback")?.flag("success") == false)
     }
 
+    /// `strongswan.conf` beside the configuration counts, below the section `charon`; what changes nothing is said.
+    @Test func reloadingSettingsReadsStrongswanConf() throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "set-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let swanctl = directory.appending(path: "swanctl.conf")
+        let settings = directory.appending(path: "strongswan.conf")
+        try "charon { retransmit_tries = 2 }".write(to: swanctl, atomically: true, encoding: .utf8)
+        try "charon { retransmit_tries = 3\nretransmit_base = 2 }".write(
+            to: settings, atomically: true, encoding: .utf8)
+        let harness = try ControlHarness(
+            configuration: try ConfigurationFiles.load(directory.path).get(), files: directory.path)
+        #expect(harness.loop.running.settings.engine.retransmitTries == 2)
+        #expect(harness.loop.running.settings.engine.retransmitBase == 2)
+        let client = try harness.client()
+        try "charon { retransmit_base = 3\nikesa_limit = 7\nthreads = 4\nfilelog { x { default = 0\nnet = 2 } } }"
+            .write(to: settings, atomically: true, encoding: .utf8)
+        #expect(try client.ask("reload-settings")?.flag("success") == true)
+        #expect(harness.loop.running.settings.engine.retransmitBase == 3)
+        #expect(harness.loop.manager.admissionLimits.sessionMaximum == 7, "limits count at once")
+        let log = try client.ask("recent-log")?.list("lines") ?? []
+        #expect(log.contains { $0.contains("strongswan.conf:3:1: 'threads' in charon changes nothing: ") }, "\(log)")
+
+        try "charon { retransmit_base = fast }".write(to: settings, atomically: true, encoding: .utf8)
+        let refused = try client.ask("reload-settings")
+        #expect(refused?.flag("success") == false)
+        #expect(refused?.text("errmsg")?.contains("strongswan.conf:1:28: wrong value 'fast'") == true)
+        #expect(harness.loop.running.settings.engine.retransmitBase == 3)
+    }
+
+    @Test func theSettingsFileLiesBesideOrAboveSwanctl() throws {
+        let root = FileManager.default.temporaryDirectory.appending(path: "etc-\(UUID().uuidString.prefix(8))")
+        defer { try? FileManager.default.removeItem(at: root) }
+        for name in ["swanctl", "other"] {
+            try FileManager.default.createDirectory(
+                at: root.appending(path: name), withIntermediateDirectories: true)
+        }
+        func found(_ name: String) -> String? {
+            ConfigurationFiles.settingsFile(beside: root.appending(path: name).path)
+                .map { String($0.dropFirst(root.path.count)) }
+        }
+        #expect(found("swanctl") == nil)
+        let above = root.appending(path: "strongswan.conf")
+        try "".write(to: above, atomically: true, encoding: .utf8)
+        #expect(found("swanctl") == "/strongswan.conf" && found("other") == nil)
+        let beside = root.appending(path: "swanctl/strongswan.conf")
+        try "".write(to: beside, atomically: true, encoding: .utf8)
+        #expect(found("swanctl") == "/swanctl/strongswan.conf")
+    }
+
     @Test func reloadingSettingsLeavesConnectionsAlone() throws {
         try write("aes128-sha256-x25519")
         let harness = try harness()

@@ -1,12 +1,41 @@
 import Control
 import Cryptography
-import Daemon
 import IPsec
+import KeyManagement
 import Primitives
 import Testing
 
+@testable import Daemon
+
 @Suite struct SnapshotMessageTests {
     private let now = Instant(nanoseconds: 1_000_000_000_000)
+
+    /// `ike-update` has the new addresses, and then the SA with the old ones; once, though each child moves.
+    @Test func aMoveIsToldOnce() throws {
+        let harness = try ControlHarness()
+        var known = KnownAssociations()
+        let before = try session()
+        known.record(
+            Event(
+                time: now, session: before.id, connection: before.connection, kind: .session(.established),
+                snapshot: before))
+        let local = before.local
+        let remote = Endpoint(IPAddress(v4: 0xC000_0299), port: 4501)
+        let child = try #require(before.children.first?.id)
+        let first = known.move(child, local: local, remote: remote)
+        let old = try #require(first)
+        #expect(old == before)
+        let again = known.move(child, local: local, remote: remote)
+        let stranger = known.move(ChildID(77), local: local, remote: before.remote)
+        #expect(again == nil && stranger == nil)
+        let message = ViciEvents.update(old, local: local, remote: remote, harness.loop)
+        #expect(message.text("remote-host") == "192.0.2.153" && message.text("remote-port") == "4501")
+        let section = try #require(message.section(before.connection))
+        #expect(section.text("remote-host") == "\(before.remote.address)")
+        #expect(section.section("child-sas") == nil)
+        let back = known.move(child, local: local, remote: before.remote)
+        #expect(back?.remote == remote)
+    }
 
     private func session() throws -> SessionSnapshot {
         let local = try #require(IPAddress("192.0.2.1"))

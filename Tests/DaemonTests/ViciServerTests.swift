@@ -1,5 +1,6 @@
 import Control
 import IPsec
+import Platform
 import Primitives
 import Testing
 
@@ -152,6 +153,47 @@ import Testing
         clients[0].close()
         harness.turn()
         #expect(try harness.client().ask("version") != nil)
+    }
+
+    /// A thousand clients at once, some of which read nothing, or stop in the middle of a request: the others have their
+    /// answers all the same, each within the turns that it takes to read it.
+    @Test func aThousandClientsAreServedBesideStuckOnes() throws {
+        #expect(ViciServer.clientMaximum >= 1000)
+        Machine.raiseDescriptorLimit()
+        let connections = (0..<50).map { ControlHarness.connection("c\($0)") }
+        let harness = try ControlHarness(connections)
+        let clients = try (0..<1000).map { _ in try harness.client() }
+        #expect(harness.server.clients.count == 1000)
+        for (index, client) in clients.enumerated() {
+            switch index % 10 {
+            case 0: client.send(Array(TestClient.request("version").dropLast()))
+            case 1: client.send(ViciClientConnection().register("list-conn") + TestClient.request("list-conns"))
+            default: client.send(TestClient.request("stats"))
+            }
+        }
+        for (index, client) in clients.enumerated() where index % 10 > 1 {
+            guard case .response(let answer)? = try client.arrivals(turns: 3).last else {
+                Issue.record("client \(index) waits")
+                continue
+            }
+            #expect(answer.section("ikesas") != nil)
+        }
+        #expect(harness.server.clients.count == 1000, "nobody was turned away for being slow")
+    }
+
+    /// What status asks for comes of values: a negotiation that waits for its peer holds nobody up.
+    @Test func statusIsAnsweredWhileNegotiationsWait() throws {
+        let harness = try ControlHarness((0..<20).map { ControlHarness.connection("c\($0)") })
+        for index in 0..<20 {
+            let starter = try harness.client()
+            starter.send(TestClient.request("initiate", ["child": "c\(index)-net", "timeout": "0"]))
+            #expect(try starter.arrivals(turns: 2).isEmpty, "the peer does not answer")
+        }
+        let client = try harness.client()
+        client.send(ViciClientConnection().register("list-sa") + TestClient.request("list-sas"))
+        let arrivals = try client.arrivals(22, turns: 5)
+        #expect(arrivals.count == 22)
+        #expect(arrivals.last == .response(ViciMessage()))
     }
 
     @Test func requestsInARowAreAnsweredInOrder() throws {

@@ -1,4 +1,5 @@
 import IKEv2
+import IPsec
 import KeyManagement
 import Primitives
 import Testing
@@ -45,6 +46,39 @@ import Testing
             admission.opened(from: source)
         }
         #expect(judge(admission, canProve: false) != .admit)
+    }
+
+    @Test func theSettingsLimitWhoBegins() {
+        func limits(_ change: (inout EngineSettings) -> Void) -> AdmissionLimits {
+            var settings = EngineSettings()
+            change(&settings)
+            return KeyManager(now: Instant(nanoseconds: 0), randomness: .seeded(1), settings: settings).admissionLimits
+        }
+        var admission = Admission()
+        admission.limits = limits { $0.halfOpenLimit = 2 }
+        for number in 1...2 { admission.opened(from: IPAddress(v4: UInt32(number))) }
+        #expect(judge(admission, shown: .address) == .drop("the limit of half-open SAs is reached"))
+        admission = Admission()
+        admission.limits = limits { $0.sessionLimit = 3 }
+        func with(_ sessions: Int) -> Admission.Verdict {
+            admission.judge(source: source, sessions: sessions, shown: .address, canProve: true)
+        }
+        #expect(with(2) == .admit && with(3) == .drop("the limit of SAs is reached"))
+        admission.limits = limits { $0.initiatesOnly = true }
+        #expect(with(0) == .drop("this end alone begins (initiator_only)"))
+        admission.limits = limits { _ in }
+        #expect(with(100_000) == .admit, "without settings there is no such limit")
+    }
+
+    @Test func retransmissionsWaitNoLongerThanTheLimit() {
+        var settings = EngineSettings()
+        settings.retransmitTimeout = .seconds(1)
+        settings.retransmitBase = 2
+        settings.retransmitTries = 4
+        #expect((0...4).map { settings.retransmitDelay(attempt: $0) } == [1, 2, 4, 8, 16].map { .seconds($0) })
+        settings.retransmitLimit = .seconds(5)
+        #expect((0...4).map { settings.retransmitDelay(attempt: $0) } == [1, 2, 4, 5, 5].map { .seconds($0) })
+        #expect(settings.retransmissionSchedule == .seconds(17))
     }
 
     @Test func theTotalIsBounded() {
