@@ -13,7 +13,7 @@ enum KeyRule {
 enum KnownKeys {
     private static func no(_ reason: String) -> KeyRule { .fixed(["no", "false", "disabled", "0"], reason) }
     private static func yes(_ reason: String) -> KeyRule { .fixed(["yes", "true", "enabled", "1"], reason) }
-    private static func zero(_ reason: String) -> KeyRule { .fixed(["0", "0s", "0/0", "0x0"], reason) }
+    private static func zero(_ reason: String) -> KeyRule { .fixed(["0", "0s", "0/0", "0x0", "0/0x00000000"], reason) }
 
     static func rules(
         supported: [String], fixed: [String: KeyRule] = [:], unsupported: [String: String] = [:]

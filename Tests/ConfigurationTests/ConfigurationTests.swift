@@ -290,7 +290,7 @@ func errors(_ text: String) -> [String] {
                 "6:25: 'auth = eap-tls' in connections.home.remote is known to swanctl, not supported by this version; only "
                     + "'psk', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are",
                 "7:41: wrong value 'strat' for 'start_action' in connections.home.children.net: expected none, trap, "
-                    + "start, route, restart or clear; did you mean 'start'?",
+                    + "start, route, restart, clear, trap|start or start|trap; did you mean 'start'?",
                 "10:28: 'secret' in secrets.ike-1 is neither text nor 0x and hexadecimal nor 0s and base64",
                 "11:1: unknown key 'colour' outside of any section",
             ])

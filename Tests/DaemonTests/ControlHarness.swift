@@ -24,6 +24,7 @@ final class ControlHarness {
 
     /// - Parameter files: where `plan` and `reload` look.
     init(configuration inForce: Configuration, files: String) throws {
+        Machine.raiseDescriptorLimit()
         path = FileManager.default.temporaryDirectory.appending(path: "vici-\(UUID().uuidString.prefix(8))").path
         var configuration = UserspaceConfiguration()
         configuration.port = 0

@@ -1,6 +1,5 @@
 import Control
 import IPsec
-import Platform
 import Primitives
 import Testing
 
@@ -159,7 +158,6 @@ import Testing
     /// answers all the same, each within the turns that it takes to read it.
     @Test func aThousandClientsAreServedBesideStuckOnes() throws {
         #expect(ViciServer.clientMaximum >= 1000)
-        Machine.raiseDescriptorLimit()
         let connections = (0..<50).map { ControlHarness.connection("c\($0)") }
         let harness = try ControlHarness(connections)
         let clients = try (0..<1000).map { _ in try harness.client() }
@@ -184,8 +182,8 @@ import Testing
     /// What status asks for comes of values: a negotiation that waits for its peer holds nobody up.
     @Test func statusIsAnsweredWhileNegotiationsWait() throws {
         let harness = try ControlHarness((0..<20).map { ControlHarness.connection("c\($0)") })
-        for index in 0..<20 {
-            let starter = try harness.client()
+        let starters = try (0..<20).map { _ in try harness.client() }
+        for (index, starter) in starters.enumerated() {
             starter.send(TestClient.request("initiate", ["child": "c\(index)-net", "timeout": "0"]))
             #expect(try starter.arrivals(turns: 2).isEmpty, "the peer does not answer")
         }
