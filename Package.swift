@@ -92,8 +92,13 @@ let package = Package(
         .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
         // Edges
         .target(name: "CPlatform"),
+        // Debian's headers include one another from this folder on.
         .target(
-            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform"], swiftSettings: edge),
+            name: "CStack", cSettings: [.unsafeFlags(["-I/usr/include/lwip"])], linkerSettings: [.linkedLibrary("lwip")]
+        ),
+        .target(
+            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform", "CStack"],
+            swiftSettings: edge),
         .target(
             name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec", "Certificates"],
             swiftSettings: pure),
@@ -203,7 +208,7 @@ let package = Package(
         .testTarget(name: "InteropTests", exclude: ["calls"], swiftSettings: edge),
         .testTarget(
             name: "PlatformTests",
-            dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "Platform", "CPlatform"],
+            dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "Platform", "CPlatform", "CStack"],
             swiftSettings: edge),
         .testTarget(
             name: "KeyManagementTests",

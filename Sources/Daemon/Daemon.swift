@@ -2,7 +2,7 @@ import Configuration
 import Cryptography
 import IPsec
 import Logging
-import Platform
+package import Platform
 import Primitives
 
 /// This program's version.
@@ -18,6 +18,8 @@ package struct DaemonConfiguration: Sendable {
     package var socketPath: String
     /// The TUN device's name.
     package var tunnelName = "parley%d"
+    /// Where this offers anything, there is no TUN device: programs reach the tunnel through it, and no right is needed.
+    package var front = FrontConfiguration()
     /// A `strongswan.conf`; `nil`: the one that belongs to ``files``, where there is one.
     package var settingsFile: String?
     /// `nil`: what the settings say.
@@ -88,7 +90,7 @@ package enum Daemon {
                     try ControlListener(adopting: descriptor)
                 } ?? ControlListener(path: daemon.socketPath)
             let plane = try UserspaceEngine(
-                planeConfiguration(daemon, configuration),
+                try planeConfiguration(daemon, configuration),
                 receiveIKE: { datagram, _ in inbox.post(.datagram(datagram)) },
                 report: { event in
                     switch event {
@@ -129,7 +131,7 @@ package enum Daemon {
 
     private static func planeConfiguration(
         _ daemon: DaemonConfiguration, _ configuration: Configuration
-    ) -> UserspaceConfiguration {
+    ) throws(PlatformError) -> UserspaceConfiguration {
         var plane = UserspaceConfiguration()
         plane.port = configuration.settings.engine.port
         plane.natPort = configuration.settings.engine.natPort
@@ -137,6 +139,10 @@ package enum Daemon {
         plane.tunnelName = daemon.tunnelName
         plane.installsRoutes = configuration.settings.installsRoutes
         plane.adaptsMTU = true
+        if !daemon.front.isEmpty {
+            plane.tunnelName = nil
+            plane.front = try Front(daemon.front)
+        }
         return plane
     }
 }

@@ -26,6 +26,9 @@ package struct UserspaceConfiguration: Sendable {
     package var firewallMark: UInt32 = 220
     /// Hears of opened packets where there is no device. Runs on the inbound worker's thread.
     package var receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?
+    /// Takes the place of a device for programs of this machine; with it, ``tunnelName`` is `nil` and ``receivePacket`` not
+    /// asked.
+    package var front: Front?
 
     package init() {}
 }

@@ -54,7 +54,12 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         }
         let (inbound, outbound, tunnel, sockets, drops) = (inbound, outbound, tunnel, sockets, dropCounters)
         let streams = streams
-        let receivePacket = configuration.receivePacket
+        var receivePacket = configuration.receivePacket
+        if let front = configuration.front {
+            receivePacket = { packet, _ in front.receive(packet) }
+            try front.start { [tunnel] in tunnel.put($0) }
+        }
+        let deliver = receivePacket
         let (mtu, mark) = (configuration.mtu, configuration.firewallMark)
         var state = State(mtu: mtu)
         if let interface = tunnel.interface {
@@ -66,7 +71,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             Worker {
                 InboundWorker(
                     mailbox: inbound, tunnel: tunnel, mtu: mtu, sockets: sockets, streams: streams, drops: drops,
-                    receiveIKE: receiveIKE, receivePacket: receivePacket, report: report)?.run()
+                    receiveIKE: receiveIKE, receivePacket: deliver, report: report)?.run()
             },
             Worker {
                 OutboundWorker(
@@ -105,6 +110,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             defer { state.workers = [] }
             return state.workers
         }
+        configuration.front?.close()
         inbound.post(.stop)
         outbound.post(.stop)
         for worker in workers { worker.join() }
@@ -172,10 +178,16 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         outbound.post(.move(child, local: local, remote: remote))
     }
 
-    /// A virtual address is this host's: the tunnel device gets it.
-    package func addAddress(_ address: IPAddress) { state.withLock { $0.routes?.addAddress(address) } }
+    /// A virtual address is this host's: the tunnel device gets it, or the front that is there instead.
+    package func addAddress(_ address: IPAddress) {
+        configuration.front?.addAddress(address)
+        state.withLock { $0.routes?.addAddress(address) }
+    }
 
-    package func removeAddress(_ address: IPAddress) { state.withLock { $0.routes?.removeAddress(address) } }
+    package func removeAddress(_ address: IPAddress) {
+        configuration.front?.removeAddress(address)
+        state.withLock { $0.routes?.removeAddress(address) }
+    }
 
     package func counters(of child: ChildID) -> (inbound: TrafficCounters, outbound: TrafficCounters)? {
         guard let installed = state.withLock({ $0.installed[child] }) else { return nil }

@@ -38,10 +38,12 @@ package final class Wakeup: Sendable {
 package enum Poller {
     package struct Interest: Sendable {
         package var descriptor: Int32
+        package var wantsToRead: Bool
         package var wantsToWrite: Bool
 
-        package init(_ descriptor: Int32, wantsToWrite: Bool = false) {
+        package init(_ descriptor: Int32, wantsToRead: Bool = true, wantsToWrite: Bool = false) {
             self.descriptor = descriptor
+            self.wantsToRead = wantsToRead
             self.wantsToWrite = wantsToWrite
         }
     }
@@ -49,7 +51,9 @@ package enum Poller {
     /// The descriptors that are ready (or broken) after at most `milliseconds`; -1 waits for ever.
     package static func wait(_ interests: [Interest], milliseconds: Int32) -> Set<Int32> {
         var entries = interests.map {
-            pollfd(fd: $0.descriptor, events: Int16($0.wantsToWrite ? POLLIN | POLLOUT : POLLIN), revents: 0)
+            pollfd(
+                fd: $0.descriptor, events: Int16(($0.wantsToRead ? POLLIN : 0) | ($0.wantsToWrite ? POLLOUT : 0)),
+                revents: 0)
         }
         guard poll(&entries, nfds_t(entries.count), milliseconds) > 0 else { return [] }
         return Set(entries.filter { $0.revents != 0 }.map(\.fd))

@@ -23,6 +23,8 @@ struct RunCommand: ParsableCommand {
     @Option(help: "The TUN device's name; %d stands for a free number.")
     var tunnel = "parley%d"
 
+    @OptionGroup(title: "Without a TUN device and without rights") var front: FrontOptions
+
     @Option(
         help:
             "What to log: trace, debug, info, notice, warning or error, and TOPIC=LEVEL where a topic (dmn, ike, chd, cfg, net) differs: info,net=debug. Without it, as strongswan.conf's filelog and journal sections say, else info."
@@ -57,6 +59,7 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         var daemon = DaemonConfiguration(files: config, socketPath: socket.path)
         daemon.tunnelName = tunnel
+        daemon.front = front.configuration
         daemon.logLevels = logLevel.flatMap { LogLevels($0) }
         daemon.settingsFile = settings
         daemon.logFormat = LogFormat(rawValue: logFormat) ?? .text

@@ -176,6 +176,8 @@ final class Parley: Peer {
         return files.isExecutableFile(atPath: path) ? path : nil
     }()
 
+    /// Whether the daemon runs as a user without rights, from its next start on.
+    var isUnprivileged = false
     /// Further options of `parley run`, for the next start.
     var options: [String] = []
 
@@ -207,9 +209,15 @@ final class Parley: Peer {
             return
         }
         guard let binary = Parley.binary else { throw LabFailure("no parley is built") }
+        var user: [String] = []
+        if isUnprivileged {
+            user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
+            try FileManager.default.setAttributes(
+                [.ownerAccountID: 65_534, .groupOwnerAccountID: 65_534], ofItemAtPath: directory.path)
+        }
         process = try Subprocess(
             network.on(
-                side, [binary, "run", "--config", configurationPath, "--uri", uri] + options),
+                side, user + [binary, "run", "--config", configurationPath, "--uri", uri] + options),
             outputPath: directory.appendingPathComponent("output"))
         try awaitSocket()
     }
