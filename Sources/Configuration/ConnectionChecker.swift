@@ -255,6 +255,12 @@ extension ConfigurationChecker {
                 "'ipcomp = yes' in \(reader.path) is \(SectionReader.notSupported) in version 1",
                 at: setting.value.position)
         }
+        child.carriesFragments = reader.boolean("non_first_fragments") ?? false
+        if child.carriesFragments, connection.version == .v1, let setting = reader.setting("non_first_fragments") {
+            log.report(
+                "'non_first_fragments = yes' in \(reader.path) has no meaning in version 1, which cannot negotiate it",
+                at: setting.value.position)
+        }
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets

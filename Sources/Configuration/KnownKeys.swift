@@ -64,6 +64,7 @@ enum KnownKeys {
             "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
             "priority", "ipcomp", "copy_df", "rehearse_rekey",
+            "non_first_fragments",
         ],
         fixed: [
             "sha256_96": no("HMAC-SHA-256 is cut to 128 bits alone, as RFC 4868 has it"),

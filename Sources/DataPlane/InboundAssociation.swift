@@ -22,6 +22,10 @@ package final class InboundAssociation {
     private let decompressor: PayloadDecompressor?
     private let compressionIndex: UInt16
     private let isServed: Bool
+    /// Whether a selector looks at ports, so that a fragment must not write over them or what follows them.
+    private let looksAtPorts: Bool
+    /// Only where both ends agreed on later fragments.
+    private var fragments: FragmentTable?
     private var window: ReplayWindow
     private var usage: Usage
     private var lastMatch: Flow?
@@ -37,6 +41,9 @@ package final class InboundAssociation {
         mode = association.mode
         localSelectors = association.localSelectors
         remoteSelectors = association.remoteSelectors
+        looksAtPorts = (association.localSelectors + association.remoteSelectors).contains { !$0.coversAllPorts }
+        fragments =
+            association.carriesFragments && looksAtPorts && association.mode == .tunnel ? FragmentTable() : nil
         treatment = association.treatment
         self.counters = counters
         hasESP = association.securityProtocol == .esp
@@ -250,7 +257,7 @@ package final class InboundAssociation {
             return
         }
         // Selectors (RFC 4301 §5.2).
-        guard matches(view.flow) else {
+        guard matches(view, now) else {
             outcome.dropped = .outsideSelectors
             return
         }
@@ -300,6 +307,19 @@ package final class InboundAssociation {
             header.store(bigEndian: remote.address.value, at: 8)
             header.store(bigEndian: local.address.value, at: 24)
         }
+    }
+
+    /// Fragments too: a later one shows no ports, and passes with the first one's where that was agreed on (RFC 4301 §7).
+    private func matches(_ view: PacketView, _ now: Instant) -> Bool {
+        guard view.isFragment, looksAtPorts else { return matches(view.flow) }
+        // The least offset of RFC 4301 §7.2: behind TCP's ports and flags.
+        if view.flow.family == .v4, view.flow.ipProtocol == 6, view.fragmentOffset == 1 { return false }
+        if matches(view.flow) {
+            if view.flow.hasPorts { fragments?.note(view, now) }
+            return true
+        }
+        guard !view.flow.hasPorts, let flow = fragments?.flow(of: view, now) else { return false }
+        return matches(flow)
     }
 
     private func matches(_ flow: Flow) -> Bool {

@@ -17,6 +17,8 @@ package final class OutboundAssociation {
     let localSelectors: [TrafficSelector]
     let remoteSelectors: [TrafficSelector]
     let treatment: PacketTreatment
+    /// Whether later fragments follow the first ones here (RFC 4301 §7.3).
+    let carriesFragments: Bool
     package let overhead: Overhead
 
     private let cipher: PacketCipher?
@@ -46,6 +48,7 @@ package final class OutboundAssociation {
         localSelectors = association.localSelectors
         remoteSelectors = association.remoteSelectors
         treatment = association.treatment
+        carriesFragments = association.carriesFragments && association.mode == .tunnel
         overhead = Overhead(association)
         self.counters = counters
         cipher = association.makeCipher(sealing: true)

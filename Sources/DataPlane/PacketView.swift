@@ -36,6 +36,10 @@ package struct PacketView: Sendable {
     package var trafficClass: UInt8
     /// Whether the packet is a fragment of a larger one.
     package var isFragment: Bool
+    /// What the fragments of one packet have in common, and how many units of 8 octets lie before this one (RFC 791 §3.1,
+    /// RFC 8200 §4.5); 0 in a packet of IPv6 that is whole.
+    package var identification: UInt32
+    package var fragmentOffset: UInt16
     /// Whether the packet must not be cut on its way: DF, which IPv6 implies.
     package var forbidsFragments: Bool
     /// Whether the IP header has neither options nor extension headers behind it.
@@ -67,6 +71,8 @@ package struct PacketView: Sendable {
         self.headerOctets = headerOctets
         trafficClass = packet.load(fromByteOffset: 1, as: UInt8.self)
         isFragment = fragment & 0x3FFF != 0
+        identification = UInt32(packet.bigEndian16(at: 4))
+        fragmentOffset = fragment & 0x1FFF
         forbidsFragments = fragment & 0x4000 != 0
         if fragment & 0x1FFF == 0 { readPorts(packet) }
     }
@@ -82,6 +88,8 @@ package struct PacketView: Sendable {
         headerOctets = 40
         trafficClass = UInt8(truncatingIfNeeded: packet.bigEndian16(at: 0) >> 4)
         isFragment = false
+        identification = 0
+        fragmentOffset = 0
         forbidsFragments = true
         var isLaterFragment = false
         var followed = 0
@@ -99,7 +107,9 @@ package struct PacketView: Sendable {
                 guard total >= headerOctets + 8 else { return nil }
                 length = 8
                 isFragment = true
-                isLaterFragment = packet.bigEndian16(at: headerOctets + 2) & 0xFFF8 != 0
+                identification = packet.bigEndian32(at: headerOctets + 4)
+                fragmentOffset = packet.bigEndian16(at: headerOctets + 2) >> 3
+                isLaterFragment = fragmentOffset != 0
             default:
                 readPorts(packet)
                 return

@@ -7,6 +7,8 @@ package final class OutboundPlane {
     private var policies = PolicyTable()
     private var children: [ChildID: [OutboundAssociation]] = [:]
     private let waiting = WaitingPackets()
+    /// Since the first SA that carries later fragments.
+    private var fragments: FragmentTable?
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
 
@@ -20,6 +22,7 @@ package final class OutboundPlane {
 
     package func insert(_ association: OutboundAssociation) {
         policies.insert(association)
+        if association.carriesFragments, fragments == nil { fragments = FragmentTable() }
         children[association.child, default: []].removeAll { $0.spi == association.spi }
         children[association.child, default: []].append(association)
     }
@@ -55,7 +58,7 @@ package final class OutboundPlane {
     package func association(
         for view: PacketView, of packet: UnsafeRawPointer, packets: UInt64 = 1, now: Instant
     ) -> OutboundAssociation? {
-        switch policies.verdict(for: view.flow) {
+        switch verdict(view, now) {
         case .protect(let association): return association
         case .none: drops.count(.noPolicy, packets)
         case .other(let policy):
@@ -67,6 +70,21 @@ package final class OutboundPlane {
             }
         }
         return nil
+    }
+
+    /// What the policy says of a packet. Later fragments go where their first one went, where the SA carries them; without
+    /// that, where something covers packets without ports (RFC 4301 §7).
+    @inline(__always)
+    private func verdict(_ view: PacketView, _ now: Instant) -> PolicyVerdict {
+        guard view.isFragment, fragments != nil else { return policies.verdict(for: view.flow) }
+        if view.flow.hasPorts {
+            fragments?.note(view, now)
+        } else if let flow = fragments?.flow(of: view, now),
+            case .protect(let association) = policies.verdict(for: flow), association.carriesFragments
+        {
+            return .protect(association)
+        }
+        return policies.verdict(for: view.flow)
     }
 
     /// The SA for a flow, without counting anything.

@@ -34,6 +34,7 @@ extension IKESession {
             association.treatment = policy.treatment
             if !agreed.takesPadding { association.treatment.padding = .none }
             association.priority = policy.priority
+            association.carriesFragments = agreed.carriesFragments
             association.compression =
                 direction == .inbound ? agreed.inboundCompression : agreed.outboundCompression
             return association
@@ -45,6 +46,7 @@ extension IKESession {
             udpEncapsulation: isEncapsulating, installed: context.now, localSelectors: agreed.localSelectors,
             remoteSelectors: agreed.remoteSelectors)
         child.takesPadding = agreed.takesPadding
+        child.carriesFragments = agreed.carriesFragments
         child.isCompressed = agreed.inboundCompression != nil
         context.emit(.install(association(.inbound, agreed.inboundSPI, agreed.inboundKeys)))
         let outbound = association(.outbound, agreed.outboundSPI, agreed.outboundKeys)

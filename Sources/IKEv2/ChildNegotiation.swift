@@ -24,6 +24,7 @@ struct ProposedChild: Sendable {
     var takesPadding: Bool
     var inboundCompression: Compression?
     var outboundCompression: Compression?
+    var carriesFragments = false
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var material: ChildMaterial
@@ -45,6 +46,8 @@ struct AgreedChild: Sendable {
     /// The compression parameter indices of both ends, where both compress (RFC 7296 §2.22).
     var inboundCompression: Compression?
     var outboundCompression: Compression?
+    /// Whether both ends send and take later fragments.
+    var carriesFragments = false
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var inboundKeys: KeyMaterial
@@ -87,6 +90,7 @@ extension IKESession {
         var payloads: [Payload] = []
         if policy.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
         if policy.compresses { payloads.append(CompressionNotification.payload(attempt.spi.compression)) }
+        payloads += policy.fragmentPayloads
         payloads.append(ProposalPayload.offer(usable(proposals), spi: attempt.spi.octets))
         if !attempt.nonce.isEmpty { payloads.append(Payload(.nonceV2, body: attempt.nonce)) }
         if let keyExchange {
@@ -137,10 +141,12 @@ extension IKESession {
             agreed.inboundCompression = agreed.inboundSPI.compression
             agreed.outboundCompression = theirs
         }
+        agreed.carriesFragments = policy.agreesOnFragments(content, agreed.mode)
 
         var payloads: [Payload] = []
         if let own = agreed.inboundCompression { payloads.append(CompressionNotification.payload(own)) }
         if agreed.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
+        if agreed.carriesFragments { payloads += policy.fragmentPayloads }
         payloads.append(
             ProposalPayload.answer(agreed.suite, to: offer, spi: agreed.inboundSPI.octets))
         if !material.isFirst { payloads.append(Payload(.nonceV2, body: material.responderNonce)) }
@@ -171,6 +177,7 @@ extension IKESession {
                 inboundSPI: proposed.inboundSPI, outboundSPI: proposed.outboundSPI, suite: proposed.suite,
                 securityProtocol: proposed.securityProtocol, mode: proposed.mode, takesPadding: proposed.takesPadding,
                 inboundCompression: proposed.inboundCompression, outboundCompression: proposed.outboundCompression,
+                carriesFragments: proposed.carriesFragments,
                 localSelectors: proposed.localSelectors, remoteSelectors: proposed.remoteSelectors,
                 inboundKeys: keys.fromInitiator,
                 outboundKeys: keys.fromResponder), holdingOutbound: replaced != nil, &context)
@@ -258,6 +265,7 @@ extension IKESession {
             agreed.inboundCompression = attempt.spi.compression
             agreed.outboundCompression = theirs
         }
+        agreed.carriesFragments = policy.agreesOnFragments(content, mode)
         return agreed
     }
 }

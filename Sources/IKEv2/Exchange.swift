@@ -190,9 +190,11 @@ struct Child: Sendable {
     var state = State.installed
     var securityProtocol: SecurityProtocol
     var mode: SecurityMode
-    /// Whether the peer takes padding behind inner packets, and whether both ends compress.
+    /// Whether the peer takes padding behind inner packets, and whether both ends compress and carry
+    /// later fragments.
     var takesPadding = true
     var isCompressed = false
+    var carriesFragments = false
     var inboundSPI: SPI
     var outboundSPI: SPI
     var suite: Suite

@@ -133,7 +133,7 @@ extension IKESession {
                 && TrafficSelector.narrow(selectors, to: selectors) == selectors
         }
         return suite.isChosen(from: usable(policy.proposals), old.securityProtocol) && policy.mode == old.mode
-            && (policy.compresses || !old.isCompressed)
+            && (policy.compresses || !old.isCompressed) && (policy.carriesFragments || !old.carriesFragments)
             && remains(old.localSelectors, localSelectors(of: policy))
             && remains(old.remoteSelectors, remoteSelectors(of: policy))
     }
@@ -194,6 +194,7 @@ extension MessageContent {
             MessageContent.inherited.contains($0.type) || $0.type == .compressionSupported && !old.isCompressed
         }
         if old.mode == .transport { whole.notifications.append(NotifyPayload(.useTransportMode)) }
+        if old.carriesFragments { whole.notifications.append(NotifyPayload(.nonFirstFragmentsAlso)) }
         if !old.takesPadding { whole.notifications.append(NotifyPayload(.tfcPaddingNotSupported)) }
         return whole
     }

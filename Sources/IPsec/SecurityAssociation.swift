@@ -83,6 +83,8 @@ package struct SecurityAssociation: Sendable {
     package var priority: UInt32 = 0
     /// AH around this ESP SA: packets get both, ESP first (RFC 4301 §3.2, an "SA bundle" of RFC 2401 §4.3).
     package var authenticationHeader: AuthenticationHeader?
+    /// Whether later fragments pass whose first fragment the selectors cover (RFC 4301 §7.3).
+    package var carriesFragments = false
     /// Compression inside this SA (RFC 3173).
     package var compression: Compression?
 
