@@ -3,8 +3,8 @@ import IPsec
 import Primitives
 
 /// What version 2 can do besides, drawn for a scenario: fragments, windows, mobility, childless set-up, a post-quantum
-/// pre-shared key, a second key exchange and short rekeyings. Each is drawn for each end apart, so that it also meets a peer that does
-/// not know it.
+/// pre-shared key, a second key exchange, short rekeyings and tickets. Each is drawn for each end apart, so that it also meets a peer
+/// that does not know it.
 struct VersionTwoOptions {
     /// What one end does.
     struct End: Hashable {
@@ -22,6 +22,10 @@ struct VersionTwoOptions {
         var hasModuleLattice: Bool
         /// draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt.
         var optimizesRekeying = false
+        /// RFC 9867: the key above gets in before IKE_AUTH.
+        var mixesKeyEarly = false
+        /// RFC 5723.
+        var resumes = false
     }
 
     private var ends: [End]
@@ -43,6 +47,10 @@ struct VersionTwoOptions {
         // Later options have generators of their own, so that seeds keep their stories.
         var later = Randomness.seeded(seed ^ 0x0971_317E)
         for index in ends.indices { ends[index].optimizesRekeying = later.below(3) > 0 }
+        for index in ends.indices {
+            ends[index].mixesKeyEarly = later.below(3) > 0
+            ends[index].resumes = later.below(3) > 0
+        }
         insists = chance.below(2) == 0 && ends.allSatisfy(\.hasModuleLattice)
     }
 
@@ -56,6 +64,8 @@ struct VersionTwoOptions {
         connection.isMobile = end.isMobile
         connection.childless = end.childless
         connection.optimizesRekeying = end.optimizesRekeying
+        connection.mixesKeyEarly = end.mixesKeyEarly
+        connection.resumes = end.resumes
         if end.hasPostquantumKey {
             connection.postquantumKey = Identity(.keyID, octets: Array("a key for later".utf8))
         }

@@ -34,7 +34,7 @@ final class AuthenticationServer {
                 """
                 joe Cleartext-Password := "foo bar"
                     Framed-IP-Address = 10.9.0.7,
-                    Session-Timeout = 600,
+                    Session-Timeout = 7200,
                     Class = 0x6c6162
 
                 """
