@@ -189,19 +189,8 @@ extension IKESession {
             KeySchedule.Public(
                 initiatorNonce: state.nonce, responderNonce: nonce, initiatorSPI: state.spi,
                 responderSPI: header.responder.value))
-        associations[0].responderSPI = header.responder.value
-        associations[0].suite = selection.suite
-        associations[0].keys = keys
-        associations[0].disclose(&context)
-        associations[0].pending = []
-        associations[0].nextRequestID = 1
-        associations[0].peerTakesFragments =
-            content.notification(.fragmentationSupported) != nil && connection.cutsMessages
-        context.cancel(.retransmit(spi: state.spi, messageID: 0))
         if state.search != nil { context.cancel(.puzzle) }
-        adopt(
-            try NATTraversal.detect(content, state.spi, header.responder.value, local: local, remote: remote),
-            isForced: isForcingEncapsulation(context), &context)
+        try protect(selection.suite, keys, responder: header.responder.value, content, connection, &context)
         let identity = connection.localIdentity ?? Identity(local.address)
         localIdentity = identity
         var initiation = Initiation(
@@ -225,16 +214,36 @@ extension IKESession {
         try proceed(initiation, &context)
     }
 
-    func check(_ cookie: NotifyPayload, _ state: InitialRequest) throws(Fault) {
+    /// The half-open SA has its peer and its keys: what follows is protected.
+    mutating func protect(
+        _ suite: Suite, _ keys: IKEKeys, responder: UInt64, _ content: MessageContent, _ connection: Connection,
+        _ context: inout Context
+    ) throws(Fault) {
+        let spi = associations[0].initiatorSPI
+        associations[0].responderSPI = responder
+        associations[0].suite = suite
+        associations[0].keys = keys
+        associations[0].disclose(&context)
+        associations[0].pending = []
+        associations[0].nextRequestID = 1
+        associations[0].peerTakesFragments =
+            content.notification(.fragmentationSupported) != nil && connection.cutsMessages
+        context.cancel(.retransmit(spi: spi, messageID: 0))
+        adopt(
+            try NATTraversal.detect(content, spi, responder, local: local, remote: remote),
+            isForced: isForcingEncapsulation(context), &context)
+    }
+
+    func check(_ cookie: NotifyPayload, seen: Int) throws(Fault) {
         guard (1...64).contains(cookie.data.count) else { throw .unexpected("a cookie has 1 to 64 octets") }
-        guard state.cookiesSeen < InitialRequest.maximumCookies else { throw .unexpected("one cookie after another") }
+        guard seen < InitialRequest.maximumCookies else { throw .unexpected("one cookie after another") }
     }
 
     /// Begins again with the cookie.
     mutating func echo(
         _ cookie: NotifyPayload, _ state: InitialRequest, _ context: inout Context
     ) throws(Fault) {
-        try check(cookie, state)
+        try check(cookie, seen: state.cookiesSeen)
         var state = state
         state.cookie = cookie.data
         state.cookiesSeen += 1

@@ -128,7 +128,7 @@ extension IKESession {
             return try echo(cookie, state, &context)
         }
         if puzzle.difficulty == 0 { puzzle.difficulty = Puzzle.ownDifficulty }
-        try check(cookie, state)
+        try check(cookie, seen: state.cookiesSeen)
         var state = state
         state.search = PuzzleSearch(puzzle, cookie: cookie.data, start: context.environment.randomness.uint64())
         context.cancel(.retransmit(spi: state.spi, messageID: 0))

@@ -97,9 +97,7 @@ extension IKESession {
         context.trace(
             outgoing: false, datagram.local, datagram.remote, datagram.octets, clear: payloads, inner: [])
         if let cookie = content.notification(.cookie) {
-            guard (1...64).contains(cookie.data.count), state.cookiesSeen < InitialRequest.maximumCookies else {
-                throw .unexpected("a cookie that is none, or one too many")
-            }
+            try check(cookie, seen: state.cookiesSeen)
             var state = state
             state.cookie = cookie.data
             state.cookiesSeen += 1
@@ -127,18 +125,7 @@ extension IKESession {
             KeySchedule.Public(
                 initiatorNonce: state.nonce, responderNonce: nonce, initiatorSPI: state.spi,
                 responderSPI: header.responder.value))
-        associations[0].responderSPI = header.responder.value
-        associations[0].suite = suite
-        associations[0].keys = keys
-        associations[0].disclose(&context)
-        associations[0].pending = []
-        associations[0].nextRequestID = 1
-        associations[0].peerTakesFragments =
-            content.notification(.fragmentationSupported) != nil && connection.cutsMessages
-        context.cancel(.retransmit(spi: state.spi, messageID: 0))
-        adopt(
-            try NATTraversal.detect(content, state.spi, header.responder.value, local: local, remote: remote),
-            isForced: isForcingEncapsulation(context), &context)
+        try protect(suite, keys, responder: header.responder.value, content, connection, &context)
         localIdentity = state.ticket.localIdentity
         var initiation = Initiation(
             proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,

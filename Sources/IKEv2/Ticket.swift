@@ -46,7 +46,8 @@ struct Ticket: Sendable {
             suite.encryption.id.rawValue, UInt16(truncatingIfNeeded: suite.encryption.keyBits),
             suite.integrity?.rawValue ?? 0, suite.prf?.rawValue ?? 0, suite.keyExchange?.rawValue ?? 0,
         ]
-        for number in numbers { record.append(bigEndian: number) }
+        // What a rekeying repeats, these too.
+        for number in numbers + suite.additionalKeyExchanges.map(\.rawValue) { record.append(bigEndian: number) }
         return try Attempt.cryptography { () throws(CryptographyError) in
             clear
                 + (try SealedRecord.seal(
@@ -119,6 +120,7 @@ struct Ticket: Sendable {
         suite.integrity = integrity == 0 ? nil : IntegrityID(rawValue: integrity)
         suite.prf = prf == 0 ? nil : PRFID(rawValue: prf)
         suite.keyExchange = group == 0 ? nil : KeyExchangeID(rawValue: group)
+        while !reader.isAtEnd { suite.additionalKeyExchanges.append(KeyExchangeID(rawValue: try reader.readUInt16())) }
         self.derivation = derivation
     }
 

@@ -79,6 +79,29 @@ import Testing
         #expect(stands(third) && isResumed(third))
     }
 
+    /// Both ends must know of the same further key exchanges, for a rekeying that repeats what was agreed.
+    @Test(arguments: [false, true]) func furtherKeyExchangesAreKept(optimizes: Bool) throws {
+        var connections = Self.connections()
+        let ike = MultipleKeyExchangeTests.proposal(Pair.aes, .curve25519, [[.mlkem768]])
+        connections.0.proposals = [ike]
+        connections.1.proposals = [ike]
+        connections.0.optimizesRekeying = optimizes
+        connections.1.optimizesRekeying = optimizes
+        var first = Self.pair(connections)
+        first.establish()
+        var pair = Self.again(first, connections)
+        #expect(stands(pair) && isResumed(pair))
+        let suite = try #require(pair.initiator.session.current?.suite)
+        #expect(suite.furtherKeyExchanges == [.mlkem768] && pair.responder.session.current?.suite == suite)
+        for side in Pair.Side.allCases {
+            let before = pair[side].session.current?.initiatorSPI
+            pair.give(.command(.rekeyIKE), to: side)
+            pair.settle()
+            #expect(pair[side].session.current?.initiatorSPI != before && stands(pair))
+            #expect(pair[side].session.current?.suite == suite)
+        }
+    }
+
     @Test func theTicketFollowsTheKeys() throws {
         var first = Self.established()
         let old = first.initiator.environment.tickets
@@ -200,6 +223,7 @@ import Testing
         suite.integrity = .hmacSHA256_128
         suite.prf = .hmacSHA256
         suite.keyExchange = .curve25519
+        suite.additionalKeyExchanges = [.none, .mlkem768]
         return Ticket(
             connection: "gw", suite: suite, derivation: Secret(Array(repeating: 1, count: 32)),
             initiator: Identity("left.example")!, responder: Identity("right.example")!, user: nil, method: "m",
