@@ -52,6 +52,8 @@ struct QuickMode: Sendable {
     /// Whether no SA is installed for it yet.
     var isPending: Bool { pairs.allSatisfy { $0.suite == nil } }
     var holdsOutbound: Bool { pairs.contains { $0.outbound != nil } }
+    /// Only kept to answer repetitions.
+    var isOver: Bool { exchange.isFinished && !holdsOutbound }
 }
 
 extension IKEv1Session {
@@ -102,7 +104,8 @@ extension IKEv1Session {
             if !self.wanted.contains(wanted) { self.wanted.append(wanted) }
             return
         }
-        guard quickModes.count < IKEv1Session.maximumQuickModes,
+        makeRoom()
+        guard hasRoom,
             children.count + policy.parallelPairs <= IKEv1Session.maximumChildren
         else {
             context.report(.refused(child: wanted.name, .policy("too many IPsec SAs on one ISAKMP SA")))
@@ -429,12 +432,22 @@ extension IKEv1Session {
         }
     }
 
+    /// Whether another Quick Mode may begin. Those that are over do not count: they only wait for repetitions.
+    var hasRoom: Bool { quickModes.count { !$0.isOver } < IKEv1Session.maximumQuickModes }
+
+    /// Of Quick Modes that are over, the oldest go first; what they took stays spent, so that no repetition begins another.
+    mutating func makeRoom() {
+        while quickModes.count >= IKEv1Session.maximumQuickModes, let index = quickModes.firstIndex(where: \.isOver) {
+            quickModes.remove(at: index)
+        }
+    }
+
     mutating func forgetFinishedExchanges(_ context: inout Context) {
         if case .established(var phaseOne) = phase {
             phaseOne.finished = nil
             phase = .established(phaseOne)
         }
-        quickModes.removeAll { $0.exchange.isFinished && !$0.holdsOutbound }
+        quickModes.removeAll(where: \.isOver)
         groups.answered = nil
         forgetFinishedTransactions()
         // RFC 2409 §8: for perfect forward secrecy of identities, an ISAKMP SA protects one negotiation.

@@ -12,7 +12,7 @@ extension IKEv1Session {
     ) throws(Fault) {
         guard isOpenToPeer else { throw .dropped("Quick Mode before Extended Authentication has passed") }
         guard !isInUse(messageID: header.messageID) else { throw .dropped("the message ID is another exchange's") }
-        guard quickModes.count < IKEv1Session.maximumQuickModes, children.count < IKEv1Session.maximumChildren else {
+        guard hasRoom, children.count < IKEv1Session.maximumChildren else {
             throw .dropped("too many IPsec SAs on one ISAKMP SA")
         }
         guard !phaseOne.spentMessageIDs.contains(header.messageID) else { throw .dropped("a Quick Mode that is over") }
@@ -26,6 +26,7 @@ extension IKEv1Session {
         try check(opened.payloads, of: exchange, isEncrypted: true)
         let expected = try phaseOne.keys.authenticator([header.messageID.octets, opened.restOfFirst])
         guard ConstantTime.equal(opened.payloads[0].body, expected) else { throw .dropped("HASH(1) does not hold") }
+        makeRoom()
         follow(datagram, &context)
         trace(datagram, opened.payloads, isProtected: true, &context)
         exchange.accept(datagram.octets)

@@ -202,6 +202,20 @@ import Testing
         }
     }
 
+    /// Quick Modes that are over wait for repetitions, and must not stand in the way of those that follow.
+    @Test(arguments: Pair.Side.allCases) func manyInARowAllPass(side: Pair.Side) throws {
+        var pair = established(nil)
+        for _ in 0..<3 * IKEv1Session.maximumQuickModes {
+            let child = try #require(pair[side].usable.last)
+            pair.give(.command(.rekeyChild(child.id)), to: side)
+            pair.run(for: .seconds(1))
+            let next = try #require(pair[side].usable.last)
+            #expect(next.id != child.id)
+        }
+        #expect(pair.initiator.session.quickModes.count <= IKEv1Session.maximumQuickModes)
+        #expect(pair.responder.session.quickModes.count <= IKEv1Session.maximumQuickModes)
+    }
+
     @Test func manyAtOnceAreBounded() throws {
         var pair = established(nil)
         for messageID in 1...200 as ClosedRange<UInt32> {
