@@ -123,19 +123,24 @@ extension ConfigurationChecker {
         for setting in section.settings where setting.name.hasPrefix("id") && !setting.value.text.isEmpty {
             if let identity = identityPattern(setting, reader) { identities.append(identity) }
         }
+        return secret(reader).map {
+            SharedKey(name: section.name.text, identities: identities, secret: $0, isPostquantum: isPostquantum)
+        }
+    }
+
+    /// The key `secret`, which must be there. The secret itself must not get into a message.
+    func secret(_ reader: SectionReader) -> Secret? {
         guard let setting = reader.setting("secret") else {
-            log.report("\(reader.path) has no 'secret'", at: section.name.position)
+            log.report("\(reader.path) has no 'secret'", at: reader.section.name.position)
             return nil
         }
-        // The secret itself must not get into a message.
         guard let octets = ValueGrammar.secretOctets(setting.value.text), !octets.isEmpty else {
             log.report(
                 "'secret' in \(reader.path) is neither text nor 0x and hexadecimal nor 0s and base64",
                 at: setting.value.position)
             return nil
         }
-        return SharedKey(
-            name: section.name.text, identities: identities, secret: Secret(octets), isPostquantum: isPostquantum)
+        return Secret(octets)
     }
 
     func identityPattern(_ setting: Setting, _ reader: SectionReader) -> IdentityPattern? {

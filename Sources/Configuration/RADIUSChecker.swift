@@ -46,7 +46,7 @@ extension ConfigurationChecker {
         if reader.setting("address") == nil {
             log.report("\(reader.path) has no 'address'", at: section.name.position)
         }
-        guard let secret = sharedSecret(reader), let address else { return nil }
+        guard let secret = secret(reader), let address else { return nil }
         var server = RADIUSSettings.Server(name: section.name.text, address: address, secret: secret)
         func port(_ key: String) -> UInt16? { reader.unsigned(key, 1...65_535).map { UInt16($0) } }
         server.accessPort = port("auth_port") ?? server.accessPort
@@ -60,26 +60,11 @@ extension ConfigurationChecker {
     private func dynamicAuthorization(_ section: SettingsSection) -> RADIUSSettings.DynamicAuthorization? {
         let reader = SectionReader(section: section, path: "radius.dae", log: log)
         reader.check(keys: KnownKeys.radiusAuthorization) { _ in false }
-        guard reader.boolean("enable") ?? false, let secret = sharedSecret(reader) else { return nil }
+        guard reader.boolean("enable") ?? false, let secret = secret(reader) else { return nil }
         var authorization = RADIUSSettings.DynamicAuthorization(secret: secret)
         authorization.address =
             reader.value("listen", expected: "an address such as 0.0.0.0") { IPAddress($0) } ?? authorization.address
         authorization.port = reader.unsigned("port", 1...65_535).map { UInt16($0) } ?? authorization.port
         return authorization
-    }
-
-    /// What both ends of RADIUS know; it must not get into a message.
-    private func sharedSecret(_ reader: SectionReader) -> Secret? {
-        guard let setting = reader.setting("secret") else {
-            log.report("\(reader.path) has no 'secret'", at: reader.section.name.position)
-            return nil
-        }
-        guard let octets = ValueGrammar.secretOctets(setting.value.text), !octets.isEmpty else {
-            log.report(
-                "'secret' in \(reader.path) is neither text nor 0x and hexadecimal nor 0s and base64",
-                at: setting.value.position)
-            return nil
-        }
-        return Secret(octets)
     }
 }

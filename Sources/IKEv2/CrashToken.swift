@@ -72,10 +72,8 @@ extension IKESession {
 
     /// Keeps the token that an authenticated message gives for an SA.
     mutating func noteCrashToken(_ content: MessageContent, on spi: UInt64?) {
-        guard let data = content.notification(.crashToken)?.data, CrashToken.acceptedOctets.contains(data.count),
-            let spi, let index = index(of: spi)
-        else { return }
-        associations[index].peerToken = data
+        guard let token = content.crashToken, let spi, let index = index(of: spi) else { return }
+        associations[index].peerToken = token
     }
 
     /// Whether an unprotected response shows the SA's token, in constant time. It counts where a request of ours is under
@@ -104,5 +102,12 @@ extension IKESession {
         guard index == 0 else { return forget(association: spi, &context) }
         context.note("the peer shows that it has lost the IKE SA")
         close(.peerUnresponsive, &context)
+    }
+}
+
+extension MessageContent {
+    /// The token that a message gives for an SA, where it is one (RFC 6290 §4.1).
+    var crashToken: [UInt8]? {
+        notification(.crashToken).map(\.data).flatMap { CrashToken.acceptedOctets.contains($0.count) ? $0 : nil }
     }
 }

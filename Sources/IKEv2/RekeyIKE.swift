@@ -87,9 +87,7 @@ extension IKESession {
                 KeySchedule.Public(
                     initiatorNonce: attempt.nonce, responderNonce: nonce, initiatorSPI: attempt.spi,
                     responderSPI: UInt64(network: offers[0].spi)), isInitiator: true, &context)
-            if let token = content.notification(.crashToken)?.data, CrashToken.acceptedOctets.contains(token.count) {
-                new.peerToken = token
-            }
+            if let token = content.crashToken { new.peerToken = token }
             settle(new, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
         } catch {
             context.emit(.release(spi: attempt.spi))
