@@ -134,7 +134,7 @@ let package = Package(
             name: "parley-benchmark",
             dependencies: [
                 "Primitives", "CIPsecMB", "CLibcrypto", "CHeap", "Cryptography", "DataPlane", "Oakley", "ISAKMP",
-                "IPsec", "IKEv1", "IKEv2",
+                "IPsec", "IKEv1", "IKEv2", "KeyManagement",
                 "Credentials",
             ],
             path: "Benchmarks/ParleyBenchmark", swiftSettings: edge),

@@ -19,11 +19,15 @@ struct HandshakeScenario {
                 ESP with aes256gcm16), sockets left out; beside it, in the same repetition, the two key pairs and two \
                 shared secrets alone. The aim is a ratio of 1.5 at most.
                 """)
-        let groups: [(KeyExchangeID, Int)] = [
-            (.curve25519, 100), (.ecp256, 100), (.ecp384, 15), (.modp2048, 25), (.modp3072, 10),
+        var groups: [(KeyExchangeID, KeyExchangeID?, Int)] = [
+            (.curve25519, nil, 100), (.ecp256, nil, 100), (.ecp384, nil, 15), (.modp2048, nil, 25),
+            (.modp3072, nil, 10),
         ]
-        for (group, operations) in groups where only == nil || only == group.name.keyword {
-            var wire = try Wire<Session>(group: group, version: version, randomness: .buffered)
+        if version == .v2 { groups.insert((.curve25519, .mlkem768, 100), at: 1) }
+        for (group, further, operations) in groups {
+            let name = group.name.keyword + (further.map { "-ke1_\($0.name.keyword)" } ?? "")
+            guard only == nil || only == name else { continue }
+            var wire = try Wire<Session>(group: group, further: further, version: version, randomness: .buffered)
             var randomness = Randomness.buffered
             let readings = try Stopwatch.interleaved(
                 operations: operations, repetitions: repetitions,
@@ -38,6 +42,10 @@ struct HandshakeScenario {
                             let responder = try KeyDetermination.generate(group, &randomness)
                             _ = try KeyDetermination.sharedSecret(initiator, peer: responder.publicValue)
                             _ = try KeyDetermination.sharedSecret(responder, peer: initiator.publicValue)
+                            guard let further else { continue }
+                            let lattice = try KeyDetermination.generate(further, &randomness)
+                            let answer = try KeyDetermination.respond(further, to: lattice.publicValue, &randomness)
+                            _ = try KeyDetermination.sharedSecret(lattice, peer: answer.publicValue)
                         }
                     },
                 ])
@@ -45,7 +53,7 @@ struct HandshakeScenario {
             func micro(_ readings: Readings) -> Readings { Readings(values: readings.values.map { $0 / 1000 }) }
             report.rows.append(
                 Report.Row(
-                    name: group.name.keyword,
+                    name: name,
                     figures: [
                         .init("handshakes", "/s", Readings(values: readings[0].values.map { 1e9 / $0 })),
                         .init("both ends", "µs", micro(readings[0])),

@@ -26,6 +26,8 @@ struct Main {
                     ]
                 }
             ),
+            ("cookies", { [try CookieScenario(repetitions: repetitions).run()] }),
+            ("rekeying", { [try RekeyScenario(count: quick ? 1000 : 10_000).run()] }),
             (
                 "memory",
                 {

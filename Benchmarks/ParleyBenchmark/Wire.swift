@@ -14,10 +14,14 @@ struct Wire<Session: KeyExchangeSession> {
     /// What crossed the wire in the last handshake.
     private(set) var datagrams: [Datagram] = []
 
-    init(group: KeyExchangeID, version: IKEVersion, randomness: Randomness) throws {
+    /// - Parameter further: a key exchange that follows in IKE_INTERMEDIATE (RFC 9370).
+    init(
+        group: KeyExchangeID, further: KeyExchangeID? = nil, version: IKEVersion, randomness: Randomness
+    ) throws {
         let encryption = Encryption(.aesCBC, keyBits: 256)
-        let ike = Proposal(
+        var ike = Proposal(
             .ike, encryption: [encryption], integrity: [.hmacSHA256_128], prf: [.hmacSHA256], keyExchange: [group])
+        if let further { ike.additionalKeyExchanges = [[further]] }
         let esp = Proposal(
             .esp, encryption: [Encryption(.aesGCM16, keyBits: 256)], extendedSequenceNumbers: [false])
         guard let left = IPAddress("192.0.2.1"), let right = IPAddress("192.0.2.2"),

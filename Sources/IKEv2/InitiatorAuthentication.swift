@@ -85,13 +85,8 @@ extension IKESession {
     /// (RFC 7296 §2.4).
     private func isFirstContact(_ context: Context) -> Bool {
         guard let connection, connection.unique != .never else { return false }
-        return !context.environment.establishedConnections.contains { name, count in
-            guard count > 0 else { return false }
-            guard name != connection.name, let other = context.environment.policies.connection(name) else {
-                return name == connection.name
-            }
-            return other.remoteIdentity == connection.remoteIdentity && other.localIdentity == connection.localIdentity
-        }
+        let siblings = context.environment.policies.names(betweenIdentitiesOf: connection).union([connection.name])
+        return !siblings.contains { context.environment.establishedConnections[$0] ?? 0 > 0 }
     }
 
     /// The first planned child becomes IKE_AUTH's.
