@@ -47,13 +47,14 @@ enum NATTraversal {
 }
 
 extension IKESession {
-    /// Notes what NAT detection found, and floats to port 4500 where we are the initiator.
+    /// Notes what NAT detection found, and floats to port 4500 where we are the initiator: where a NAT makes ESP go in UDP,
+    /// and, without that, where the IKE SA may come to move to a path that has one (RFC 4555 §3.3).
     mutating func adopt(_ detected: (local: Bool, remote: Bool)?, isForced: Bool, _ context: inout Context) {
         guard let detected else { return }
         isLocalBehindNAT = detected.local
         isRemoteBehindNAT = detected.remote
         isEncapsulating = detected.local || detected.remote || isForced
-        if isInitiator, isEncapsulating, remote.port == NATTraversal.plainPort {
+        if isInitiator, isEncapsulating || connection?.isMobile == true, remote.port == NATTraversal.plainPort {
             local.port = context.settings.natPort
             remote.port = context.settings.natPort
         }

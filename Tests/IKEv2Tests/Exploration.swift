@@ -238,11 +238,14 @@ struct Exploration {
     }
 
     /// Without messages that nothing can come of any more: a response that nobody awaits, and a request that is answered
-    /// with such a one. Message IDs only go up, so that neither ever changes.
+    /// with such a one. Message IDs only go up, so that neither ever changes; and whether such a message was lost or
+    /// repeated before, and so may not be once more, matters as little.
     private mutating func settled(_ state: State) -> State {
         var living = state
         living.situation.inFlight.removeAll { isDead($0, state.situation) }
         living.chances.repeatable.removeAll { isDead($0, state.situation) }
+        living.chances.lost.removeAll { isDead($0, state.situation) }
+        living.chances.repeated.removeAll { isDead($0, state.situation) }
         return living
     }
 

@@ -53,6 +53,18 @@ import Testing
         #expect(pair.responder.session.remote.address == Pair.left)
     }
 
+    /// RFC 4555 §3.3: port 4500 from IKE_AUTH on, though no NAT is there and ESP stays bare. OpenIKED, which knows MOBIKE,
+    /// answers from there in any case.
+    @Test(arguments: [true, false]) func whoMayMoveFloatsWithoutANAT(isMobile: Bool) {
+        let pair = Self.pair(isMobile, true)
+        let port: UInt16 = isMobile ? 4500 : 500
+        for session in [pair.initiator.session, pair.responder.session] {
+            #expect(session.local.port == port && session.remote.port == port && !session.isEncapsulating)
+        }
+        #expect(pair.initiator.sent.map(\.remote.port) == [500, port])
+        #expect(pair.disagreements == [])
+    }
+
     @Test(arguments: [(true, false), (false, true)]) func aPeerThatDoesNotKnowItStays(left: Bool, right: Bool) {
         var pair = Self.pair(left, right)
         #expect(!pair.initiator.session.mobility.isSupported && !pair.responder.session.mobility.isSupported)
