@@ -86,6 +86,7 @@ extension ConfigurationChecker {
     private func extensions(of connection: inout Connection, _ reader: SectionReader) {
         connection.isMobile = reader.boolean("mobike") ?? true
         connection.optimizesRekeying = reader.boolean("optimized_rekey") ?? false
+        connection.maximumClones = reader.unsigned("clones", 0...64).map { Int($0) } ?? 0
         connection.streamUse = reader.word("enable_tcp", [("no", .no), ("yes", .yes), ("fallback", .fallback)]) ?? .no
         connection.streamPort = reader.unsigned("tcp_remote_port", 1...65_535).map { UInt16($0) } ?? 4500
         if connection.streamUse != .no, connection.version == .v1, let setting = reader.setting("enable_tcp") {

@@ -8,7 +8,7 @@ import Primitives
 enum AssociationCommands {
     typealias Reply = ViciCommands.Reply
 
-    private static func target(_ message: ViciMessage) -> Target {
+    static func target(_ message: ViciMessage) -> Target {
         Target(
             connection: message.text("ike"), child: message.text("child"),
             session: message.text("ike-id").flatMap { UInt32($0) }.map { SessionID($0) },
@@ -20,7 +20,7 @@ enum AssociationCommands {
 
     /// Gives key management a command whose answer comes no later than the message's `timeout` (milliseconds; 0 or
     /// absent: never, -1: at once).
-    private static func perform(
+    static func perform(
         _ command: Command, _ message: ViciMessage, _ loop: ControlLoop, _ reply: @escaping Reply,
         answer: @escaping (Response) -> ViciMessage
     ) {
@@ -40,7 +40,7 @@ enum AssociationCommands {
         }
     }
 
-    private static func answer(problem: String?, matches: Int? = nil, terminated: Int? = nil) -> ViciMessage {
+    static func answer(problem: String?, matches: Int? = nil, terminated: Int? = nil) -> ViciMessage {
         var answer = ViciMessage()
         answer.add("success", flag: problem == nil)
         answer.add("matches", optional: matches)

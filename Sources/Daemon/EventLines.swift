@@ -97,6 +97,8 @@ enum EventLines {
         case .notInstalled(let child): "policy '\(child)' is not installed"
         case .nothingMatches: "no SA matches"
         case .notRedirectable: "the peer does not take redirects"
+        case .notClonable: "the ends did not agree on cloning the IKE SA: both need 'clones'"
+        case .notMovable: "the IKE SA cannot go to that address: its initiator can, with MOBIKE, within a family"
         case .noRemoteAddress(let connection): "connection '\(connection)' has no address to go to"
         case .closed(let reason): text(reason)
         case .refused(let refusal):

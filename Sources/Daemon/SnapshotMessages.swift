@@ -28,6 +28,7 @@ package enum SnapshotMessages {
         body.add("remote-id", session.remoteIdentity?.description ?? "%any")
         body.add(session.version == 1 ? "remote-xauth-id" : "remote-eap-id", optional: session.remoteUser?.description)
         if session.isInitiator { body.add("initiator", flag: true) }
+        body.add("cloned-from", optional: session.clonedFrom)
         body.add("initiator-spi", "\(Cookie(session.initiatorSPI))")
         body.add("responder-spi", "\(Cookie(session.responderSPI))")
         if session.isLocalBehindNAT { body.add("nat-local", flag: true) }

@@ -20,6 +20,7 @@ enum ViciCommands {
         case "rekey": AssociationCommands.rekey(message, loop, reply)
         case "rehearse": RehearsalCommand.rehearse(message, loop, reply)
         case "redirect": AssociationCommands.redirect(message, loop, reply)
+        case "clone": CloneCommand.clone(message, loop, reply)
         case "install": AssociationCommands.install(message, loop, reply)
         case "uninstall": AssociationCommands.uninstall(message, loop, reply)
         case "list-sas": AssociationCommands.listSAs(message, client, loop, reply)

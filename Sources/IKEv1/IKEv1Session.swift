@@ -114,7 +114,7 @@ package struct IKEv1Session: Sendable {
             close(.deletedByUs, &context)
         case .abandon: close(.replaced, &context)
         // Version 2's alone.
-        case .move, .retire, .succeedChild, .cameFrom, .redirect: break
+        case .move, .retire, .succeedChild, .cameFrom, .redirect, .clone: break
         }
     }
 

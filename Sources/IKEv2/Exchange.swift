@@ -13,6 +13,8 @@ enum PlannedExchange: Hashable, Sendable {
     /// A child that only the peer has: its SPI towards us.
     case deleteSPI(SPI, SecurityProtocol)
     case rekeyIKE
+    /// Another IKE SA beside this one (RFC 7791), for the `tries`-th time.
+    case cloneIKE(tag: UInt64, tries: Int)
     case liveness
     /// The peer must hear of our new address (RFC 4555).
     case updateAddresses
@@ -33,6 +35,7 @@ enum PlannedExchange: Hashable, Sendable {
         case .rekeyChild: "CHILD_REKEY"
         case .deleteChild, .deleteSPI: "CHILD_DELETE"
         case .rekeyIKE: "IKE_REKEY"
+        case .cloneIKE: "IKE_CLONE"
         case .liveness: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .redirect: "IKE_REDIRECT"
@@ -50,6 +53,7 @@ enum Exchange: Sendable {
     case authentication
     case child(ChildAttempt)
     case rekeyIKE(IKEAttempt)
+    case cloneIKE(CloneAttempt)
     case deleteChild(ChildID)
     case liveness
     case updateAddresses(local: Endpoint, remote: Endpoint, cookie: [UInt8])
@@ -67,6 +71,7 @@ enum Exchange: Sendable {
         case .authentication: "IKE_AUTH"
         case .child(let attempt): attempt.replaces == nil ? "CHILD_CREATE" : "CHILD_REKEY"
         case .rekeyIKE: "IKE_REKEY"
+        case .cloneIKE: "IKE_CLONE"
         case .deleteChild: "CHILD_DELETE"
         case .liveness: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
@@ -81,7 +86,7 @@ extension Exchange {
     var endsIKESA: Bool {
         switch self {
         case .rekeyIKE, .deleteIKE, .farewell: true
-        case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness, .updateAddresses,
+        case .initial, .intermediate, .authentication, .child, .cloneIKE, .deleteChild, .liveness, .updateAddresses,
             .checkRoutability, .redirect:
             false
         }
@@ -96,7 +101,8 @@ extension Exchange {
         switch self {
         case .child(let attempt): attempt.replaces == id
         case .deleteChild(let child): child == id
-        case .initial, .intermediate, .authentication, .rekeyIKE, .liveness, .updateAddresses, .checkRoutability,
+        case .initial, .intermediate, .authentication, .rekeyIKE, .cloneIKE, .liveness, .updateAddresses,
+            .checkRoutability,
             .redirect, .deleteIKE, .farewell:
             false
         }

@@ -41,6 +41,8 @@ enum Fault: Error {
     case redirected(RedirectGateway, nonce: [UInt8])
     // Our own limits
     case tooManyChildren
+    /// There is no further clone of the IKE SA (RFC 7791 §5.3).
+    case notCloned(String)
     case cryptography(String)
 
     /// The refusal that observers see.
@@ -69,6 +71,7 @@ enum Fault: Error {
         case .ticket(let why): .policy("the ticket is not taken: \(why)")
         case .redirected(let gateway, _): .policy("sent on to \(gateway)")
         case .tooManyChildren: .policy("an IKE SA holds at most \(IKESession.maximumChildren) children")
+        case .notCloned(let reason): .policy(reason)
         case .cryptography(let reason): .policy(reason)
         }
     }
@@ -95,7 +98,7 @@ enum Fault: Error {
         case .ticket: NotifyPayload(.ticketNack)
         case .redirected(let gateway, let nonce):
             NotifyPayload(.redirect, data: RedirectData(gateway, nonce: nonce).octets)
-        case .tooManyChildren: NotifyPayload(.noAdditionalSAs)
+        case .tooManyChildren, .notCloned: NotifyPayload(.noAdditionalSAs)
         }
     }
 

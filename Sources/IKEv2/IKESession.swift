@@ -38,7 +38,9 @@ package struct IKESession: Sendable {
         case closed
     }
 
-    let id: SessionID
+    var id: SessionID
+    /// The session of the IKE SA that this one's is a clone of (RFC 7791), over several if need be; itself where it is none.
+    var origin: SessionID
     let isInitiator: Bool
     var local: Endpoint
     var remote: Endpoint
@@ -60,6 +62,8 @@ package struct IKESession: Sendable {
     var issued: IssuedTicket?
     /// What a ticket that we hold says of the peer.
     var takesChildless = false
+    /// Both ends can clone the IKE SA (RFC 7791).
+    var takesClones = false
     var optimizedRekey = OptimizedRekey()
     /// Request IDs of an older session's children, for those that succeed them here, by name.
     var inheritedRequestIDs: [String: [UInt32]] = [:]
@@ -122,6 +126,7 @@ extension IKESession: KeyExchangeSession {
         _ environment: inout SessionEnvironment
     ) {
         self.id = id
+        origin = id
         isInitiator = true
         self.connection = connection
         self.local = local
@@ -136,6 +141,7 @@ extension IKESession: KeyExchangeSession {
         responder id: SessionID, local: Endpoint, remote: Endpoint, _ environment: inout SessionEnvironment
     ) {
         self.id = id
+        origin = id
         isInitiator = false
         self.local = local
         self.remote = remote
@@ -179,6 +185,7 @@ extension Fault {
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"
         case .tooManyChildren: "too many children"
+        case .notCloned(let why): why
         case .noVirtualAddress: "there is no virtual address"
         case .configurationRequired: "the peer asks for no virtual address"
         case .refusedByPeer(let error): "the peer answers \(error.type.name)"

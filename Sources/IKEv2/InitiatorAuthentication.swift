@@ -71,6 +71,7 @@ extension IKESession {
         payloads += crashTokenPayloads(current, context)
         payloads += ticketRequest
         payloads += optimizedRekeyPayloads
+        payloads += cloningPayloads
         if initiation.mixed != nil, let identity = connection.postquantumKey {
             payloads.append(NotifyPayload(.ppkIdentity, data: PPKIdentity.data(identity)).payload)
             if initiation.mixedProof != nil, let proof {
@@ -178,6 +179,7 @@ extension IKESession {
         noteCrashToken(content, on: current?.ownSPI)
         holdTicket(content, takesChildless: initiation.peerTakesChildless, &context)
         noteOptimizedRekey(content)
+        noteCloning(content)
         do throws(Fault) {
             try takeConfiguration(content, &context)
         } catch {

@@ -148,8 +148,8 @@ extension IKESession {
         switch pending.exchange {
         case .deleteIKE(let reason): close(reason, &context)
         case .farewell(let refusal): close(.refused(refusal), &context)
-        case .initial, .intermediate, .authentication, .child, .rekeyIKE, .deleteChild, .liveness, .updateAddresses,
-            .checkRoutability, .redirect:
+        case .initial, .intermediate, .authentication, .child, .rekeyIKE, .cloneIKE, .deleteChild, .liveness,
+            .updateAddresses, .checkRoutability, .redirect:
             close(.peerUnresponsive, &context)
         }
     }
@@ -304,6 +304,7 @@ extension IKESession {
         case .authentication: try receiveAuthentication(response: content, &context)
         case .child(let attempt): concludeChild(attempt, content, &context)
         case .rekeyIKE(let attempt): concludeRekeyIKE(attempt, content, &context)
+        case .cloneIKE(let attempt): concludeClone(attempt, content, on: spi, &context)
         case .deleteChild(let child): concludeDelete(child, &context)
         case .liveness: concludeLiveness(content, &context)
         case .updateAddresses(let local, let remote, let cookie):

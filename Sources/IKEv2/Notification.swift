@@ -61,6 +61,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let childlessSupported = NotificationType(rawValue: 16418)
     static let fragmentationSupported = NotificationType(rawValue: 16430)
     static let signatureHashAlgorithms = NotificationType(rawValue: 16431)
+    // RFC 7791 §6
+    static let cloneIKESASupported = NotificationType(rawValue: 16432)
+    static let cloneIKESA = NotificationType(rawValue: 16433)
     // RFC 8784 §3
     /// RFC 8019 §8.1.
     static let puzzle = NotificationType(rawValue: 16434)
@@ -135,6 +138,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .childlessSupported: "CHILDLESS_IKEV2_SUPPORTED"
         case .fragmentationSupported: "IKEV2_FRAGMENTATION_SUPPORTED"
         case .signatureHashAlgorithms: "SIGNATURE_HASH_ALGORITHMS"
+        case .cloneIKESASupported: "CLONE_IKE_SA_SUPPORTED"
+        case .cloneIKESA: "CLONE_IKE_SA"
         case .puzzle: "PUZZLE"
         case .usePPK: "USE_PPK"
         case .ppkIdentity: "PPK_IDENTITY"

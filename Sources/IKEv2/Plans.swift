@@ -47,6 +47,7 @@ extension IKESession {
                 throw .unexpected("the peer does not know REDIRECT")
             }
             plan(.redirect(gateway))
+        case .clone(let tag): plan(.cloneIKE(tag: tag, tries: 1))
         case .succeedChild(let name, let requestID):
             guard let connection, connection.child(name) != nil else { return }
             inheritedRequestIDs[name, default: []].append(requestID)
@@ -126,7 +127,7 @@ extension IKESession {
             switch next {
             case .rekeyIKE, .deleteIKE: return nil
             case .liveness, .updateAddresses, .checkRoutability, .redirect, .announceToken, .requestTicket: continue
-            case .createChild, .createSelected, .deleteSPI: return index
+            case .createChild, .createSelected, .deleteSPI, .cloneIKE: return index
             case .rekeyChild(let id), .deleteChild(let id):
                 if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
             }
@@ -154,6 +155,7 @@ extension IKESession {
                 spi, .informationalV2,
                 [DeletePayload(securityProtocol: securityProtocol, spis: [inbound]).payload], .liveness, &context)
         case .rekeyIKE: try startRekeyIKE(&context)
+        case .cloneIKE(let tag, let tries): startClone(tag: tag, tries: tries, &context)
         case .liveness: try request(spi, .informationalV2, try livenessPayloads(context), .liveness, &context)
         case .updateAddresses: try startUpdate(&context)
         case .checkRoutability: try startRoutabilityCheck(&context)

@@ -6,6 +6,8 @@ import Primitives
 
 /// What we agreed to for an IKE SA that the peer wants, before its keys are all determined.
 struct ProposedIKESA: Sendable {
+    /// Whether it stands beside the old one (RFC 7791).
+    var isClone = false
     var suite: Suite
     var sharedSecret: Secret
     var contributions: KeySchedule.Public
@@ -37,58 +39,44 @@ extension IKESession {
         _ group: KeyExchangeID, tried: [KeyExchangeID], isOptimized: Bool = false, _ context: inout Context
     ) throws(Fault) {
         guard let connection, let sa = current else { return }
-        var attempt = IKEAttempt(
-            spi: context.environment.freshIKESPI(),
-            nonce: context.environment.randomness.octets(IKESession.nonceOctets),
-            keyPair: try generate(group, &context), triedGroups: tried + [group])
+        var (attempt, payloads) = try begin(connection.proposals, group, tried: tried, &context)
         attempt.isOptimized = isOptimized
-        var payloads = [
-            ProposalPayload.offer(connection.proposals, spi: attempt.spi.octets),
-            Payload(.nonceV2, body: attempt.nonce),
-            KeyExchangePayload(group: group, value: attempt.keyPair.publicValue).payload,
-        ]
         if isOptimized { payloads = payloads.contracted(isCompressed: false) }
         // Claimed before the request goes out: the peer may use the new SA at once.
         context.emit(.claim(spi: attempt.spi))
         try request(sa.ownSPI, .createChildSA, payloads, .rekeyIKE(attempt), &context)
     }
 
+    /// An exchange for another IKE SA, and what its request says.
+    func begin(
+        _ proposals: [Proposal], _ group: KeyExchangeID, tried: [KeyExchangeID], _ context: inout Context
+    ) throws(Fault) -> (attempt: IKEAttempt, payloads: [Payload]) {
+        let attempt = IKEAttempt(
+            spi: context.environment.freshIKESPI(),
+            nonce: context.environment.randomness.octets(IKESession.nonceOctets),
+            keyPair: try generate(group, &context), triedGroups: tried + [group])
+        return (
+            attempt,
+            [
+                ProposalPayload.offer(proposals, spi: attempt.spi.octets), Payload(.nonceV2, body: attempt.nonce),
+                KeyExchangePayload(group: group, value: attempt.keyPair.publicValue).payload,
+            ]
+        )
+    }
+
     mutating func concludeRekeyIKE(_ attempt: IKEAttempt, _ content: MessageContent, _ context: inout Context) {
-        guard let connection, let old = current else { return }
+        guard let old = current else { return }
         if let error = content.error, content.offers == nil {
             context.emit(.release(spi: attempt.spi))
             concludeRefusal(error, attempt, &context)
             return
         }
         do throws(Fault) {
-            var attempt = attempt
-            let whole = try expanded(content, attempt, old)
-            var followUp =
-                attempt.followUp
-                ?? FollowUp(response: Boxed(whole), remaining: further(whole, connection.proposals))
-            if let payloads = try advance(&followUp, content, &context) {
-                attempt.followUp = followUp
+            switch try advance(attempt, content, from: old, &context) {
+            case .followUp(let attempt, let payloads):
                 try request(old.ownSPI, .ikeFollowUpKE, payloads, .rekeyIKE(attempt), &context)
-                return
+            case .agreed(let new, _, let lowestNonce): settle(new, attempt, lowestNonce: lowestNonce, &context)
             }
-            let content = followUp.response.value
-            let offers = try content.required(content.offers, "SA")
-            let nonce = try content.required(content.nonce, "Nonce")
-            let keyExchange = try content.required(content.keyExchange, "KE")
-            guard offers.count == 1, offers[0].isSingular, offers[0].spi.count == 8,
-                case .success(let selection) = Proposal.select(
-                    configured: connection.proposals, offered: [offers[0].proposal]),
-                selection.suite.keyExchange == attempt.keyPair.group,
-                keyExchange.group == attempt.keyPair.group
-            else { throw .violation("the responder chose what was not offered") }
-            let sharedSecret = try combine(attempt.keyPair, keyExchange.value)
-            var new = try successor(
-                of: old, selection.suite, sharedSecret, further: followUp.secrets,
-                KeySchedule.Public(
-                    initiatorNonce: attempt.nonce, responderNonce: nonce, initiatorSPI: attempt.spi,
-                    responderSPI: UInt64(network: offers[0].spi)), isInitiator: true, &context)
-            if let token = content.crashToken { new.peerToken = token }
-            settle(new, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
         } catch {
             context.emit(.release(spi: attempt.spi))
             context.report(.refused(child: nil, error.refusal))
@@ -97,8 +85,48 @@ extension IKESession {
         }
     }
 
+    /// What a response to an exchange for another IKE SA leads to.
+    enum Advance {
+        /// A further key exchange.
+        case followUp(IKEAttempt, [Payload])
+        /// The SA, the response that tells of it, and the lower of the exchange's nonces.
+        case agreed(IKESA, MessageContent, lowestNonce: [UInt8])
+    }
+
+    func advance(
+        _ attempt: IKEAttempt, _ content: MessageContent, from old: IKESA, _ context: inout Context
+    ) throws(Fault) -> Advance {
+        guard let connection else { throw .unexpected("no connection") }
+        var attempt = attempt
+        let whole = try expanded(content, attempt, old)
+        var followUp =
+            attempt.followUp ?? FollowUp(response: Boxed(whole), remaining: further(whole, connection.proposals))
+        if let payloads = try advance(&followUp, content, &context) {
+            attempt.followUp = followUp
+            return .followUp(attempt, payloads)
+        }
+        let content = followUp.response.value
+        let offers = try content.required(content.offers, "SA")
+        let nonce = try content.required(content.nonce, "Nonce")
+        let keyExchange = try content.required(content.keyExchange, "KE")
+        guard offers.count == 1, offers[0].isSingular, offers[0].spi.count == 8,
+            case .success(let selection) = Proposal.select(
+                configured: connection.proposals, offered: [offers[0].proposal]),
+            selection.suite.keyExchange == attempt.keyPair.group,
+            keyExchange.group == attempt.keyPair.group
+        else { throw .violation("the responder chose what was not offered") }
+        let sharedSecret = try combine(attempt.keyPair, keyExchange.value)
+        var new = try successor(
+            of: old, selection.suite, sharedSecret, further: followUp.secrets,
+            KeySchedule.Public(
+                initiatorNonce: attempt.nonce, responderNonce: nonce, initiatorSPI: attempt.spi,
+                responderSPI: UInt64(network: offers[0].spi)), isInitiator: true, &context)
+        if let token = content.crashToken { new.peerToken = token }
+        return .agreed(new, content, lowestNonce: NonceRule.lower(attempt.nonce, nonce))
+    }
+
     /// Our rekeying succeeded. Where the peer's did too, the nonces decide (RFC 7296 §2.8.2).
-    private mutating func settle(
+    mutating func settle(
         _ new: IKESA, _ attempt: IKEAttempt, lowestNonce: [UInt8], _ context: inout Context
     ) {
         if let collision = attempt.collision, index(of: collision.spi) != nil {
@@ -148,6 +176,15 @@ extension IKESession {
         }
     }
 
+    /// The group of INVALID_KE_PAYLOAD, where it is one of ours and was not tried yet.
+    func otherGroup(_ error: NotifyPayload, tried: [KeyExchangeID]) -> KeyExchangeID? {
+        guard let group = KeyExchangeID(error), let connection,
+            connection.proposals.contains(where: { $0.keyExchange.contains(group) }),
+            !tried.contains(group), KeyDetermination.supports(group)
+        else { return nil }
+        return group
+    }
+
     private mutating func concludeRefusal(
         _ error: NotifyPayload, _ attempt: IKEAttempt, _ context: inout Context
     ) {
@@ -166,10 +203,7 @@ extension IKESession {
         }
         switch error.type {
         case .invalidKeyExchange:
-            guard let group = KeyExchangeID(error), let connection,
-                connection.proposals.contains(where: { $0.keyExchange.contains(group) }),
-                !attempt.triedGroups.contains(group), KeyDetermination.supports(group)
-            else { break }
+            guard let group = otherGroup(error, tried: attempt.triedGroups) else { break }
             do throws(Fault) {
                 try sendRekeyIKE(group, tried: attempt.triedGroups, &context)
                 return
@@ -193,7 +227,8 @@ extension IKESession {
         _ context: inout Context
     ) throws(Fault) -> [Payload] {
         guard let connection else { throw .temporary("no connection") }
-        _ = try ownAttempt(on: sa)
+        let isClone = content.notification(.cloneIKESA) != nil
+        if isClone { try allowClone(of: sa, context) } else { _ = try ownAttempt(on: sa) }
         let keyExchange = try content.required(content.keyExchange, "KE")
         let understood = offers.filter { $0.isUnderstood && $0.spi.count == 8 }
         let selection: Selection
@@ -211,7 +246,7 @@ extension IKESession {
         let (value, sharedSecret) = try answer(group, keyExchange.value, &context)
         let spi = context.environment.freshIKESPI()
         let proposed = ProposedIKESA(
-            suite: selection.suite, sharedSecret: sharedSecret,
+            isClone: isClone, suite: selection.suite, sharedSecret: sharedSecret,
             contributions: KeySchedule.Public(
                 initiatorNonce: nonce, responderNonce: context.environment.randomness.octets(IKESession.nonceOctets),
                 initiatorSPI: peerSPI, responderSPI: spi))
@@ -221,6 +256,7 @@ extension IKESession {
             KeyExchangePayload(group: group, value: value).payload,
         ]
         payloads += crashTokenPayloads(initiatorSPI: peerSPI, responderSPI: spi, context)
+        if isClone { payloads.insert(NotifyPayload(.cloneIKESA).payload, at: 0) }
         let further = selection.suite.furtherKeyExchanges
         if further.isEmpty {
             try complete(proposed, further: [], sa, &context)
@@ -240,6 +276,7 @@ extension IKESession {
             case .child, .deleteChild, .deleteIKE, .farewell:
                 // RFC 7296 §2.25.2.
                 throw .temporary("a child is being created, replaced or deleted")
+            case .cloneIKE: throw .temporary("the IKE SA is being cloned")
             case .rekeyIKE(let attempt):
                 guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
                 own = attempt
@@ -254,8 +291,15 @@ extension IKESession {
     mutating func complete(
         _ proposed: ProposedIKESA, further: [Secret], _ sa: IKESA, _ context: inout Context
     ) throws(Fault) {
-        let own = try ownAttempt(on: sa)
         let contributions = proposed.contributions
+        if proposed.isClone {
+            try allowClone(of: sa, context)
+            let clone = try successor(
+                of: sa, proposed.suite, proposed.sharedSecret, further: further, contributions, isInitiator: false,
+                &context)
+            return begin(clone, tag: nil, &context)
+        }
+        let own = try ownAttempt(on: sa)
         var new = try successor(
             of: sa, proposed.suite, proposed.sharedSecret, further: further, contributions, isInitiator: false,
             &context)
@@ -276,7 +320,7 @@ extension IKESession {
         }
     }
 
-    private func successor(
+    func successor(
         of old: IKESA, _ suite: Suite, _ sharedSecret: Secret, further: [Secret],
         _ contributions: KeySchedule.Public, isInitiator: Bool, _ context: inout Context
     ) throws(Fault) -> IKESA {

@@ -343,6 +343,8 @@ extension IKESession {
         payloads += ticketPayloads(pending.content, &context)
         noteOptimizedRekey(pending.content)
         if optimizedRekey.isAgreed { payloads += optimizedRekeyPayloads }
+        noteCloning(pending.content)
+        if takesClones { payloads += cloningPayloads }
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
         let (configuration, refused) = answerConfiguration(

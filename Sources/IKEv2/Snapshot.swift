@@ -23,6 +23,9 @@ extension IKESession {
         snapshot.isRemoteBehindNAT = isRemoteBehindNAT
         snapshot.established = established
         snapshot.takesRedirects = !isInitiator && redirection.isTakenByPeer
+        snapshot.clonedFrom = origin == id ? nil : origin
+        snapshot.takesClones = isEstablished && takesClones
+        snapshot.movesItself = isEstablished && isInitiator && mobility.isSupported
         snapshot.rekeyAt = rekeyAt
         snapshot.reauthenticateAt = reauthenticateAt
         snapshot.expireAt = expireAt
@@ -40,8 +43,8 @@ extension IKESession {
                 switch pending.exchange {
                 case .rekeyIKE: return .rekeying
                 case .deleteIKE, .farewell: return .deleting
-                case .initial, .intermediate, .authentication, .child, .deleteChild, .liveness, .updateAddresses,
-                    .checkRoutability, .redirect:
+                case .initial, .intermediate, .authentication, .child, .cloneIKE, .deleteChild, .liveness,
+                    .updateAddresses, .checkRoutability, .redirect:
                     continue
                 }
             }

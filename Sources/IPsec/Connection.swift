@@ -216,6 +216,8 @@ package struct Connection: Hashable, Sendable {
     package var isMobile = false
     /// Version 2: rekeyings leave out what stays the same, where the peer takes that.
     package var optimizesRekeying = false
+    /// Version 2: IKE SAs that may be cloned from one at once (RFC 7791); with 0 it is not offered.
+    package var maximumClones = 0
     /// Version 2: IKE SAs without a first child (RFC 6023).
     package var childless = ChildlessUse.allow
     /// Version 2: sessions that broke off are resumed with tickets (RFC 5723).

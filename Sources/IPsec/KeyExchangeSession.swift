@@ -71,6 +71,9 @@ package enum SessionCommand: Hashable, Sendable {
     case cameFrom(IPAddress)
     /// Tell the peer to go to another gateway (RFC 5685 §5).
     case redirect(RedirectGateway)
+    /// Make another IKE SA of this one, without children (RFC 7791). The tag comes back with ``SessionEffect/begin`` or
+    /// ``SessionEffect/notCloned``.
+    case clone(tag: UInt64)
 }
 
 package enum SessionInput: Sendable {
@@ -117,6 +120,11 @@ package enum SessionEffect: Sendable {
     case redirect(to: IPAddress)
     /// The peer deleted an SA with this outbound SPI that this session does not have; a sibling may.
     case peerDeleted(SPI)
+    /// Another session begins, established from the start: a clone of this one's IKE SA (RFC 7791), with what it wants done
+    /// first. `tag` names the command that asked for it; `nil` where the peer did.
+    indirect case begin(any KeyExchangeSession, id: SessionID, tag: UInt64?, effects: [SessionEffect])
+    /// The clone that was asked for under this tag does not come.
+    indirect case notCloned(tag: UInt64, Refusal)
     /// The session is over and holds nothing any more. Always the last effect.
     case closed(ClosureReason)
 }
@@ -308,6 +316,8 @@ package struct SessionEnvironment: Sendable {
     package var tickets = SessionTickets()
     /// A secret that outlives a restart of this node; `nil`: nothing does.
     package var standingSecret: Secret?
+    /// How many clones each IKE SA has.
+    package var clones = CloneBook()
     /// Which session has or gave which.
     package var virtualAddresses = VirtualAddressBook()
     /// The SPI or cookie that the next ``freshIKESPI()`` gives: one that was promised before the session was there.
@@ -446,6 +456,11 @@ package struct SessionSnapshot: Hashable, Sendable {
     package var remoteVirtualAddresses: [IPAddress] = []
     /// Whether the peer may be sent on to another gateway (RFC 5685).
     package var takesRedirects = false
+    /// The session whose IKE SA this one's is a clone of (RFC 7791).
+    package var clonedFrom: SessionID?
+    /// Whether both ends can clone the IKE SA, and whether it can go to another address of ours (RFC 4555).
+    package var takesClones = false
+    package var movesItself = false
     package var initiatorSPI: UInt64
     package var responderSPI: UInt64
     package var suite: Suite?

@@ -10,6 +10,7 @@ extension KeyManager {
         case .abandon(let target): abandon(target, request, &effects)
         case .reauthenticate(let target): reauthenticate(target, request, &effects)
         case .redirect(let sessions, let gateway): redirect(sessions, to: gateway, request, &effects)
+        case .clone(let target, let local, let child): clone(target, local, child, request, &effects)
         case .load(let policies):
             load(policies, &effects)
             effects.append(.reply(request, .done(matches: policies.connections.count)))
@@ -84,7 +85,11 @@ extension KeyManager {
         let usable = entries(of: key.connection).filter { _, entry in
             (entry.isEstablished || !entry.requested.isEmpty) && entry.session.snapshot.state != .deleting
         }
-        return usable.map(\.id).max { $0.value < $1.value } ?? open(connection)
+        // A clone is there for what was set up on it by name.
+        func rank(_ candidate: (id: SessionID, entry: Entry)) -> (Int, UInt32) {
+            (candidate.entry.isClone ? 0 : 1, candidate.id.value)
+        }
+        return usable.max { rank($0) < rank($1) }?.id ?? open(connection)
     }
 
     /// Asks the session for the child, unless that was asked already.

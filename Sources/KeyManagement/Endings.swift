@@ -56,6 +56,10 @@ extension KeyManager {
             environment.establishedConnections[entry.connection] = count > 1 ? count - 1 : nil
         }
         effects.append(event)
+        if entry.isClone, let origin = entry.origin { environment.clones.remove(from: origin) }
+        for (tag, wish) in cloning.sorted(by: { $0.key < $1.key }) where wish.session == id {
+            refuseClone(tag, .closed(reason), &effects)
+        }
         for spi in entry.spis where bySPI[spi] == id { bySPI[spi] = nil }
         if let key = entry.initialKey, byInitial[key] == id { byInitial[key] = nil }
         if byConnection[entry.connection]?.remove(id) != nil, byConnection[entry.connection]?.isEmpty == true {

@@ -41,6 +41,9 @@ package enum Command: Sendable {
     case reauthenticate(Target)
     /// Tell the peers of these IKE SAs to go to another gateway (RFC 5685 §5).
     case redirect([SessionID], to: RedirectGateway)
+    /// Make another IKE SA of the one that is meant, without authenticating anew (RFC 7791); move it to another address of
+    /// ours, and set a child up on it, where these are given.
+    case clone(Target, local: IPAddress?, child: String?)
     /// Put another set of connections in force. SAs of connections that did not change stay.
     case load(PolicyDatabase)
     /// Put one connection in force, beside the others or in the place of the one of its name. SAs stay, but those of
@@ -71,6 +74,9 @@ package enum Response: Hashable, Sendable {
         case nothingMatches
         /// Not every peer that is meant can be sent on.
         case notRedirectable
+        /// The ends did not agree on cloning the IKE SA, or on its going to another address.
+        case notClonable
+        case notMovable
         /// The connection names no address to which a first message could go.
         case noRemoteAddress(connection: String)
         case closed(ClosureReason)

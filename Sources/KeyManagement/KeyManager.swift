@@ -52,6 +52,11 @@ package struct KeyManager: Sendable {
         var mayAdopt = false
         /// A child has just come up on it, which a newer sibling may have to take over (IKEv1).
         var hasNewChild = false
+        /// The session that this one's IKE SA was cloned from, over several if need be; its own where it was not.
+        var origin: SessionID?
+        var isClone = false
+        /// It was moved to an address by name, and stays there whatever the routes say.
+        var isPinned = false
         /// It ends because of us, or of itself: no action answers the end of its children one by one.
         var isEnding = false
 
@@ -78,6 +83,8 @@ package struct KeyManager: Sendable {
     var byChild: [ChildID: SessionID] = [:]
     var byConnection: [String: Set<SessionID>] = [:]
     var questions: [QuestionID: SessionID] = [:]
+    /// Clones that were asked for.
+    var cloning: [UInt64: CloneWish] = [:]
     /// Virtual addresses that peers gave us, with the sessions that use each.
     var addressHolders: [IPAddress: Set<SessionID>] = [:]
     var timers = TimerQueue()
@@ -156,6 +163,8 @@ package struct KeyManager: Sendable {
     /// Takes one input and says what to do. Never blocks, never fails: bad input costs a counter.
     package mutating func handle(_ input: Input, now: Instant) -> [Effect] {
         environment.now = now
+        environment.clones.isFull =
+            environment.settings.sessionLimit > 0 && sessions.count >= environment.settings.sessionLimit
         var effects: [Effect] = []
         switch input {
         case .datagram(let datagram): receive(datagram, &effects)
@@ -342,6 +351,11 @@ package struct KeyManager: Sendable {
         case .disclose(let keys): effects.append(.disclose(keys))
         case .renew: renew(id, &effects)
         case .redirect(let gateway): redirect(id, to: gateway, &effects)
+        case .begin(let session, let clone, let tag, let first):
+            begin(session, clone, of: id, tag, &effects)
+            for effect in first { apply(effect, of: clone, &effects) }
+            settle(clone, of: id, tag, &effects)
+        case .notCloned(let tag, let refusal): refuseClone(tag, .refused(refusal), &effects)
         case .peerDeleted(let spi): passOn(deleted: spi, from: id, &effects)
         case .closed(let reason): close(id, reason, &effects)
         }

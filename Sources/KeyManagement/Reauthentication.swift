@@ -9,6 +9,10 @@ extension KeyManager {
         guard let entry = sessions[id], var connection = policies.connection(entry.connection), entry.isEstablished,
             !entries(of: entry.connection).contains(where: { $0.entry.predecessor == id })
         else { return }
+        // A clone without children has nothing to authenticate for.
+        if entry.isClone, entry.children.isEmpty, entry.requested.isEmpty {
+            return feed(.command(.delete), to: id, &effects)
+        }
         let snapshot = entry.session.snapshot
         // The address that we have is the one to ask for: a peer knows us by it.
         if !snapshot.localVirtualAddresses.isEmpty { connection.virtualAddresses = snapshot.localVirtualAddresses }
@@ -27,6 +31,7 @@ extension KeyManager {
         let snapshot = entry.session.snapshot
         let children = entry.children.filter { $0.outbound != nil && !$0.isLingering }
         sessions[successor]?.predecessor = id
+        sessions[successor]?.origin = entry.origin ?? id
         for child in children {
             sessions[successor]?.requested.append(child.name)
             let requestID = snapshot.children.first { $0.id == child.id }?.requestID ?? environment.freshRequestID()
@@ -47,7 +52,7 @@ extension KeyManager {
     /// The machine's addresses or routes are others: sessions that may move do (RFC 4555).
     mutating func followPaths(_ effects: inout [Effect]) {
         for id in sessionIDs {
-            guard let entry = sessions[id], entry.version == 2, entry.isEstablished,
+            guard let entry = sessions[id], entry.version == 2, entry.isEstablished, !entry.isPinned,
                 policies.connection(entry.connection)?.isMobile == true
             else { continue }
             let snapshot = entry.session.snapshot

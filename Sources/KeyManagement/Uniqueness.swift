@@ -15,11 +15,12 @@ extension KeyManager {
         .sorted { $0.id.value < $1.id.value }
     }
 
-    /// Honours `unique` when a session has been established. Twins that it succeeds are not its rivals.
+    /// Honours `unique` when a session has been established. Twins that it succeeds, and clones, are not its rivals.
     mutating func keepUnique(_ id: SessionID, _ connection: String, _ effects: inout [Effect]) {
         guard let own = sessions[id] else { return }
         let rivals = twins(of: id, connection).filter {
             !isSuccession($0.entry, own) && own.predecessor != $0.id
+                && ($0.entry.origin ?? $0.id) != own.origin ?? id
         }
         switch policies.connection(connection)?.unique {
         case .replace:

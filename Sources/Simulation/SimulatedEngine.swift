@@ -32,6 +32,14 @@ package final class SimulatedEngine {
     }
 
     func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
+        for spi in inbound.keys where inbound[spi]?.child == child {
+            inbound[spi]?.local = local
+            inbound[spi]?.remote = remote
+        }
+        for key in outbound.keys where key.child == child {
+            outbound[key]?.local = local
+            outbound[key]?.remote = remote
+        }
         plane.move(child, local: local, remote: remote)
     }
 

@@ -33,15 +33,27 @@ package struct World {
         _ name: String, address: IPAddress, policies: PolicyDatabase, key: [UInt8],
         pairs: [PrivateKey] = [], settings: EngineSettings, hasWrongPassword: Bool = false, awaitsUsers: Bool = false
     ) {
+        let route = Route(address)
         let manager = KeyManager(
             now: now, randomness: .seeded(randomness.uint64()), policies: policies, settings: settings,
-            sourceAddress: { _ in address })
+            sourceAddress: { _ in route.address })
         nodes.append(
             Node(
-                name: name, address: address, manager: manager, engine: SimulatedEngine(),
+                name: name, manager: manager,
                 answerer: KeyAnswerer(
                     key: .init(key), pairs: CredentialStore(privateKeys: pairs), hasWrongPassword: hasWrongPassword),
-                awaitsUsers: awaitsUsers))
+                awaitsUsers: awaitsUsers, route: route))
+    }
+
+    /// Gives a node another address besides.
+    package mutating func addAddress(_ address: IPAddress, ofHost index: Int) {
+        nodes[index].furtherAddresses.insert(address)
+    }
+
+    /// A node leaves its address for another one, and its key management is told that paths have changed.
+    package mutating func move(_ index: Int, to address: IPAddress) {
+        nodes[index].address = address
+        feed(.pathsChanged, to: index)
     }
 
     /// Gives a node a command; its reply turns up in ``Node/replies``.
@@ -86,7 +98,7 @@ package struct World {
         }
     }
 
-    private func node(at address: IPAddress) -> Int? { nodes.firstIndex { $0.address == address } }
+    private func node(at address: IPAddress) -> Int? { nodes.firstIndex { $0.has(address) } }
 
     private mutating func deliver(_ parcel: Parcel) {
         switch parcel {
@@ -107,6 +119,8 @@ package struct World {
         while !inputs.isEmpty {
             for effect in nodes[index].manager.handle(inputs.removeFirst(), now: now) {
                 switch effect {
+                // An address that is the host's no more leads nowhere.
+                case .send(let datagram) where !nodes[index].has(datagram.local.address): break
                 case .send(let datagram):
                     // The receiver sees the two ends exchanged.
                     let arriving = Datagram(local: datagram.remote, remote: datagram.local, octets: datagram.octets)
@@ -164,6 +178,7 @@ package struct World {
                 InternetPacket(probe: UInt64(packetsSent), from: source, to: destination), now: now)
         else { return false }
         packetsSent += 1
+        guard nodes[index].has(datagram.local.address) else { return true }
         let arriving = Datagram(local: datagram.remote, remote: datagram.local, octets: datagram.octets)
         network.send(.packet(arriving), now: now, &randomness)
         return true
@@ -198,7 +213,7 @@ package struct World {
         guard let peer = node(at: association.remote.address) else { return }
         let other: SecurityAssociation? =
             association.direction == .inbound
-            ? nodes[peer].engine.outboundAssociation(association.spi, to: nodes[index].address)
+            ? nodes[peer].engine.outboundAssociation(association.spi, to: association.local.address)
             : nodes[peer].engine.inbound[association.spi]
         guard let other else { return }
         let agrees =

@@ -18,6 +18,7 @@ import Glibc
         commands.append(DownCommand.self)
         commands.append(RekeyCommand.self)
         commands.append(RehearseCommand.self)
+        commands.append(CloneCommand.self)
         commands.append(StatusCommand.self)
         commands.append(PlanCommand.self)
         commands.append(ReloadCommand.self)

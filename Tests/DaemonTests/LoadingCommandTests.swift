@@ -199,6 +199,22 @@ import Testing
         }
     }
 
+    @Test func aCloneNeedsSomethingToClone() throws {
+        let harness = try ControlHarness([ControlHarness.connection("home")])
+        let client = try harness.client()
+        let problems: [(ViciMessage, String)] = [
+            ([:], "missing clone selector: 'ike' or 'ike-id'"),
+            (["child": "net"], "missing clone selector: 'ike' or 'ike-id'"),
+            (["ike": "home", "local-host": "here"], "'local-host' is no address"),
+            (["ike": "home"], "no matching IKE SA to clone found"),
+            (["ike-id": "77"], "no matching IKE SA to clone found"),
+        ]
+        for (message, problem) in problems {
+            let answer = try client.ask("clone", message)
+            #expect(answer?.flag("success") == false && answer?.text("errmsg") == problem)
+        }
+    }
+
     @Test func everyEventOfTheListCanBeRegistered() throws {
         let harness = try ControlHarness()
         let client = try harness.client()

@@ -36,6 +36,9 @@ struct Pair {
         var renewals = 0
         /// The gateways that it was sent on to.
         var redirects: [IPAddress] = []
+        /// Clones of its IKE SA, each with what it wants done first, and the refusals of others.
+        var clones: [(session: IKESession, tag: UInt64?, effects: [SessionEffect])] = []
+        var notCloned: [(tag: UInt64, refusal: Refusal)] = []
         /// Post-quantum keys by name.
         var postquantum: [String: [UInt8]] = [:]
         var sent: [Datagram] = []
@@ -156,6 +159,9 @@ struct Pair {
             case .removeAddress(let address): ends[side.rawValue].addresses.remove(address)
             case .renew: ends[side.rawValue].renewals += 1
             case .redirect(let gateway): ends[side.rawValue].redirects.append(gateway)
+            case .begin(let session, _, let tag, let effects):
+                ends[side.rawValue].clones.append((session as! IKESession, tag, effects))
+            case .notCloned(let tag, let refusal): ends[side.rawValue].notCloned.append((tag, refusal))
             case .peerDeleted: preconditionFailure("IKEv2's children stay with their session")
             case .closed(let reason): ends[side.rawValue].closed = reason
             }
@@ -233,6 +239,26 @@ struct Pair {
         self[.responder].session = IKESession(
             responder: SessionID(3), local: old.local, remote: old.remote, &ends[Side.responder.rawValue].environment)
         run(for: .seconds(10))
+    }
+
+    /// The newest clones of both ends, as a pair of their own that shares this one's environments.
+    var clone: Pair? {
+        var pair = self
+        for side in Side.allCases {
+            guard let clone = self[side].clones.last else { return nil }
+            pair[side] = End(session: clone.session, environment: self[side].environment, key: self[side].key)
+            pair[side].postquantum = self[side].postquantum
+            for effect in clone.effects {
+                switch effect {
+                case .claim(let spi): pair[side].claimed.insert(spi)
+                case .setTimer(let timer, let instant): pair[side].timers[timer] = instant
+                case .report(let event): pair[side].events.append(event)
+                case .addAddress(let address): pair[side].addresses.insert(address)
+                default: break
+                }
+            }
+        }
+        return pair
     }
 
     /// Delivers until nothing is in flight.
