@@ -91,7 +91,7 @@ let package = Package(
             swiftSettings: pure),
         .target(name: "Capture", dependencies: ["Primitives"], swiftSettings: pure),
         // Edges
-        .target(name: "CPlatform"),
+        .target(name: "CPlatform", linkerSettings: [.linkedLibrary("resolv")]),
         // Debian's headers include one another from this folder on.
         .target(
             name: "CStack", cSettings: [.unsafeFlags(["-I/usr/include/lwip"])], linkerSettings: [.linkedLibrary("lwip")]

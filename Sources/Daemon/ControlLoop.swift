@@ -159,11 +159,20 @@ final class ControlLoop {
         case .acquire(let connection, let child): feed(.traffic(.acquire(connection: connection, child: child)))
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
         case .pathsChanged: feed(.pathsChanged)
-        case .resolved(let answers): replacePolicies(manager.policies.resolved(answers))
+        case .resolved(let answers): take(answers)
         case .signal(.reload): if let problem = reload().problem { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
         case .observe(let subject, let reply): reply(observation(of: subject))
         }
+    }
+
+    /// Names have been looked up.
+    private func take(_ answers: [String: [IPAddress]]) {
+        let policies = manager.policies.resolved(answers)
+        for (name, addresses) in policies.changedNames(since: manager.policies) {
+            note(.configuration, "\(name) is \(addresses.map { "\($0)" }.joined(separator: ", ")) now")
+        }
+        replacePolicies(policies)
     }
 
     /// A peer behind NAT sends from elsewhere, and proved it with a packet (RFC 7296 §2.23).
@@ -214,6 +223,7 @@ final class ControlLoop {
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
             let lines = journal.record(event)
+            if event.doubtsPeer { names.doubt(manager.policies.connection(event.connection)?.names ?? []) }
             messageCounters.record(event)
             tally.record(event)
             userService.record(event, loop: self)

@@ -45,6 +45,7 @@ extension KeyManager {
         entry.origin = parent.origin ?? id
         entry.isClone = true
         entry.isPinned = parent.isPinned
+        entry.namedRemote = parent.namedRemote
         sessions[clone] = entry
         byConnection[parent.connection, default: []].insert(clone)
         environment.clones.add(to: parent.origin ?? id)

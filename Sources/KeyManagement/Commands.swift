@@ -189,6 +189,9 @@ extension KeyManager {
             }
         }
         connections.forget { key in policies.connection(key.connection)?.child(key.child) == nil }
+        addressTurns = addressTurns.filter { turn in
+            before.connection(turn.key)?.remoteAddresses == policies.connection(turn.key)?.remoteAddresses
+        }
         for connection in policies.connections where before.connection(connection.name) != connection {
             wishFor(connection, at: environment.now)
             for child in connection.children where child.standingAction != nil {
@@ -209,6 +212,7 @@ extension KeyManager {
         for session in orphans.keys.sorted(by: { $0.value < $1.value }) {
             feed(.command(.delete), to: session, &effects)
         }
+        followNames(&effects)
     }
 
     /// Notes the children of a connection that `start_action` wants up.

@@ -78,6 +78,8 @@ extension KeyManager {
             pending.childIsGone(child.id)
         }
         if questions.values.contains(id) { questions = questions.filter { $0.value != id } }
+        // The next one goes to the peer's next address.
+        if reason == .peerUnresponsive, entry.isInitiator { addressTurns[entry.connection, default: 0] &+= 1 }
         if tryAgain(entry, id, reason, &effects) { return }
         pending.sessionClosed(id, reason)
         for name in Set(entry.requested + (entry.children + entry.removed).map(\.name)).sorted() {
@@ -85,17 +87,17 @@ extension KeyManager {
         }
     }
 
-    /// A first exchange that met silence is tried again, as often as `keyingtries` says.
+    /// A first exchange that met silence is tried again, as often as `keyingtries` says with each of the peer's addresses.
     private mutating func tryAgain(
         _ entry: Entry, _ id: SessionID, _ reason: ClosureReason, _ effects: inout [Effect]
     ) -> Bool {
         guard reason == .peerUnresponsive, !entry.isEstablished, !entry.requested.isEmpty,
             let connection = policies.connection(entry.connection),
-            connection.keyingTries == 0 || entry.attempt < connection.keyingTries,
+            connection.keyingTries == 0 || entry.attempt < connection.firstExchanges,
             let successor = open(connection, attempt: entry.attempt + 1)
         else { return false }
         pending.hand(id, to: successor)
-        for name in entry.requested { requestChild(name, of: successor, &effects) }
+        requestAgain(entry, of: successor, &effects)
         return true
     }
 

@@ -55,6 +55,8 @@ package struct KeyManager: Sendable {
         /// The session that this one's IKE SA was cloned from, over several if need be; its own where it was not.
         var origin: SessionID?
         var isClone = false
+        /// The address that it went to, where a DNS name of its connection stood for that.
+        var namedRemote: IPAddress?
         /// It was moved to an address by name, and stays there whatever the routes say.
         var isPinned = false
         /// It ends because of us, or of itself: no action answers the end of its children one by one.
@@ -83,6 +85,8 @@ package struct KeyManager: Sendable {
     var byChild: [ChildID: SessionID] = [:]
     var byConnection: [String: Set<SessionID>] = [:]
     var questions: [QuestionID: SessionID] = [:]
+    /// How many of the addresses of each connection's peer have been tried in vain.
+    var addressTurns: [String: UInt32] = [:]
     /// Clones that were asked for.
     var cloning: [UInt64: CloneWish] = [:]
     /// Virtual addresses that peers gave us, with the sessions that use each.
@@ -280,10 +284,10 @@ package struct KeyManager: Sendable {
 
     /// Opens a session as initiator; `nil` where the connection names no address to send to.
     mutating func open(_ connection: Connection, attempt: UInt32 = 1) -> SessionID? {
-        // Every address is tried in turn over repeated attempts.
+        // Every address is tried in turn, over repeated attempts and beyond.
         let remotes = connection.remoteAddresses.flatMap(\.concrete)
         guard !remotes.isEmpty else { return nil }
-        let remote = remotes[Int(attempt - 1) % remotes.count]
+        let remote = remotes[Int(addressTurns[connection.name] ?? 0) % remotes.count]
         let locals = connection.localAddresses.flatMap(\.concrete).filter { $0.family == remote.family }
         guard let local = locals.first ?? sourceAddress(remote) else { return nil }
         // A peer on another port than 500 is met on the port that carries the non-ESP marker, as charon does.
@@ -305,6 +309,7 @@ package struct KeyManager: Sendable {
         sessions[id] = Entry(
             session: session, version: isVersion1 ? 1 : 2, connection: connection.name, attempt: attempt,
             begun: environment.now)
+        if connection.names(remote.address) { sessions[id]?.namedRemote = remote.address }
         byConnection[connection.name, default: []].insert(id)
         return id
     }

@@ -40,6 +40,23 @@ extension KeyManager {
         if children.isEmpty { feed(.command(.delete), to: id, &effects) }
     }
 
+    /// Another session is to do what one that came to nothing was opened for: all that was asked of it, in the place of the same
+    /// predecessor.
+    mutating func requestAgain(_ entry: Entry, of successor: SessionID, _ effects: inout [Effect]) {
+        sessions[successor]?.predecessor = entry.predecessor
+        sessions[successor]?.origin = entry.origin
+        let before =
+            entry.version == 2 ? entry.predecessor.flatMap { sessions[$0]?.session.snapshot.children } ?? [] : []
+        for name in entry.requested {
+            guard let requestID = before.first(where: { $0.name == name })?.requestID else {
+                requestChild(name, of: successor, &effects)
+                continue
+            }
+            sessions[successor]?.requested.append(name)
+            feed(.command(.succeedChild(name: name, requestID: requestID)), to: successor, &effects)
+        }
+    }
+
     /// What a successor was opened for is up, or is refused: the one before it retires.
     mutating func retirePredecessor(of id: SessionID, _ effects: inout [Effect]) {
         guard let entry = sessions[id], entry.version == 2, entry.isEstablished, entry.requested.isEmpty,

@@ -155,4 +155,10 @@ int64_t parley_monotonic(void);
 /// Waits until a descriptor of `descriptors` can be read or broke, or for `milliseconds` (-1: for ever). `ready` gets 1s.
 int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int milliseconds);
 
+// Names
+
+/// For how many seconds the DNS says that the addresses of a name are good: the least of its records. -ENOENT where it says
+/// nothing. `server` (IPv4 with a port) stands for those of resolv.conf, where it is not NULL. Waits for answers, seconds long.
+int parley_name_lifetime(const char *name, const struct parley_address *server, uint32_t *seconds);
+
 #endif
