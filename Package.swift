@@ -34,6 +34,11 @@ let package = Package(
                 "Primitives", "CLibcrypto", "CIPsecMB", .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: edge),
+        .target(
+            name: "CTLS", linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
+        // TLS as values in and out, for EAP's methods
+        .target(
+            name: "TLS", dependencies: ["Primitives", "Cryptography", "CTLS"], swiftSettings: edge),
         // Values
         .target(name: "IPsec", dependencies: ["Primitives", "Cryptography"], swiftSettings: pure),
         // The three parts
@@ -100,7 +105,8 @@ let package = Package(
             name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform", "CStack"],
             swiftSettings: edge),
         .target(
-            name: "Credentials", dependencies: ["Primitives", "Cryptography", "IPsec", "Certificates"],
+            name: "Credentials",
+            dependencies: ["Primitives", "Cryptography", "TLS", "IPsec", "Certificates"],
             swiftSettings: pure),
         .target(
             name: "Simulation",
@@ -187,7 +193,14 @@ let package = Package(
             dependencies: [
                 "IKEv2", "Configuration", "IPsec", "ISAKMP", "Oakley", "Cryptography", "Primitives", "VectorSupport",
             ]),
-        .testTarget(name: "EAPTests", dependencies: ["EAP", "IPsec", "Cryptography", "Primitives"]),
+        .testTarget(
+            name: "TLSTests",
+            dependencies: ["TLS", "Certificates", "Cryptography", "IPsec", "Primitives"]),
+        .testTarget(
+            name: "EAPTests",
+            dependencies: [
+                "EAP", "Certificates", "Credentials", "Cryptography", "IPsec", "Primitives", "TLS",
+            ]),
         .testTarget(name: "RADIUSTests", dependencies: ["RADIUS", "Cryptography", "Primitives"]),
         .testTarget(name: "ISAKMPTests", dependencies: ["ISAKMP", "Primitives", "VectorSupport"]),
         .testTarget(
