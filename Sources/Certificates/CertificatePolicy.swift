@@ -8,6 +8,8 @@ package struct CertificatePolicy: Hashable, Sendable {
     /// RFC 4945 §5.1.3.12 to the letter: an extended key usage must hold ipsecIKE or any. Else serverAuth, clientAuth and
     /// iKEIntermediate will do as well, as the certificates of most clients have one of these.
     package var wantsIKEPurpose = false
+    /// The purposes one of which an extended key usage must hold; `nil`: those of IKE.
+    package var wantedPurposes: Set<CertificateExtensions.Purpose>?
     /// RSA moduli; 112 bits of strength (NIST SP 800-57).
     package var minimumModulusBits = 2048
     /// SHA-1 and MD5 have collisions that were turned into false certificates.
@@ -16,7 +18,8 @@ package struct CertificatePolicy: Hashable, Sendable {
     package init() {}
 
     var purposes: Set<CertificateExtensions.Purpose> {
-        wantsIKEPurpose
+        if let wantedPurposes { return wantedPurposes }
+        return wantsIKEPurpose
             ? [.any, .ipsecIKE]
             : [.any, .ipsecIKE, .ikeIntermediate, .serverAuthentication, .clientAuthentication]
     }

@@ -146,6 +146,9 @@ extension AuthenticationRound {
         }
         if exactIdentity != nil || !isLocal { section.add("id", identity.typedText) }
         if let userIdentity { section.add("eap_id", userIdentity.typedText) }
+        if let serverIdentity {
+            section.add("aaa_id", IdentityPattern.exactly(serverIdentity).typedText)
+        }
         if !publicKeyFiles.isEmpty { section.add("pubkeys", list: publicKeyFiles) }
         if !certificates.certificateFiles.isEmpty { section.add("certs", list: certificates.certificateFiles) }
         if !certificates.authorityFiles.isEmpty { section.add("cacerts", list: certificates.authorityFiles) }

@@ -49,9 +49,10 @@ enum KnownKeys {
         unsupported: ["mediated_by": mediation, "mediation_peer": mediation])
 
     static let authentication = rules(
-        supported: ["auth", "id", "round", "xauth_id", "eap_id", "pubkeys", "certs", "cacerts", "revocation"],
+        supported: [
+            "auth", "id", "round", "xauth_id", "eap_id", "aaa_id", "pubkeys", "certs", "cacerts", "revocation",
+        ],
         unsupported: [
-            "aaa_id": "the EAP methods here prove no server of their own; the gateway is known by its 'id'",
             "ca_id": "name the authority's file in 'cacerts'",
             "groups": "users have no groups here; tell connections apart by 'id'",
             "cert_policy": "certificate policies are not judged; name the authority's file in 'cacerts'",

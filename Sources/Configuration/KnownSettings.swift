@@ -4,6 +4,8 @@ extension KnownKeys {
     private static let routing = "routes go into a table of the daemon's own, and the kernel chooses source addresses"
     private static let threads = "one thread negotiates and others carry packets; there are no queues to tune"
     private static let strangeness = "it would make the daemon misbehave on purpose, for tests"
+    private static let tunnels =
+        "TLS inside EAP has fragments of 1024 octets, and MSCHAPv2 proves users inside"
     private static let keys = "certificates and keys are judged in one way alone"
     private static let build = "algorithms come from one library; nothing is loaded or tested at run time"
 
@@ -101,8 +103,7 @@ extension KnownKeys {
         "duplicheck": "connections have 'unique'", "eap-aka": "that method is not there",
         "eap-dynamic": "a round names its method",
         "eap-radius": "swanctl.conf's section 'radius' names the servers", "eap-sim": "that method is not there",
-        "eap-tls": "that method is not there",
-        "eap-ttls": "that method is not there", "eap-peap": "that method is not there",
+        "eap-tls": tunnels, "eap-ttls": tunnels, "eap-peap": tunnels,
         "eap-tnc": "no TNC is spoken",
         "error-notify": "vici's event 'alert' and 'decision' tell them", "farp": "no ARP is answered for peers",
         "forecast": "multicast is not forwarded", "ha": "there is no cluster",

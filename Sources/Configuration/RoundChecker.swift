@@ -161,6 +161,7 @@ extension ConfigurationChecker {
             }
             round.userIdentity = end == "local" ? localIdentity(reader, "eap_id") : identityPattern(setting, reader)
         }
+        serverIdentity(of: &round, reader, end)
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         round.certificates = certificates(reader, end)
         return round
@@ -199,6 +200,26 @@ extension ConfigurationChecker {
         constraints.revocation =
             reader.word("revocation", RevocationPolicy.allCases.map { ($0.rawValue, $0) }) ?? .relaxed
         return constraints
+    }
+
+    /// Whom the certificate of TLS's server inside EAP must name.
+    private func serverIdentity(
+        of round: inout AuthenticationRound, _ reader: SectionReader, _ end: String
+    ) {
+        guard let setting = reader.setting("aaa_id") else { return }
+        let methods: [UserMethod] = [.any, .tls, .ttls, .peap]
+        guard end == "local", let method = round.method.userMethod, methods.contains(method) else {
+            log.report(
+                "'aaa_id' in \(reader.path) belongs to a local round with auth = eap-tls, eap-ttls, eap-peap or eap",
+                at: setting.key.position)
+            return
+        }
+        guard case .exactly(let identity)? = identityPattern(setting, reader) else {
+            reader.wrong(
+                setting, expected: "one identity, without '*': whoever has a certificate is no such server")
+            return
+        }
+        round.serverIdentity = identity
     }
 
     /// The files that `pubkeys` names, and the keys in those that can be read.
@@ -242,8 +263,8 @@ extension ConfigurationChecker {
 extension AuthenticationMethod {
     /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
     fileprivate static let keywords = [
-        "psk", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "eap-radius", "xauth-radius", "pubkey", "rsa",
-        "ecdsa", "ed25519", "ed448",
+        "psk", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "eap-tls", "eap-ttls", "eap-peap",
+        "eap-radius", "xauth-radius", "pubkey", "rsa", "ecdsa", "ed25519", "ed448",
         "dss", "rsa-encryption", "rsa-encryption-revised",
     ]
 

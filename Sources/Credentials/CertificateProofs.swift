@@ -66,7 +66,7 @@ extension CertificateStore {
     }
 
     /// The certificate and those above it that are here, by name and key.
-    private func chain(of certificate: Certificate) -> [Certificate] {
+    func chain(of certificate: Certificate) -> [Certificate] {
         var chain = [certificate]
         while let last = chain.last, !last.isSelfIssued, chain.count < PathBuilder.maximumLength {
             let issuers = authorities.map(\.certificate).filter {

@@ -18,7 +18,7 @@ package struct CertificateStore: Sendable {
             self.certificate = certificate
         }
 
-        fileprivate func isNamed(_ name: String) -> Bool { name == file || name == path }
+        func isNamed(_ name: String) -> Bool { name == file || name == path }
     }
 
     /// Of `x509`: end entities', which are trusted as they are.

@@ -1,6 +1,8 @@
+import Certificates
 package import Cryptography
 package import IPsec
 package import Primitives
+import TLS
 
 /// Holds every key of this node, and answers the questions of key exchanges so that these never see one. A value.
 package struct CredentialStore: Sendable {
@@ -59,6 +61,8 @@ package struct CredentialStore: Sendable {
         case .prove, .verify, .seed, .mix: sharedKeys.answer(question)
         // Users' passwords are no keys.
         case .checkPassword, .password, .judgeUser, .proveUser, .relayUser: .noCredential
+        // A connection is no value: ``TunnelKeeper`` has it.
+        case .tunnel: .noCredential
         case .sign(let scheme, let keys, let digest): sign(scheme, keys, digest)
         case .verifySignature(let scheme, let remote, let keys, let digest, let signature):
             verify(scheme, remote, keys, digest, signature)
@@ -71,6 +75,22 @@ package struct CredentialStore: Sendable {
         case .verifyDigest(let verification):
             certificates.verify(verification, trustedKeys: trustedKeys, now: now)
         }
+    }
+
+    /// What our end proves itself by in TLS inside EAP.
+    func tunnelCredential(_ round: AuthenticationRound, _ identity: Identity) -> TLSConnection
+        .Credential?
+    {
+        certificates.tunnelCredential(round, identity, keys: privateKeys)
+    }
+
+    /// The judgement over the other end's certificates in TLS inside EAP.
+    func judge(
+        tunnel octets: [[UInt8]], _ constraints: CertificateConstraints, _ identity: Identity?,
+        isServers: Bool,
+        now: WallTime
+    ) -> Result<ValidatedPath, ChainReport> {
+        certificates.judge(tunnel: octets, constraints, identity, isServers: isServers, now: now)
     }
 
     private func sign(_ scheme: SignatureScheme, _ keys: [PublicKey], _ digest: [UInt8]) -> Answer {

@@ -76,7 +76,7 @@ package struct SharedKeyStore: Sendable {
             else { return .noCredential }
             return .seed(seed)
         // Users' passwords are no pre-shared keys.
-        case .checkPassword, .password, .judgeUser, .proveUser, .relayUser: return .noCredential
+        case .checkPassword, .password, .judgeUser, .proveUser, .relayUser, .tunnel: return .noCredential
         case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest:
             return .noCredential
         case .mix(let prf, let name, let keys, let confirming):

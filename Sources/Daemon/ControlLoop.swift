@@ -31,6 +31,7 @@ final class ControlLoop {
     /// Made of ``running``, ``keyFiles`` and the policies when a key is asked for; `nil` after each of their changes.
     private var keys: CredentialStore?
     private var users: UserStore?
+    private let tunnels = TunnelKeeper()
     let userService = UserService()
     var messageCounters = MessageCounters()
     var rehearsals = Rehearsals()
@@ -219,6 +220,7 @@ final class ControlLoop {
             setStanding(connection, child, isSet: isSet)
         case .ask(let id, .relayUser(let relay)):
             return userService.ask(id, relay, loop: self).map { .answer(id, $0) }
+        case .ask(let id, .tunnel(let request)): return .answer(id, answer(request))
         case .ask(let id, let question): return .answer(id, answer(question))
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
@@ -227,6 +229,7 @@ final class ControlLoop {
             messageCounters.record(event)
             tally.record(event)
             userService.record(event, loop: self)
+            tunnels.record(event)
             let record = journal.decisions.record(
                 event, policies: manager.policies,
                 secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
@@ -281,6 +284,7 @@ final class ControlLoop {
         case .judgeUser(let proof, let user): userStore.judge(proof, of: user)
         case .proveUser(let challenge, let user, let peer): userStore.prove(challenge, of: user, for: peer)
         case .relayUser: .relayed(.unreachable)
+        case .tunnel(let request): answer(request)
         case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage,
             .signDigest, .verifyDigest:
             keyStore.answer(question, now: Clock.wallTime())
@@ -350,6 +354,14 @@ final class ControlLoop {
             certificates: keyFiles.certificates, policies: manager.policies)
         keys = store
         return store
+    }
+
+    /// TLS inside EAP goes on. What broken sessions left behind does not pile up.
+    private func answer(_ request: TunnelRequest) -> Answer {
+        if tunnels.count >= max(64, 2 * manager.sessionCounts.all) {
+            tunnels.keep(Set(manager.snapshots.map(\.id)))
+        }
+        return tunnels.answer(request, keyStore, now: Clock.wallTime())
     }
 
     private var userStore: UserStore {

@@ -1,3 +1,4 @@
+import IPsec
 package import Primitives
 
 /// One EAP packet (RFC 3748 §4): code, identifier, length, and for requests and responses a type and its data.
@@ -19,6 +20,12 @@ package struct EAPPacket: Hashable, Sendable {
         package static let nak = MethodType(rawValue: 3)
         package static let md5Challenge = MethodType(rawValue: 4)
         package static let tokenCard = MethodType(rawValue: 6)
+        /// RFC 5216.
+        package static let tls = MethodType(rawValue: 13)
+        /// RFC 5281.
+        package static let ttls = MethodType(rawValue: 21)
+        /// draft-kamath-pppext-peapv0.
+        package static let peap = MethodType(rawValue: 25)
         package static let mschapv2 = MethodType(rawValue: 26)
     }
 
@@ -56,6 +63,18 @@ package struct EAPPacket: Hashable, Sendable {
         let length = 4 + (type == nil ? 0 : 1) + data.count
         return [code.rawValue, identifier, UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
             + (type.map { [$0.rawValue] } ?? []) + data
+    }
+}
+
+extension UserMethod {
+    /// The type of a method that runs TLS; `nil` of the others.
+    var tunnelType: EAPPacket.MethodType? {
+        switch self {
+        case .tls: .tls
+        case .ttls: .ttls
+        case .peap: .peap
+        case .any, .md5, .gtc, .mschapv2, .radius: nil
+        }
     }
 }
 

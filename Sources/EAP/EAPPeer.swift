@@ -6,6 +6,8 @@ package import Primitives
 package struct EAPPeer: Sendable {
     /// Requests that are answered: a gateway needs a few.
     static let maximumPackets = 16
+    /// The same, where TLS runs: certificates come in many fragments, and ours go in many.
+    static let maximumTunnelPackets = 2 * TunnelFraming.maximumMessage / TunnelFraming.fragmentOctets
 
     package enum Step: Sendable {
         case send([UInt8])
@@ -13,6 +15,8 @@ package struct EAPPeer: Sendable {
         case prove(UserChallenge)
         /// The password itself.
         case password
+        /// TLS inside the packets goes on.
+        case tunnel(UserMethod, TunnelRequest.Input)
         /// EAP-Success came where it may; the key is the method's, if it makes one.
         case succeed(masterSessionKey: Secret?)
         case fail(reason: String)
@@ -25,21 +29,48 @@ package struct EAPPeer: Sendable {
         case awaitingConfirmation(UserAnswer)
         case proved(masterSessionKey: Secret?)
         case refused
+        /// What TLS was asked for answers the packet.
+        case tunnelling(EAPPacket)
     }
 
     private let method: UserMethod
+    private let user: Identity
     private let name: [UInt8]
+    /// Inside another method there is no TLS again.
+    private let isInside: Bool
     private var state = State.idle
+    private var tunnel: TunnelPeer?
     private var received = 0
 
     package init(_ method: UserMethod, user: Identity) {
         self.method = method
+        self.user = user
         name = user.userName
+        isInside = false
     }
+
+    /// A peer inside EAP-TTLS or PEAP.
+    init(inside user: Identity) {
+        method = .any
+        self.user = user
+        name = user.userName
+        isInside = true
+    }
+
+    /// Whether the user has proved itself, and with MSCHAPv2 the gateway too.
+    var isProved: Bool {
+        if case .proved = state { return true }
+        return false
+    }
+
+    /// Why the certificate of TLS's server will not do, where that is what was wrong.
+    package var report: ChainReport? { tunnel?.report }
 
     private var types: [EAPPacket.MethodType] {
         switch method {
-        case .any, .radius: [.mschapv2, .md5Challenge, .tokenCard]
+        case .any, .radius:
+            [.mschapv2, .md5Challenge, .tokenCard] + (isInside ? [] : [.tls, .ttls, .peap])
+        case .tls, .ttls, .peap: method.tunnelType.map { [$0] } ?? []
         case .md5: [.md5Challenge]
         case .gtc: [.tokenCard]
         case .mschapv2: [.mschapv2]
@@ -54,23 +85,76 @@ package struct EAPPeer: Sendable {
     package mutating func receive(_ octets: [UInt8], _ randomness: inout Randomness) throws(ParseError) -> Step {
         let packet = try EAPPacket(parsing: octets)
         received += 1
-        guard received <= Self.maximumPackets else { return .fail(reason: "the peer asks and asks") }
+        guard received <= (tunnel == nil ? Self.maximumPackets : Self.maximumTunnelPackets) else {
+            return .fail(reason: "the peer asks and asks")
+        }
         switch packet.code {
         case .success:
             // Before the proof, and with MSCHAPv2 before the gateway's own, it means nothing (RFC 3748 §4.2).
-            guard case .proved(let key) = state else { return .fail(reason: "the peer takes us for the user unproved") }
+            if let key = tunnel?.masterSessionKey { return .succeed(masterSessionKey: key) }
+            guard tunnel == nil, case .proved(let key) = state else {
+                return .fail(reason: tunnel?.failure ?? "the peer takes us for the user unproved")
+            }
             return .succeed(masterSessionKey: key)
-        case .failure: return .fail(reason: "the peer refuses the user")
+        case .failure: return .fail(reason: tunnel?.failure ?? "the peer refuses the user")
         case .response: return .fail(reason: "the peer answers what nobody asked")
         case .request: break
         }
         switch packet.type {
         case .identity?: return respond(to: packet, .identity, name)
         case .notification?: return respond(to: packet, .notification, [])
-        case let type? where types.contains(type): return answer(packet, type, &randomness)
+        case let type? where types.contains(type):
+            if let method = UserMethod.allCases.first(where: { $0.tunnelType == type }) {
+                return receiveTunnel(packet, method)
+            }
+            guard tunnel == nil else { return .fail(reason: "the peer changes its method") }
+            return answer(packet, type, &randomness)
         default: return respond(to: packet, .nak, types.map(\.rawValue))
         }
     }
+
+    // MARK: TLS
+
+    private mutating func receiveTunnel(_ packet: EAPPacket, _ method: UserMethod) -> Step {
+        var running = tunnel ?? TunnelPeer(method, user: user)
+        guard running.method == method else { return .fail(reason: "the peer changes its method") }
+        do throws(ParseError) {
+            let step = try running.receive(packet.data)
+            tunnel = running
+            return carry(step, packet, running)
+        } catch {
+            return .fail(reason: "the peer's packet of \(method.rawValue): \(error)")
+        }
+    }
+
+    /// What came of what TLS was asked for.
+    package mutating func take(_ progress: TunnelProgress, _ randomness: inout Randomness) -> Step {
+        guard case .tunnelling(let packet) = state, var running = tunnel else {
+            return .fail(reason: "nothing was asked")
+        }
+        do throws(ParseError) {
+            let step = try running.take(progress, identifier: packet.identifier, &randomness)
+            tunnel = running
+            return carry(step, packet, running)
+        } catch {
+            return .fail(reason: "what the peer says inside \(running.method.rawValue): \(error)")
+        }
+    }
+
+    private mutating func carry(_ step: TunnelPeer.Step, _ packet: EAPPacket, _ running: TunnelPeer)
+        -> Step
+    {
+        state = .tunnelling(packet)
+        switch step {
+        case .send(let data): return respond(to: packet, running.method.tunnelType ?? .nak, data)
+        case .ask(let input): return .tunnel(running.method, input)
+        case .prove(let challenge): return .prove(challenge)
+        case .password: return .password
+        case .fail(let reason): return .fail(reason: reason)
+        }
+    }
+
+    // MARK: The password's methods
 
     private mutating func answer(
         _ packet: EAPPacket, _ type: EAPPacket.MethodType, _ randomness: inout Randomness
@@ -118,6 +202,11 @@ package struct EAPPeer: Sendable {
 
     /// What follows from the password; `nil`: there is none.
     package mutating func prove(_ answer: UserAnswer?) -> Step {
+        if case .tunnelling(let packet) = state, var running = tunnel {
+            let step = running.prove(answer)
+            tunnel = running
+            return carry(step, packet, running)
+        }
         guard case .proving(let packet, let exchange) = state, let type = packet.type, let answer else {
             return .fail(reason: "no password is known for the user")
         }
@@ -136,6 +225,11 @@ package struct EAPPeer: Sendable {
 
     /// The password; `nil`: there is none.
     package mutating func give(_ password: Secret?) -> Step {
+        if case .tunnelling(let packet) = state, var running = tunnel {
+            let step = running.give(password)
+            tunnel = running
+            return carry(step, packet, running)
+        }
         guard case .proving(let packet, _) = state, let password else {
             return .fail(reason: "no password is known for the user")
         }

@@ -9,6 +9,8 @@ package struct EAPServer: Sendable {
     static let maximumPackets = 8
     /// The same, where an authentication server leads: certificates come in many fragments.
     static let maximumRelayedPackets = 64
+    /// The same, where TLS runs here.
+    static let maximumTunnelPackets = 2 * TunnelFraming.maximumMessage / TunnelFraming.fragmentOctets
     /// Octets of a name or of a password.
     static let maximumOctets = 253
     private static let name = Array("parley".utf8)
@@ -20,6 +22,8 @@ package struct EAPServer: Sendable {
         case judge(UserProof, user: Identity)
         /// What an authentication server says to the user's packet.
         case relay([UInt8], user: Identity, state: [UInt8])
+        /// TLS inside the packets goes on.
+        case tunnel(TunnelRequest.Input)
         /// EAP-Success is to be sent; the key is the method's, if it makes one.
         case succeed([UInt8], user: Identity, masterSessionKey: Secret?)
         /// EAP-Failure is to be sent.
@@ -35,14 +39,19 @@ package struct EAPServer: Sendable {
         case relaying
         case awaitingConfirmation(UserAnswer)
         case awaitingAcknowledgement
+        case tunnelling
         case over
     }
 
     private let method: UserMethod
     private let pattern: IdentityPattern
+    /// Whether the user says who it is, or is who the end is.
+    private let isAsked: Bool
     private var state = State.awaitingIdentity
-    private var identifier: UInt8
+    /// Of the request that the user is to answer.
+    private(set) var identifier: UInt8
     private var user: Identity?
+    private var tunnel: TunnelServer?
     private var received = 0
 
     /// - Parameters:
@@ -54,8 +63,25 @@ package struct EAPServer: Sendable {
         self.method = method
         self.pattern = pattern
         self.user = user
+        isAsked = user == nil
         identifier = UInt8(truncatingIfNeeded: randomness.uint32())
     }
+
+    /// A server inside EAP-TTLS or PEAP, to which the user says who it is.
+    ///
+    /// - Parameter awaiting: the identifier of the user's first packet.
+    init(inside method: UserMethod, pattern: IdentityPattern, awaiting: UInt8) {
+        self.method = method
+        self.pattern = pattern
+        isAsked = true
+        identifier = awaiting
+    }
+
+    /// Asks who the user is.
+    mutating func askIdentity() -> [UInt8] { request(.identity, []) }
+
+    /// Why the user's certificate will not do, where that is what was wrong.
+    package var report: ChainReport? { tunnel?.report }
 
     /// The first request.
     package mutating func start(_ randomness: inout Randomness) -> [UInt8] {
@@ -69,13 +95,18 @@ package struct EAPServer: Sendable {
     }
 
     private mutating func challenge(_ randomness: inout Randomness) -> [UInt8] {
+        if let type = method.tunnelType, let user {
+            state = .tunnelling
+            tunnel = TunnelServer(method, claimed: user, pattern: isAsked ? pattern : .exactly(user))
+            return request(type, TunnelFraming.start)
+        }
         let challenge = randomness.octets(MSCHAPv2.challengeOctets)
         state = .awaitingProof(challenge: challenge)
         let value = [UInt8(challenge.count)] + challenge + Self.name
         switch method {
         case .md5: return request(.md5Challenge, value)
         case .gtc: return request(.tokenCard, Array("Password".utf8))
-        case .mschapv2, .any, .radius:
+        case .mschapv2, .any, .radius, .tls, .ttls, .peap:
             return request(
                 .mschapv2, MSCHAPv2Packet(MSCHAPv2Packet.challenge, identifier: identifier &+ 1, value).octets)
         }
@@ -96,7 +127,10 @@ package struct EAPServer: Sendable {
     package mutating func receive(_ octets: [UInt8], _ randomness: inout Randomness) throws(ParseError) -> Step {
         let packet = try EAPPacket(parsing: octets)
         received += 1
-        let limit = method == .radius ? Self.maximumRelayedPackets : Self.maximumPackets
+        let limit =
+            method == .radius
+            ? Self.maximumRelayedPackets
+            : method.tunnelType == nil ? Self.maximumPackets : Self.maximumTunnelPackets
         guard received <= limit else { return fail("the user sends packet after packet") }
         guard packet.code == .response, packet.identifier == identifier else {
             return fail("the user answers another request than the last")
@@ -120,6 +154,16 @@ package struct EAPServer: Sendable {
             }
             return .send(challenge(&randomness))
         case .awaitingProof(let challenge): return receiveProof(packet, challenge)
+        case .tunnelling:
+            guard packet.type == method.tunnelType, var running = tunnel else {
+                return fail("the user answers with another method than \(method.rawValue)")
+            }
+            do throws(ParseError) {
+                let step = try running.receive(packet.data)
+                return carry(step, running)
+            } catch {
+                return fail("the user's packet of \(method.rawValue): \(error)")
+            }
         case .awaitingConfirmation(let answer):
             guard packet.type == .mschapv2, packet.data.first == MSCHAPv2Packet.success else {
                 return fail("the user does not believe that we have its password")
@@ -161,12 +205,16 @@ package struct EAPServer: Sendable {
     /// Whom the last packet refuses, before EAP-Failure: MSCHAPv2 waits for the host to acknowledge that, and some hosts leave instead.
     package var refused: Identity? {
         if case .awaitingAcknowledgement = state { return user }
-        return nil
+        return tunnel?.refused
     }
 
     /// The verdict on what was asked about last; `nil`: the proof does not hold. A user whom the connection does not want has no
     /// better one.
     package mutating func judge(_ answer: UserAnswer?, _ randomness: inout Randomness) -> Step {
+        if case .tunnelling = state, var running = tunnel {
+            let step = running.judge(answer, &randomness)
+            return carry(step, running)
+        }
         guard case .judging = state else { return fail("nothing was asked") }
         if let answer, let user, pattern.matches(user) {
             guard method == .mschapv2 else { return succeed(nil) }
@@ -192,6 +240,31 @@ package struct EAPServer: Sendable {
                     MSCHAPv2Packet.failure, identifier: identifier,
                     Array("E=691 R=0 C=".utf8) + challenge + Array(" V=3 M=Authentication failed".utf8)
                 ).octets))
+    }
+
+    /// What came of what TLS was asked for.
+    package mutating func take(_ progress: TunnelProgress, _ randomness: inout Randomness) -> Step {
+        guard case .tunnelling = state, var running = tunnel else { return fail("nothing was asked") }
+        do throws(ParseError) {
+            let step = try running.take(progress, &randomness)
+            return carry(step, running)
+        } catch {
+            return fail("what the user says inside \(method.rawValue): \(error)")
+        }
+    }
+
+    private mutating func carry(_ step: TunnelServer.Step, _ running: TunnelServer) -> Step {
+        tunnel = running
+        switch step {
+        case .send(let data): return .send(request(method.tunnelType ?? .nak, data))
+        case .ask(let input): return .tunnel(input)
+        case .check(let password, let user): return .check(password, user: user)
+        case .judge(let proof, let user): return .judge(proof, user: user)
+        case .succeed(let proved, let key):
+            user = proved
+            return succeed(key)
+        case .fail(let reason): return fail(reason)
+        }
     }
 
     /// What the authentication server says. Its packets go on as they are, where they are EAP's.

@@ -82,10 +82,13 @@ extension IKESession {
                 default: nil
                 }
             let step: EAPServer.Step
-            if case .relayed(let verdict) = answer {
+            switch answer {
+            case .relayed(let verdict):
                 step = checking.server.take(verdict)
                 if case .accepted(let grant, _) = verdict, case .succeed = step { self.grant = grant }
-            } else {
+            case .tunnelled(let progress):
+                step = checking.server.take(progress, &context.environment.randomness)
+            default:
                 step = checking.server.judge(verdict, &context.environment.randomness)
             }
             if let user = checking.server.refused {
@@ -132,21 +135,24 @@ extension IKESession {
             checking.state = .awaitingPacket
             phase = .checkingUser(checking)
             try respond(spi, header, to: datagram, [payload(packet)], &context)
-        case .check, .judge, .relay:
-            let question = context.environment.freshQuestionID()
-            checking.state = .judging(question, header, datagram)
+        case .check, .judge, .relay, .tunnel:
+            let number = context.environment.freshQuestionID()
+            checking.state = .judging(number, header, datagram)
             phase = .checkingUser(checking)
             switch step {
-            case .check(let password, let user): context.emit(.ask(question, .checkPassword(password, of: user)))
-            case .judge(let proof, let user): context.emit(.ask(question, .judgeUser(proof, of: user)))
+            case .check(let password, let user): context.emit(.ask(number, .checkPassword(password, of: user)))
+            case .judge(let proof, let user): context.emit(.ask(number, .judgeUser(proof, of: user)))
             case .relay(let packet, let user, let state):
                 context.emit(
                     .ask(
-                        question,
+                        number,
                         .relayUser(
                             UserRelay(
                                 session: id, connection: connection?.name ?? "", local: local, remote: remote,
                                 user: user, message: .packet(packet), state: state))))
+            case .tunnel(let input):
+                guard let question = tunnelQuestion(input, checking.first.localIdentity) else { return }
+                context.emit(.ask(number, question))
             case .send, .succeed, .fail: break
             }
         case .succeed(let packet, let user, let key):
@@ -156,12 +162,22 @@ extension IKESession {
         case .fail(let packet, let user, let reason):
             context.note("EAP: \(reason)")
             try respond(spi, header, to: datagram, [payload(packet)], &context)
-            if checking.isRefused {
-                close(.refused(.userAuthentication(user: user)), &context)
-            } else {
-                fail(.userAuthentication(user: user), &context)
-            }
+            let refusal =
+                checking.server.report.map { Refusal.certificate($0) } ?? .userAuthentication(user: user)
+            if checking.isRefused { close(.refused(refusal), &context) } else { fail(refusal, &context) }
         }
+    }
+
+    /// What TLS inside EAP is asked for: our own round's certificate, and what the peer's round wants of the user's.
+    private func tunnelQuestion(_ input: TunnelRequest.Input, _ identity: Identity) -> Question? {
+        guard let own = connection?.local.first, let peer = connection?.remote.first,
+            let method = peer.method.userMethod
+        else { return nil }
+        return .tunnel(
+            TunnelRequest(
+                session: id, method: method, isServer: true, own: own, ownIdentity: identity,
+                peer: peer.certificates,
+                peerIdentity: nil, input: input))
     }
 
     /// AUTH by the key that EAP made, or else by SK_pi (RFC 7296 §2.16); ours by the same or SK_pr.

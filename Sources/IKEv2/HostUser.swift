@@ -83,6 +83,7 @@ extension IKESession {
             switch answer {
             case .user(let answer): proving.peer.prove(answer)
             case .password(let password): proving.peer.give(password)
+            case .tunnelled(let progress): proving.peer.take(progress, &context.environment.randomness)
             default: proving.peer.prove(nil)
             }
         try take(step, proving, &context)
@@ -99,14 +100,17 @@ extension IKESession {
             phase = .provingUser(proving)
             try request(
                 sa.ownSPI, .ikeAuth, [Payload(.extensibleAuthentication, body: packet)], .authentication, &context)
-        case .prove, .password:
+        case .prove, .password, .tunnel:
             let question = context.environment.freshQuestionID()
             proving.state = .awaitingAnswer(question)
             phase = .provingUser(proving)
-            if case .prove(let challenge) = step {
+            switch step {
+            case .prove(let challenge):
                 context.emit(
                     .ask(question, .proveUser(challenge, of: proving.user, for: proving.gateway.identity)))
-            } else {
+            case .tunnel(let method, let input):
+                context.emit(.ask(question, tunnelQuestion(method, input, proving)))
+            default:
                 context.emit(.ask(question, .password(of: proving.user, for: proving.gateway.identity)))
             }
         case .succeed(let key):
@@ -128,8 +132,24 @@ extension IKESession {
             try request(sa.ownSPI, .ikeAuth, [AuthenticationPayload(proof: proof).payload], .authentication, &context)
         case .fail(let reason):
             context.note("EAP: \(reason)")
-            failUser(proving, .userRefused(user: proving.user), &context)
+            failUser(
+                proving, proving.peer.report.map { .certificate($0) } ?? .userRefused(user: proving.user),
+                &context)
         }
+    }
+
+    /// What TLS inside EAP is asked for. Its server is the gateway, of whose certificate the connection may want something, or
+    /// behind that another, which `aaa_id` names.
+    private func tunnelQuestion(
+        _ method: UserMethod, _ input: TunnelRequest.Input, _ proving: ProvingUser
+    ) -> Question {
+        let own = connection?.local.first ?? AuthenticationRound()
+        var peer = connection?.remote.first?.certificates ?? CertificateConstraints()
+        if own.serverIdentity != nil { (peer.certificateFiles, peer.authorityFiles) = ([], []) }
+        return .tunnel(
+            TunnelRequest(
+                session: id, method: method, isServer: false, own: own, ownIdentity: proving.user, peer: peer,
+                peerIdentity: own.serverIdentity ?? proving.gateway.identity, input: input))
     }
 
     private mutating func failUser(_ proving: ProvingUser, _ refusal: Refusal, _ context: inout Context) {

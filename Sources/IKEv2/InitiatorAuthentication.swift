@@ -162,7 +162,7 @@ extension IKESession {
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
         case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
         case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
-            .user, .relayed, .mixed:
+            .user, .relayed, .mixed, .tunnelled:
             try bidFarewell(.noCredential(local: initiation.localIdentity, remote: identity), initiation, &context)
         }
     }

@@ -291,7 +291,7 @@ extension IKESession {
         case .refuted: try refuse(.authentication(remoteIdentity), pending, &context)
         case .distrusted(let report): try refuse(.certificate(report), pending, &context)
         case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,
-            .user, .relayed, .mixed:
+            .user, .relayed, .mixed, .tunnelled:
             try refuse(.noCredential(local: pending.localIdentity, remote: remoteIdentity), pending, &context)
         }
     }

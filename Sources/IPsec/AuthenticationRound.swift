@@ -92,6 +92,9 @@ package struct AuthenticationRound: Hashable, Sendable {
     /// is who the end is.
     package var userIdentity: IdentityPattern?
 
+    /// With EAP that runs TLS, of our own end: whom the certificate of TLS's server must name (`aaa_id`); `nil`: the gateway.
+    package var serverIdentity: Identity?
+
     /// Of Extended Authentication: an authentication server knows the users' passwords.
     package var asksServer = false
 

@@ -9,6 +9,9 @@ package struct CertificatePurpose: Hashable, Sendable, CustomStringConvertible {
     package static let codeSigning = CertificatePurpose("1.3.6.1.5.5.7.3.3")
     package static let emailProtection = CertificatePurpose("1.3.6.1.5.5.7.3.4")
     package static let ocspSigning = CertificatePurpose("1.3.6.1.5.5.7.3.9")
+    /// id-kp-eapOverPPP and id-kp-eapOverLAN (RFC 4334 §2).
+    package static let eapOverPPP = CertificatePurpose("1.3.6.1.5.5.7.3.13")
+    package static let eapOverLAN = CertificatePurpose("1.3.6.1.5.5.7.3.14")
     /// id-kp-ipsecIKE (RFC 4945 §5.1.3.12).
     package static let ipsecIKE = CertificatePurpose("1.3.6.1.5.5.7.3.17")
     /// iKEIntermediate, which Windows and older Apple clients look for.
@@ -22,6 +25,8 @@ package struct CertificatePurpose: Hashable, Sendable, CustomStringConvertible {
         case .codeSigning: "codeSigning"
         case .emailProtection: "emailProtection"
         case .ocspSigning: "OCSPSigning"
+        case .eapOverPPP: "eapOverPPP"
+        case .eapOverLAN: "eapOverLAN"
         case .ipsecIKE: "ipsecIKE"
         case .ikeIntermediate: "iKEIntermediate"
         default: identifier

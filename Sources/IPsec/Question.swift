@@ -26,6 +26,8 @@ package enum Question: Sendable {
     case proveUser(UserChallenge, of: Identity, for: Identity)
     /// What an authentication server says of the peer's user (RFC 2865 §2, RFC 3579 §2).
     case relayUser(UserRelay)
+    /// That the TLS connection inside EAP goes on.
+    case tunnel(TunnelRequest)
     /// A signature over `digest` with one of our own keys, the first of `keys` that the scheme fits (RFC 2409 §5.1).
     case sign(SignatureScheme, keys: [PublicKey], digest: [UInt8])
     /// Whether `signature` over `digest` is the peer's, who says that it is `remote` and has one of `keys`.
@@ -78,6 +80,8 @@ package enum Answer: Sendable {
     case user(UserAnswer)
     /// To `relayUser`.
     case relayed(UserVerdict)
+    /// To `tunnel`.
+    case tunnelled(TunnelProgress)
     /// To `sign`.
     case signature([UInt8])
     /// To `encrypt`.

@@ -10,6 +10,12 @@ package enum UserMethod: String, Hashable, Sendable, CaseIterable {
     case gtc = "eap-gtc"
     /// draft-kamath-pppext-eap-mschapv2, on RFC 2759.
     case mschapv2 = "eap-mschapv2"
+    /// A certificate of the user's, inside TLS (RFC 5216, RFC 9190).
+    case tls = "eap-tls"
+    /// A password, inside TLS whose server alone has a certificate (RFC 5281).
+    case ttls = "eap-ttls"
+    /// The same by Microsoft (draft-kamath-pppext-peapv0).
+    case peap = "eap-peap"
     /// Of the peer's user: an authentication server asks what it wants (RFC 3579).
     case radius = "eap-radius"
 }

@@ -25,6 +25,7 @@ struct KeyAnswerer: Sendable {
             case .seed(let prf, _, _, let octets):
                 return .seed(try PseudorandomFunction.derive(prf, key: key, [.open(octets)]))
             case .relayUser: return .relayed(.unreachable)
+            case .tunnel: return .noCredential
             // Every user's password is its name.
             case .checkPassword(let password, let user):
                 return password == Secret(user.octets) ? .verified(PeerAuthenticated(verified: user)) : .refuted

@@ -276,7 +276,7 @@ func errors(_ text: String) -> [String] {
                     remote_adrs = 192.0.2.1
                     version = 3
                     local { auth = psk }
-                    remote { auth = eap-tls }
+                    remote { auth = eap-aka }
                     children { net { start_action = strat } }
                 }
             }
@@ -287,8 +287,8 @@ func errors(_ text: String) -> [String] {
             errors(text) == [
                 "3:9: unknown key 'remote_adrs' in connections.home; did you mean 'remote_addrs'?",
                 "4:19: wrong value '3' for 'version' in connections.home: expected 0 (both), 1 or 2",
-                "6:25: 'auth = eap-tls' in connections.home.remote is known to swanctl, not supported by this version; only "
-                    + "'psk', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are",
+                "6:25: 'auth = eap-aka' in connections.home.remote is known to swanctl, not supported by this version; only "
+                    + "'psk', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are",
                 "7:41: wrong value 'strat' for 'start_action' in connections.home.children.net: expected none, trap, "
                     + "start, route, restart, clear, trap|start or start|trap; did you mean 'start'?",
                 "10:28: 'secret' in secrets.ike-1 is neither text nor 0x and hexadecimal nor 0s and base64",

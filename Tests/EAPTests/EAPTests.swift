@@ -66,7 +66,7 @@ import Testing
                 outcome.user = user
                 outcome.failure = reason
                 packet = request
-            case .check, .judge, .relay: Issue.record("asked twice")
+            case .check, .judge, .relay, .tunnel: Issue.record("asked twice")
             }
         }
         return outcome

@@ -200,7 +200,7 @@ struct Pair {
             return end.passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .prove, .verify, .seed, .mix: break
         case .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage, .signDigest, .verifyDigest,
-            .judgeUser, .proveUser:
+            .judgeUser, .proveUser, .tunnel:
             return end.credentials.answer(question, now: Pair.date)
         }
         guard case .seed(let prf, _, _, let octets) = question, !key.isEmpty,

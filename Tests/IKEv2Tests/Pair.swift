@@ -199,6 +199,7 @@ struct Pair {
         case .relayUser(let relay):
             self[side].relays.append(relay)
             return .relayed(verdict(relay, self[side]))
+        case .tunnel: return .noCredential
         case .password(let user, _):
             return self[side].passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .judgeUser(let proof, let user):
