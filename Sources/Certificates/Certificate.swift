@@ -105,7 +105,7 @@ package struct Certificate: Hashable, Sendable {
     }
 
     /// The content of the BIT STRING of a SubjectPublicKeyInfo in DER.
-    static func keyBits(parsing subjectPublicKeyInfo: [UInt8]) throws(CertificateDefect) -> [UInt8] {
+    package static func keyBits(parsing subjectPublicKeyInfo: [UInt8]) throws(CertificateDefect) -> [UInt8] {
         try keyBits(try Reading.root(subjectPublicKeyInfo, maximum: maximumOctets, "a public key"))
     }
 

@@ -36,6 +36,8 @@ package struct RevocationList: Hashable, Sendable {
     /// The list's issuingDistributionPoint (RFC 5280 §5.2.5) leaves these out.
     package private(set) var leavesOutAuthorities = false
     package private(set) var leavesOutEndEntities = false
+    /// The point of a list that is one of several (RFC 5280 §5.2.5), in DER.
+    package private(set) var distributionPoint: [UInt8] = []
     /// Critical extensions, of the list or of an entry, that are not understood: then the list says nothing.
     package private(set) var unknownCritical: [String] = []
 
@@ -47,6 +49,13 @@ package struct RevocationList: Hashable, Sendable {
     package func hash(into hasher: inout Hasher) { hasher.combine(signature) }
 
     package var isDelta: Bool { baseNumber != nil }
+
+    /// Whether one of the two takes the other's place: of one issuer and key, and about the same certificates.
+    package func isAbout(sameAs other: RevocationList) -> Bool {
+        issuer == other.issuer && authorityKeyIdentifier == other.authorityKeyIdentifier && isDelta == other.isDelta
+            && leavesOutAuthorities == other.leavesOutAuthorities && leavesOutEndEntities == other.leavesOutEndEntities
+            && distributionPoint == other.distributionPoint
+    }
 
     /// Reads a list in DER; nothing may follow it.
     package init(parsing octets: [UInt8]) throws(CertificateDefect) {
@@ -152,7 +161,7 @@ package struct RevocationList: Hashable, Sendable {
     private mutating func readScope(_ octets: [UInt8]) throws(CertificateDefect) {
         let what = "issuingDistributionPoint"
         var elements = try Elements(try Reading.root(octets, maximum: 4096, what))
-        _ = elements.next(if: .tagged(0))
+        distributionPoint = elements.next(if: .tagged(0)).map { Array($0.encodedBytes) } ?? []
         func isSet(_ node: ASN1Node) throws(CertificateDefect) -> Bool {
             guard case .primitive(let content) = node.content, content.count == 1 else {
                 throw .malformed("\(what) cannot be read")

@@ -33,6 +33,8 @@ extension Configuration {
                         + passphrases.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "pools", node: .section(pools.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "radius", node: radius.canonicalForm),
+            .init(
+                name: "authorities", node: .section(authorities.map { .init(name: $0.name, node: $0.canonicalForm) })),
             .init(name: "charon", node: settings.canonicalForm),
         ])
     }
@@ -280,6 +282,17 @@ extension AddressPool {
         if let value = information.wantsForwardSecrecy { section.add("28679", value ? "yes" : "no") }
         add("28681", information.backupServers)
         for attribute in information.others { section.add("\(attribute.type)", "0x\(attribute.value.hex)") }
+        return .section(section.entries)
+    }
+}
+
+extension CertificateAuthority {
+    fileprivate var canonicalForm: CanonicalNode {
+        var section = CanonicalSection()
+        section.add("cacert", certificateFile)
+        section.add("crl_uris", list: revocationListURIs)
+        section.add("ocsp_uris", list: responderURIs)
+        if let certificateURIBase { section.add("cert_uri_base", certificateURIBase) }
         return .section(section.entries)
     }
 }

@@ -28,6 +28,7 @@ package struct Configuration: Sendable {
     package var pools: [AddressPool]
     package var passphrases: [KeyPassphrase] = []
     package var radius = RADIUSSettings()
+    package var authorities: [CertificateAuthority] = []
     package var settings: Settings
 
     /// Values of `strongswan.conf` that this version knows; here they stand in a section `charon` of the same tree.
@@ -67,6 +68,13 @@ package struct Configuration: Sendable {
     package mutating func absorb(_ part: Configuration) {
         Configuration.absorb(part.secrets, into: &secrets)
         Configuration.absorb(part.users, into: &users)
+        for authority in part.authorities {
+            if let index = authorities.firstIndex(where: { $0.name == authority.name }) {
+                authorities[index] = authority
+            } else {
+                authorities.append(authority)
+            }
+        }
     }
 
     private static func absorb(_ part: [SharedKey], into keys: inout [SharedKey]) {

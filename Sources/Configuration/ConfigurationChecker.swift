@@ -8,7 +8,7 @@ struct ConfigurationChecker {
     /// Reads a file of a public key by the name that the configuration gives it.
     var keyFiles: KeyFileLoader = { _ in .failure(IncludeFailure("no files here")) }
 
-    private static let sections = ["connections", "secrets", "pools", "radius", "charon"]
+    private static let sections = ["connections", "secrets", "pools", "authorities", "radius", "charon"]
 
     /// What could be read; it counts only where nothing was reported.
     ///
@@ -44,19 +44,21 @@ struct ConfigurationChecker {
                     settings.completing($0)
                 }
             case "radius": configuration.radius = radius(section)
-            case "charon": break
-            case let name where KnownKeys.unsupportedTopLevel.contains(name):
-                if !section.settings.isEmpty || !section.sections.isEmpty {
-                    log.report("section '\(name)' is \(SectionReader.notSupported)", at: section.name.position)
+            case "authorities":
+                for setting in section.settings {
+                    log.report(
+                        "unknown key '\(setting.name.excerpt)' in authorities, which holds one section for each authority",
+                        at: setting.key.position)
                 }
+                configuration.authorities = section.sections.compactMap { authority($0) }
+            case "charon": break
             case let name where resolved.templates.contains(name):
                 // It was checked wherever it was taken over.
                 break
             case let name:
                 log.report(
                     "unknown section '\(name.excerpt)'", at: section.name.position,
-                    suggestion: NearestName.find(
-                        name, in: ConfigurationChecker.sections + KnownKeys.unsupportedTopLevel))
+                    suggestion: NearestName.find(name, in: ConfigurationChecker.sections))
             }
         }
         checkPools(of: tree.section("connections"), configuration.pools)

@@ -130,8 +130,21 @@ enum KnownKeys {
         unsupported: ["port": "it is auth_port", "sockets": "requests of one server share a socket"])
     static let radiusAuthorization = rules(supported: ["enable", "listen", "port", "secret"])
 
-    /// Sections that swanctl knows and this version refuses by name.
-    static let unsupportedTopLevel = ["authorities"]
+    /// An authority.
+    static let authority = rules(
+        supported: ["cacert", "file", "crl_uris", "ocsp_uris", "cert_uri_base"],
+        unsupported: [
+            "handle": "there are no tokens here", "slot": "there are no tokens here",
+            "module": "there are no tokens here",
+        ])
+    /// A section `cert…` or `cacert…` of a round.
+    static let certificate = rules(
+        supported: ["file"],
+        unsupported: [
+            "handle": "there are no tokens here", "slot": "there are no tokens here",
+            "module": "there are no tokens here",
+        ])
+
     /// Prefixes of names in `secrets` that tell a directory of key files.
     static let keyDirectories = ["private", "rsa", "ecdsa", "pkcs8", "pkcs12"]
     /// Prefixes of names in `secrets`.

@@ -125,12 +125,12 @@ extension ConfigurationChecker {
 
     private func round(_ reader: SectionReader, _ end: String, isAlone: Bool) -> AuthenticationRound {
         reader.check(keys: KnownKeys.authentication) { section in
-            // Sections for certificates by file or token.
-            guard section.name.text.hasPrefix("cert") || section.name.text.hasPrefix("cacert") else { return false }
-            log.report(
-                "'\(section.name.text)' in \(reader.path) is \(SectionReader.notSupported): name the file in '"
-                    + (section.name.text.hasPrefix("cacert") ? "cacerts" : "certs") + "'; tokens are not used",
-                at: section.name.position)
+            // Sections for single certificates.
+            let name = section.name.text
+            guard name.hasPrefix("cert") && !name.hasPrefix("cert_") || name.hasPrefix("cacert") else { return false }
+            let inner = SectionReader(section: section, path: "\(reader.path).\(name)", log: log)
+            inner.check(keys: KnownKeys.certificate) { _ in false }
+            if inner.setting("file") == nil { log.report("\(inner.path) has no 'file'", at: section.name.position) }
             return true
         }
         _ = reader.unsigned("round", 0...UInt64(UInt32.max))
@@ -197,6 +197,18 @@ extension ConfigurationChecker {
             )
         }
         constraints.authorityFiles = reader.setting("cacerts").map { ValueGrammar.list($0.value.text) } ?? []
+        for inner in reader.section.sections {
+            guard let file = inner.setting("file")?.value.text, !file.isEmpty else { continue }
+            if inner.name.text.hasPrefix("cacert"), end == "remote" {
+                constraints.authorityFiles.append(file)
+            } else if inner.name.text.hasPrefix("cert") {
+                constraints.certificateFiles.append(file)
+            } else {
+                log.report(
+                    "'\(inner.name.text)' in \(reader.path) is for the peer: it belongs into a remote section",
+                    at: inner.name.position)
+            }
+        }
         constraints.revocation =
             reader.word("revocation", RevocationPolicy.allCases.map { ($0.rawValue, $0) }) ?? .relaxed
         return constraints
@@ -228,7 +240,9 @@ extension ConfigurationChecker {
         let files = ValueGrammar.list(setting.value.text)
         var keys: [PublicKey] = []
         for file in files {
-            switch keyFiles(file) {
+            // Over the control socket the key itself comes.
+            let inline = file.hasPrefix("0x") ? [UInt8](hex: file.dropFirst(2)) : nil
+            switch inline.map({ .success($0) }) ?? keyFiles(file) {
             case .failure(let failure):
                 log.report(
                     "cannot read the key file '\(file.excerpt)' in \(reader.path): \(failure.reason)",

@@ -137,8 +137,10 @@ extension CertificateStore {
         var policy = CertificatePolicy()
         policy.revocation = round.certificates.revocation
         let builder = PathBuilder(
-            anchors: anchors, intermediates: authorities.map(\.certificate).filter { !$0.isSelfIssued },
-            trustedEntities: entities.map(\.certificate), revocation: RevocationStore(lists: lists), policy: policy)
+            anchors: anchors + required.filter(\.isSelfIssued),
+            intermediates: (authorities.map(\.certificate) + required).filter { !$0.isSelfIssued },
+            trustedEntities: entities.map(\.certificate) + named, revocation: RevocationStore(lists: lists),
+            policy: policy)
         let result = builder.path(
             for: entity, presented: Array(presented.dropFirst()), identity: identity, authorities: required, now: now)
         switch result {

@@ -26,6 +26,8 @@ package struct CertificateStore: Sendable {
     /// Of `x509ca`: trusted where each issued itself, else good to stand in between.
     package var authorities: [Filed]
     package var lists: [RevocationList]
+    /// Of files elsewhere, which connections name by their paths: good for these connections alone.
+    package var elsewhere: [Filed] = []
 
     package init(entities: [Filed] = [], authorities: [Filed] = [], lists: [RevocationList] = []) {
         self.entities = entities
@@ -39,14 +41,29 @@ package struct CertificateStore: Sendable {
     package func missingFiles(_ policies: PolicyDatabase) -> [String] {
         policies.connections.flatMap { connection in
             (connection.local + connection.remote).flatMap { round in
-                round.certificates.certificateFiles.filter { name in !entities.contains { $0.isNamed(name) } }
-                    + round.certificates.authorityFiles.filter { name in !authorities.contains { $0.isNamed(name) } }
-            }.map { "connection \(connection.name) names the certificate \($0), which is not there" }
+                round.certificates.certificateFiles.filter { named($0, in: entities).isEmpty }
+                    + round.certificates.authorityFiles.filter { named($0, in: authorities).isEmpty }
+            }.map { name in
+                name.hasPrefix(CertificateStore.inlinePrefix)
+                    ? "connection \(connection.name) brings something along that is no certificate"
+                    : "connection \(connection.name) names the certificate \(name), which is not there"
+            }
         }
     }
 
-    private static func certificates(_ names: [String], in filed: [Filed]) -> [Certificate] {
-        names.flatMap { name in filed.filter { $0.isNamed(name) }.map(\.certificate) }
+    private static let inlinePrefix = "0x"
+
+    /// The certificates that a name stands for: a file's, or the one that stands there in hexadecimal itself.
+    package func named(_ name: String, in filed: [Filed]) -> [Certificate] {
+        if name.hasPrefix(CertificateStore.inlinePrefix) {
+            guard let octets = [UInt8](hex: name.dropFirst(2)) else { return [] }
+            return Array(((try? Certificate.read(file: octets)) ?? []).prefix(1))
+        }
+        return (filed + elsewhere).filter { $0.isNamed(name) }.map(\.certificate)
+    }
+
+    private func named(_ names: [String], in filed: [Filed]) -> [Certificate] {
+        names.flatMap { named($0, in: filed) }
     }
 
     /// Our own round with the certificates that it can use: those that it names, or all whose keys are here; where it has
@@ -57,7 +74,7 @@ package struct CertificateStore: Sendable {
         let named = round.certificates.certificateFiles
         let pool =
             named.isEmpty
-            ? entities.map(\.certificate) : CertificateStore.certificates(named, in: entities)
+            ? entities.map(\.certificate) : self.named(named, in: entities)
         let usable = pool.filter { certificate in
             guard let key = keys.first(where: { $0.isKey(of: certificate) }), round.method.admits(key.kind) else {
                 return false
@@ -87,9 +104,8 @@ package struct CertificateStore: Sendable {
         guard case .publicKey = round.method, round.publicKeyFiles.isEmpty else { return round }
         var round = round
         let constraints = round.certificates
-        round.certificates.certificates = CertificateStore.certificates(constraints.certificateFiles, in: entities)
-            .map(\.octets)
-        let named = CertificateStore.certificates(constraints.authorityFiles, in: authorities)
+        round.certificates.certificates = named(constraints.certificateFiles, in: entities).map(\.octets)
+        let named = named(constraints.authorityFiles, in: authorities)
         round.certificates.authorities = named.map(\.octets)
         let asked = named.isEmpty ? anchors : named
         round.certificates.authorityHashes = asked.map(\.keyHash)

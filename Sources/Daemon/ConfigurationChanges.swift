@@ -28,6 +28,7 @@ extension ControlLoop {
     struct Loaded {
         var configuration: Configuration
         var keys: KeyFiles.Found
+        var declared: [String: DeclaredRounds]
     }
 
     /// Reads the files again, keys included; the reason where they cannot be read or are wrong.
@@ -39,8 +40,10 @@ extension ControlLoop {
             .map { configuration in
                 let keys = KeyFiles.load(beside: files, configuration.passphrases)
                 var configuration = configuration
-                configuration.connections = keys.completing(configuration.policies).connections
-                return Loaded(configuration: configuration, keys: keys)
+                let declared = DeclaredRounds.of(configuration.connections)
+                configuration.connections =
+                    keys.completing(configuration.policies, configuration.authorities).connections
+                return Loaded(configuration: configuration, keys: keys, declared: declared)
             }
     }
 
@@ -49,10 +52,13 @@ extension ControlLoop {
         switch readFiles() {
         case .failure(let refused): return (refused.reason, [])
         case .success(let loaded):
-            let changes = ConfigurationChange.between(configuration, loaded.configuration)
+            let changes = ConfigurationChange.between(self.configuration, loaded.configuration)
             remember()
             putInForce(loaded)
-            for problem in loaded.keys.problems(with: loaded.configuration.policies) { note(.configuration, problem) }
+            let configuration = loaded.configuration
+            for problem in loaded.keys.problems(with: configuration.policies, configuration.authorities) {
+                note(.configuration, problem)
+            }
             note(.configuration, "loaded \(loaded.configuration.connections.count) connections")
             return (nil, changes)
         }
@@ -94,7 +100,7 @@ extension ControlLoop {
     }
 
     private func remember() {
-        earlier.append(Loaded(configuration: configuration, keys: keyFiles))
+        earlier.append(Loaded(configuration: configuration, keys: keyFiles, declared: declared))
         if earlier.count > ControlLoop.earlierMaximum { earlier.removeFirst() }
     }
 
@@ -103,6 +109,7 @@ extension ControlLoop {
         let policies = ControlLoop.resolved(configuration.policies)
         forgetKeys()
         keyFiles = loaded.keys
+        declared = loaded.declared
         running = configuration
         running.connections = []
         use(configuration.settings)
@@ -132,8 +139,8 @@ extension ControlLoop {
         for connection in connections {
             let isKnown = manager.policies.connection(connection.name) != nil
             forgetKeys()
-            let completed = keyFiles.completing(PolicyDatabase(connections: [connection])).connections[0]
-            command(.put(completed)) { _ in }
+            declared[connection.name] = DeclaredRounds(connection)
+            command(.put(completed(connection))) { _ in }
             note(.configuration, "\(isKnown ? "replaced" : "added") connection '\(connection.name)'")
             isNamed = isNamed || !connection.names.isEmpty
         }
@@ -144,6 +151,7 @@ extension ControlLoop {
     func drop(connection name: String) -> Bool {
         guard manager.policies.connection(name) != nil else { return false }
         forgetKeys()
+        declared[name] = nil
         command(.drop(connection: name)) { _ in }
         note(.configuration, "removed connection '\(name)'")
         return true

@@ -1,3 +1,4 @@
+import Certificates
 import Control
 import IPsec
 
@@ -49,8 +50,14 @@ enum ConnectionMessages {
         case .publicKey: section.add("class", "public key")
         case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }
-        for list in ["groups", "cert_policy", "certs", "cacerts"] { section.add(list, list: [String]()) }
+        for list in ["groups", "cert_policy"] { section.add(list, list: [String]()) }
+        section.add("certs", list: subjects(round.certificates.certificates))
+        section.add("cacerts", list: subjects(round.certificates.authorities))
         return section
+    }
+
+    private static func subjects(_ certificates: [[UInt8]]) -> [IPsec.DistinguishedName] {
+        certificates.compactMap { try? Certificate(parsing: $0).subject }
     }
 
     private static func message(_ child: ChildPolicy) -> ViciMessage {

@@ -26,6 +26,8 @@ final class ControlLoop {
     var running: Configuration
     /// The keys of swanctl's directories that are in force.
     var keyFiles = KeyFiles.Found()
+    /// The rounds of the connections as they were configured, before keys and certificates were looked up, by name.
+    var declared: [String: DeclaredRounds] = [:]
     /// What was in force before, newest last, for a reload that is regretted.
     var earlier: [Loaded] = []
     /// Made of ``running``, ``keyFiles`` and the policies when a key is asked for; `nil` after each of their changes.
@@ -77,7 +79,8 @@ final class ControlLoop {
         started = Clock.now()
         names = NameWatch(inbox: inbox)
         if let files { keyFiles = KeyFiles.load(beside: files, configuration.passphrases) }
-        let policies = keyFiles.completing(ControlLoop.resolved(configuration.policies))
+        declared = DeclaredRounds.of(configuration.connections)
+        let policies = keyFiles.completing(ControlLoop.resolved(configuration.policies), configuration.authorities)
         running = configuration
         running.connections = []
         manager = KeyManager(
@@ -87,7 +90,7 @@ final class ControlLoop {
             epoch: Clock.wallTime().seconds - started.nanoseconds / 1_000_000_000,
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
         names.watch(policies.names)
-        for problem in keyFiles.problems(with: policies) { note(.configuration, problem) }
+        for problem in keyFiles.problems(with: policies, running.authorities) { note(.configuration, problem) }
         for text in configuration.settings.notes + configuration.notes { note(.configuration, text) }
         userService.use(configuration.radius, loop: self)
         keyLog?.complain = { [logger] in logger.warning("\($0)") }
@@ -351,7 +354,7 @@ final class ControlLoop {
         if let keys { return keys }
         let store = CredentialStore(
             sharedKeys: running.secrets, privateKeys: keyFiles.privateKeys, trustedKeys: keyFiles.publicKeys,
-            certificates: keyFiles.certificates, policies: manager.policies)
+            certificates: keyFiles.store(manager.policies, running.authorities), policies: manager.policies)
         keys = store
         return store
     }

@@ -22,12 +22,39 @@ enum KeyFiles {
         /// What could not be used, in words.
         var problems: [String] = []
 
-        /// What could not be used, and what the policies name and nobody has.
-        func problems(with policies: PolicyDatabase) -> [String] { problems + certificates.missingFiles(policies) }
+        /// What could not be used, and what the policies and authorities name and nobody has.
+        func problems(with policies: PolicyDatabase, _ authorities: [CertificateAuthority]) -> [String] {
+            let store = store(policies, authorities)
+            let missing = authorities.filter { store.named($0.certificateFile, in: store.authorities).isEmpty }
+            return problems + store.missingFiles(policies)
+                + missing.map { "authority \($0.name) has no certificate that can be read" }
+        }
 
         /// The policies with the keys that our own rounds can use.
-        func completing(_ policies: PolicyDatabase) -> PolicyDatabase {
-            CredentialStore(privateKeys: privateKeys, certificates: certificates).completing(policies)
+        func completing(_ policies: PolicyDatabase, _ authorities: [CertificateAuthority]) -> PolicyDatabase {
+            CredentialStore(privateKeys: privateKeys, certificates: store(policies, authorities)).completing(policies)
+        }
+
+        /// The certificates of the directories with those that policies name by their paths, and those of the authorities
+        /// that are described.
+        func store(_ policies: PolicyDatabase, _ described: [CertificateAuthority]) -> CertificateStore {
+            var store = certificates
+            let named = policies.connections.flatMap { $0.local + $0.remote }.map(\.certificates)
+            let names = named.flatMap { $0.certificateFiles + $0.authorityFiles } + described.map(\.certificateFile)
+            for path in Set(names.filter { $0.hasPrefix("/") })
+            where store.named(path, in: store.entities + store.authorities).isEmpty {
+                guard case .success(let octets) = KeyFiles.octets(path),
+                    let read = try? Certificate.read(file: octets)
+                else { continue }
+                store.elsewhere += read.prefix(1).map { .init(file: path, path: path, certificate: $0) }
+            }
+            for authority in described {
+                for certificate in store.named(authority.certificateFile, in: store.authorities)
+                where !store.authorities.contains(where: { $0.certificate == certificate }) {
+                    store.authorities.append(.init(file: "", path: "", certificate: certificate))
+                }
+            }
+            return store
         }
     }
 
@@ -124,7 +151,7 @@ enum KeyFiles {
         }
     }
 
-    private static func text(_ defect: KeyDefect, _ hasPassphrase: Bool) -> String {
+    static func text(_ defect: KeyDefect, _ hasPassphrase: Bool) -> String {
         switch defect {
         case .unreadable: "it cannot be read as a key"
         case .passphrase:

@@ -23,15 +23,25 @@ enum ViciSettings {
             let key = SpannedText(entry.name, at: place)
             switch entry.element {
             case .value(let octets):
-                section.set(Setting(key: key, value: SpannedText(text(octets), at: place)))
+                let text = blobs.contains(entry.name) ? blob(octets) : text(octets)
+                section.set(Setting(key: key, value: SpannedText(text, at: place)))
             case .list(let items):
-                let joined = items.map(text).joined(separator: ", ")
+                let joined = items.map(blobs.contains(entry.name) ? blob : text).joined(separator: ", ")
                 section.set(Setting(key: key, value: SpannedText(joined, at: place)))
             case .section(let inner):
                 section.merge(self.section(entry.name, inner, place, depth: depth + 1))
             }
         }
         return section
+    }
+
+    /// Keys whose values are certificates and public keys, in DER or PEM.
+    private static let blobs: Set<String> = ["certs", "cacerts", "cacert", "pubkeys"]
+
+    /// Such a value in hexadecimal; a short word is the name of one of the daemon's own files.
+    private static func blob(_ octets: [UInt8]) -> String {
+        let isName = octets.count < 256 && octets.allSatisfy { (0x21...0x7E).contains($0) && $0 != 0x2C }
+        return isName ? text(octets) : "0x" + octets.hex
     }
 
     private static func text(_ octets: [UInt8]) -> String {

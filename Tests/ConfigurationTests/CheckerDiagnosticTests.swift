@@ -165,7 +165,7 @@ import Testing
         ),
         (
             "local { auth = psk\ncert1 { } }",
-            "3:1: 'cert1' in connections.home.local is \(unsupported): name the file in 'certs'; tokens are not used"
+            "3:1: connections.home.local.cert1 has no 'file'"
         ),
         (
             "local { auth = psk\nround = x }",
@@ -203,7 +203,20 @@ import Testing
         ("secrets { x = 1 }", "1:11: unknown key 'x' in secrets, which holds one section for each secret"),
         ("connections { x = 1 }", "1:15: unknown key 'x' in connections, which holds one section for each connection"),
         ("conections { }", "1:1: unknown section 'conections'; did you mean 'connections'?"),
-        ("authorities { a { cacert = x } }", "1:1: section 'authorities' is \(unsupported)"),
+        (
+            "authorities { a { cacert = x\nhandle = 1 } }",
+            "2:1: 'handle' in authorities.a is \(unsupported): there are no tokens here"
+        ),
+        (
+            "authorities { a { cacert = x\ncrl_uris = ldap://x } }",
+            "2:12: wrong value 'ldap://x' for 'crl_uris' in authorities.a: expected addresses that begin with http://, "
+                + "which alone are fetched"
+        ),
+        (
+            "authorities { a { cacert = x\nfile = /y } }",
+            "1:15: authorities.a needs one of 'cacert' (a file in x509ca) and 'file' (a path)"
+        ),
+        ("authorities { x = 1 }", "1:15: unknown key 'x' in authorities, which holds one section for each authority"),
         ("pools { a { dns = 10.0.0.1 } }", "1:9: pools.a has no 'addrs': write addrs = 10.3.0.0/24"),
         (
             "pools { a { addrs = 10.0.0.0/24\ndsn = 10.0.0.1 } }",

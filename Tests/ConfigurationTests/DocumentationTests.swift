@@ -11,7 +11,8 @@ import Testing
         let text = try String(contentsOf: root.appendingPathComponent("Docs/configuration.md"), encoding: .utf8)
         let tables = [
             KnownKeys.connection, KnownKeys.authentication, KnownKeys.child, KnownKeys.sharedKey,
-            KnownKeys.passphrase, KnownKeys.settings, KnownKeys.radius, KnownKeys.radiusServer,
+            KnownKeys.passphrase, KnownKeys.settings, KnownKeys.radius, KnownKeys.radiusServer, KnownKeys.authority,
+            KnownKeys.certificate,
         ]
         var count = 0
         for (key, rule) in tables.flatMap({ $0 }) {

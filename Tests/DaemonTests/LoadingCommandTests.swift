@@ -144,31 +144,12 @@ import Testing
         #expect(answer?.json().lowercased().contains("verysecret") == false)
     }
 
-    // MARK: What is not there yet
-
-    @Test(
-        arguments: [
-            ("load-key", ["type": "rsa", "data": "junk"]),
-            ("load-cert", ["type": "X509", "flag": "CA", "data": "junk"]),
-            ("load-token", ["handle": "ab"]),
-        ] as [(String, ViciMessage)]) func whatIsNotSupportedIsRefusedByName(_ command: String, _ message: ViciMessage)
-        throws
-    {
+    @Test func postquantumKeysComeAndGo() throws {
         let harness = try ControlHarness()
         let client = try harness.client()
-        let answer = try client.ask(command, message)
-        #expect(answer?.flag("success") == false)
-        #expect(answer?.text("errmsg")?.contains("not supported by this version") == true)
-    }
-
-    @Test func authoritiesAreRefusedByName() throws {
-        let harness = try ControlHarness()
-        let client = try harness.client()
-        var authority = ViciMessage()
-        authority.add("ca", section: ["cacert": "junk"])
-        #expect(try client.ask("load-authority", authority)?.flag("success") == false)
-        #expect(try client.ask("get-authorities")?.list("authorities") == [])
-        #expect(try client.ask("unload-authority")?.text("errmsg") == "unload: missing authority name")
+        #expect(try client.ask("load-shared", secret("ppk", type: "PPK", owners: ["a"]))?.flag("success") == true)
+        #expect(harness.loop.running.secrets.map(\.isPostquantum) == [true])
+        #expect(try client.ask("get-shared")?.list("keys") == ["ppk"])
     }
 
     @Test func passwordsOfUsersComeAndGo() throws {

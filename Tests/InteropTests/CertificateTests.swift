@@ -76,6 +76,45 @@ extension Interop {
             }
         }
 
+        /// Everything over the control socket, by Debian's swanctl: keys, certificates, authorities and connections.
+        @Test(arguments: Case.mixed) func loadsBySwanctl(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let ours: Side = lab.left.implementation == .parley ? .left : .right
+                let peer = lab.peer(ours)
+                // It starts with nothing, and reads none of the files that come afterwards.
+                try peer.load("")
+                _ = try lab.issueCertificates("ecdsa", isDeep: true)
+                let file = peer.directory.appendingPathComponent("by-swanctl.conf").path
+                try (link().configuration(of: ours) + "\nauthorities { lab { cacert = ca.pem } }\n")
+                    .write(toFile: file, atomically: true, encoding: .utf8)
+                func swanctl(_ arguments: String..., prints texts: [String] = []) throws {
+                    let result = try peer.swanctl(arguments)
+                    #expect(result.succeeded, "\(result)")
+                    for text in texts { #expect(result.output.contains(text), "\(result)") }
+                }
+                try swanctl(
+                    "--load-creds", "--clear", "--noprompt", "--file", file, prints: ["loaded certificate from"])
+                try swanctl(
+                    "--load-all", "--noprompt", "--file", file,
+                    prints: ["successfully loaded 1 authorities", "successfully loaded 1 connections"])
+                try lab.peer(ours.other).load(link().configuration(of: ours.other))
+                try lab.up()
+                for side in Side.allCases {
+                    #expect(try lab.installed(on: side).0.remoteIdentity == side.other.identity)
+                }
+                #expect(try lab.ping().loss == 0)
+                try swanctl(
+                    "--list-certs", prints: ["CN=Root", "CN=Issuing", "CN=\(ours.identity)", "has private key"])
+                try swanctl("--list-authorities", prints: ["lab:", "O=Lab, CN=Issuing"])
+                try swanctl("--flush-certs")
+                try swanctl("--flush-certs", "--type", "x509_crl")
+                // A second time it takes nothing in and throws nothing out.
+                try swanctl("--load-creds", "--noprompt", "--file", file)
+                try swanctl("--list-certs", prints: ["has private key"])
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
         /// Aggressive Mode's message 2 would be more than three times message 1.
         @Test(arguments: Case.tooLong) func answersAreBounded(_ one: Case) throws {
             try Lab.with(Scenario(pairing: one.pairing, version: one.version)) { lab in
