@@ -1,0 +1,190 @@
+"""What the laboratories share that hold Parley against key management which keeps its SAs in the Linux kernel: two hosts
+in namespaces, Parley on host 1, and the questions that are asked of it. Host 2 is the peer's."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PARLEY = pathlib.Path(os.environ.get("PARLEY_BINARY", ROOT / ".build/release/parley"))
+
+PROBLEMS = (RuntimeError, OSError, StopIteration, subprocess.TimeoutExpired)
+
+
+def run(*command, check=True):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def eventually(what, condition, seconds=40):
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise RuntimeError(f"not within {seconds} s: {what}")
+        time.sleep(0.1)
+
+
+def inside(number, *command):
+    return ["ip", "netns", "exec", f"plab{number}", *map(str, command)]
+
+
+class Hosts:
+    """Two namespaces joined by a veth pair: 192.0.2.1 with 10.1.0.1 behind it, and the same with 2."""
+
+    def __enter__(self):
+        for number in (1, 2):
+            run("ip", "netns", "add", f"plab{number}")
+        run("ip", "-n", "plab1", "link", "add", "wan", "type", "veth", "peer", "name", "wan", "netns", "plab2")
+        for number in (1, 2):
+            for device in ("lo", "wan"):
+                run("ip", "-n", f"plab{number}", "link", "set", device, "up")
+            run("ip", "-n", f"plab{number}", "addr", "add", f"192.0.2.{number}/24", "dev", "wan")
+            run("ip", "-n", f"plab{number}", "addr", "add", f"10.{number}.0.1/32", "dev", "lo")
+        run("ip", "-n", "plab2", "route", "add", "10.1.0.0/24", "via", "192.0.2.1", "src", "10.2.0.1")
+        return self
+
+    def __exit__(self, *_):
+        for number in (1, 2):
+            run("ip", "netns", "del", f"plab{number}", check=False)
+
+
+class Pair:
+    """Both daemons of one case, from their configuration to their end: `begin` starts them, and `judge` says by an error
+    what is wrong."""
+
+    def __init__(self, directory, case):
+        self.directory = directory
+        self.case = case
+        self.directory.mkdir()
+        self.uri = f"unix://{directory}/vici"
+        self.processes = {}
+
+    def start(self, number, command, **environment):
+        self.processes[number] = subprocess.Popen(
+            inside(number, *command), stdout=(self.directory / f"log{number}").open("w"), stderr=subprocess.STDOUT,
+            env={**os.environ, **environment})
+
+    def start_parley(self, configuration, settings=""):
+        (self.directory / "swanctl.conf").write_text(configuration)
+        (self.directory / "strongswan.conf").write_text(settings)
+        self.start(1, [PARLEY, "run", "--config", self.directory / "swanctl.conf", "--uri", self.uri],
+                   STRONGSWAN_CONF=str(self.directory / "strongswan.conf"))
+        eventually("Parley answers", lambda: self.alive(1) and (self.directory / "vici").exists())
+
+    def alive(self, number):
+        if self.processes[number].poll() is not None:
+            raise RuntimeError(f"a daemon ended at once:\n{self.log(number)}")
+        return True
+
+    def log(self, number):
+        return (self.directory / f"log{number}").read_text(errors="replace")
+
+    def parley(self, *arguments, check=True):
+        return run(PARLEY, *arguments, "--uri", self.uri, check=check)
+
+    def swanctl(self, *arguments):
+        return run("swanctl", *arguments, "--uri", self.uri)
+
+    def theirs(self):
+        """SPIs of the SAs in the peer's kernel."""
+        return set(re.findall(r"^\s*proto esp spi 0x([0-9a-f]{8})", run(*inside(2, "ip", "xfrm", "state")), re.MULTILINE))
+
+    def ours(self):
+        """Parley's SPIs of the child, in and out."""
+        return set(re.findall(r"^\s+(?:in|out)\s+([0-9a-f]{8})", self.swanctl("--list-sas"), re.MULTILINE))
+
+    def ike(self):
+        found = re.search(r"([0-9a-f]{16})_i\*?\s+([0-9a-f]{16})_r", self.swanctl("--list-sas"))
+        return found.groups() if found else None
+
+    def agree(self, besides=frozenset()):
+        """Waits until both ends have the same one pair of SAs, none of them in `besides`."""
+        def same():
+            ours, theirs = self.ours(), self.theirs()
+            return ours if len(ours) == 2 and ours == theirs and not ours & besides else None
+        return eventually("both have the same SAs", same)
+
+    def echoes(self):
+        for here, there in ((1, 2), (2, 1)):
+            for size in (56, 1200):
+                output = run(*inside(here, "ping", "-n", "-c", "3", "-i", "0.2", "-W", "5", "-s", size, "-I",
+                                     f"10.{here}.0.1", f"10.{there}.0.1"), check=False)
+                if " 0% packet loss" not in output:
+                    raise RuntimeError(f"echoes of {size} octets from host {here}:\n{output}")
+
+    def rekey_child(self, before):
+        self.swanctl("--rekey", "--child", "lab")
+        after = self.agree(besides=before)
+        self.echoes()
+        return after
+
+    def rekey_ike(self, child):
+        """Another IKE SA that has the same child; its SPIs, and those of the one before it."""
+        before = self.ike()
+        self.swanctl("--rekey", "--ike", "lab")
+        eventually("another IKE SA", lambda: self.ike() not in (None, before))
+        if self.agree() != child:
+            raise RuntimeError("the child did not stay with the new IKE SA")
+        self.echoes()
+        return self.ike(), before
+
+    def gone(self, child):
+        eventually("the peer's kernel has no such SA", lambda: not self.theirs() & child)
+        eventually("Parley has no such SA", lambda: not self.ours() & child)
+
+    def stop(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        run(*inside(2, "ip", "xfrm", "state", "flush"), check=False)
+        run(*inside(2, "ip", "xfrm", "policy", "flush"), check=False)
+
+
+def judge(cases, make, only=""):
+    """Runs the cases whose name has `only` in it, each a tuple that begins with its name; `make` gives the pair of one.
+    Prints what came of each and the ends of both logs where it failed; returns the exit status."""
+    if os.getuid() != 0:
+        raise SystemExit("network namespaces need root")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-lab-"))
+    failed, passed = [], 0
+    with Hosts():
+        for index, case in enumerate(cases):
+            if only not in case[0]:
+                continue
+            folder = directory / str(index)
+            pair = make(folder, case)
+            try:
+                pair.begin()
+                pair.judge()
+                passed += 1
+                print(f"passed: {case[0]}", flush=True)
+            except PROBLEMS as error:
+                failed.append(case[0])
+                print(f"FAILED: {case[0]}: {error}", flush=True)
+                for log in (folder / "log1", folder / "log2"):
+                    if log.exists():
+                        print(f"---- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]))
+            finally:
+                pair.stop()
+        if os.environ.get("PARLEY_LAB_KEEP"):
+            shutil.copytree(directory, os.environ["PARLEY_LAB_KEEP"], dirs_exist_ok=True,
+                            ignore=lambda _, names: [name for name in names if name in ("vici", "pluto.ctl")])
+    shutil.rmtree(directory, ignore_errors=True)
+    print(f"{passed} cases passed, {len(failed)} failed: {', '.join(failed) or 'none'}")
+    return 1 if failed or not passed else 0
