@@ -117,6 +117,7 @@ extension Connection {
             section.add("enable_tcp", streamUse.rawValue)
             section.add("tcp_remote_port", streamPort)
         }
+        if maximumClones > 0 { section.add("clones", maximumClones) }
         section.add("dpd_delay", deadPeerDelay)
         section.add("dpd_timeout", deadPeerTimeout)
         section.add("keyingtries", keyingTries)

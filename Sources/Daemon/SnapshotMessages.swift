@@ -35,6 +35,7 @@ package enum SnapshotMessages {
         if session.isRemoteBehindNAT { body.add("nat-remote", flag: true) }
         if session.isLocalBehindNAT || session.isRemoteBehindNAT { body.add("nat-any", flag: true) }
         if let suite = session.suite { add(suite, to: &body) }
+        if session.hasPostquantumKey { body.add("ppk", flag: true) }
         // charon tells none of these of an SA that ends.
         let isLiving = session.state != .deleting
         if isLiving, let established = session.established { body.add("established", seconds(now - established)) }

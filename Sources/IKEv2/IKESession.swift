@@ -62,6 +62,8 @@ package struct IKESession: Sendable {
     var issued: IssuedTicket?
     /// What a ticket that we hold says of the peer.
     var takesChildless = false
+    /// A post-quantum pre-shared key is in the keys.
+    var hasPostquantumKey = false
     /// Both ends can clone the IKE SA (RFC 7791).
     var takesClones = false
     var optimizedRekey = OptimizedRekey()

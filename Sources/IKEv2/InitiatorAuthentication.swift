@@ -172,6 +172,7 @@ extension IKESession {
         _ initiation: Initiation, _ content: MessageContent, _ peer: PeerAuthenticated, _ context: inout Context
     ) throws(Fault) {
         adopt(initiation.mixed)
+        hasPostquantumKey = initiation.mixed != nil || initiation.intermediateKey.isMixed
         if follow(authenticated: content, peer, initiation, &context) { return }
         noteMobility(content)
         becomeEstablished(peer, &context)

@@ -21,6 +21,10 @@ enum IntermediateKey: Hashable, Sendable {
     /// The key of this name is in the keys.
     case mixed(Identity)
 
+    var isMixed: Bool {
+        if case .mixed = self { true } else { false }
+    }
+
     /// Keys of the initiator's that are looked at.
     static let maximumOffers = 4
 }

@@ -329,6 +329,7 @@ extension IKESession {
         guard let sa = current else { return }
         var payloads = payloads
         adopt(acceptance.mixed)
+        hasPostquantumKey = acceptance.mixed != nil || acceptance.intermediateKey.isMixed
         if acceptance.mixed != nil { payloads.append(NotifyPayload(.ppkIdentity).payload) }
         if let redirect = redirectPayload() {
             try respond(sa.ownSPI, pending.header, to: pending.datagram, payloads + [redirect], &context)

@@ -23,6 +23,7 @@ extension IKESession {
         snapshot.isRemoteBehindNAT = isRemoteBehindNAT
         snapshot.established = established
         snapshot.takesRedirects = !isInitiator && redirection.isTakenByPeer
+        snapshot.hasPostquantumKey = hasPostquantumKey
         snapshot.clonedFrom = origin == id ? nil : origin
         snapshot.takesClones = isEstablished && takesClones
         snapshot.movesItself = isEstablished && isInitiator && mobility.isSupported

@@ -456,6 +456,8 @@ package struct SessionSnapshot: Hashable, Sendable {
     package var remoteVirtualAddresses: [IPAddress] = []
     /// Whether the peer may be sent on to another gateway (RFC 5685).
     package var takesRedirects = false
+    /// A post-quantum pre-shared key is in the keys (RFC 8784, RFC 9867).
+    package var hasPostquantumKey = false
     /// The session whose IKE SA this one's is a clone of (RFC 7791).
     package var clonedFrom: SessionID?
     /// Whether both ends can clone the IKE SA, and whether it can go to another address of ours (RFC 4555).

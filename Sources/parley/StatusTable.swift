@@ -14,6 +14,7 @@ enum StatusTable {
         func text(_ key: String) -> String { section.text(key) ?? "?" }
         var head = "\(name)[\(text("uniqueid"))]: IKEv\(text("version")) \(text("state"))"
         head += section.flag("initiator") ? ", initiator" : ", responder"
+        if let original = section.text("cloned-from") { head += ", clone of [\(original)]" }
         head += time(section, "established") { ", up for \($0)" }
         head += time(section, "rekey-time") { ", rekey in \($0)" }
         head += time(section, "reauth-time") { ", reauthentication in \($0)" }

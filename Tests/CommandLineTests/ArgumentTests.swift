@@ -20,6 +20,7 @@ import Testing
     @Test(arguments: [
         ["down"], ["down", "net", "--ike", "home"], ["down", "--child-id", "x"], ["up"],
         ["up", "net", "--timeout", "-1"],
+        ["clone"], ["clone", "home", "--ike-id", "1"], ["clone", "home", "--timeout", "-1"],
         ["status", "--uri", "tcp://localhost"], ["status", "--uri", "unix://"], ["nonsense"], ["check"],
     ])
     func wrongUsageIsRefused(_ arguments: [String]) {

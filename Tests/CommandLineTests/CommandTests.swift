@@ -70,6 +70,21 @@ import Testing
         #expect(agreed.requests.count == 1)
     }
 
+    @Test func cloneSaysWhatIsMeantAndWhatToDoWithIt() throws {
+        let daemon = try ScriptedDaemon { _, _ in ([], ["success": "yes"]) }
+        let arguments = ["clone", "home", "--local", "192.0.2.7", "--child", "net", "--timeout", "3"]
+        #expect(end(arguments, at: daemon) == 0)
+        #expect(
+            daemon.requests == [
+                #"clone {"timeout":"3000","ike":"home","local-host":"192.0.2.7","child":"net"}"#
+            ])
+        let refusing = try ScriptedDaemon { _, _ in
+            ([], ["success": "no", "errmsg": "no matching IKE SA to clone found"])
+        }
+        #expect(end(["clone", "--ike-id", "7"], at: refusing) == 1)
+        #expect(refusing.requests == [#"clone {"timeout":"0","ike-id":"7"}"#])
+    }
+
     @Test func statusCollectsEvents() throws {
         let daemon = try ScriptedDaemon { _, _ in ([("list-sa", ["up": "yes"])], [:]) }
         #expect(end(["status", "--json", "--ike", "home"], at: daemon) == 0)

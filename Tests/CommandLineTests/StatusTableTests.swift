@@ -49,6 +49,9 @@ import Testing
         #expect(lines.first == "x[4]: IKEv1 CONNECTING, responder")
         #expect(lines.count == 4)
         #expect(StatusTable.lines([]) == [])
+        message = ViciMessage()
+        message.add("x", section: ["uniqueid": "5", "version": "2", "state": "ESTABLISHED", "cloned-from": "4"])
+        #expect(StatusTable.lines([message]).first == "x[5]: IKEv2 ESTABLISHED, responder, clone of [4]")
     }
 
     @Test(
