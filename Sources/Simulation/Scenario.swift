@@ -12,13 +12,20 @@ package struct Scenario {
     package let version: UInt8
     private let left = IPAddress(v4: 0x0A00_0001)
     private let right = IPAddress(v4: 0x0A00_0002)
+    private let elsewhere = IPAddress(v4: 0x0A00_0003)
+    private let options: VersionTwoOptions
+    /// What version 2 was seen to do besides, where ``observes`` says to look.
+    package private(set) var observations = Observations()
+    private let observes: Bool
     private let children: [String]
     /// How many packets each node got through after the network healed.
     package private(set) var deliveredAfterHealing = 0
     /// How many packets left at a steady rate after that, in version 2.
     package private(set) var steadyPackets = 0
 
-    package init(seed: UInt64, keepsLog: Bool = false) {
+    package init(seed: UInt64, keepsLog: Bool = false, observes: Bool = false) {
+        self.observes = observes
+        options = VersionTwoOptions(seed: seed)
         self.seed = seed
         world = World(seed: seed)
         world.keepsLog = keepsLog
@@ -47,11 +54,28 @@ package struct Scenario {
             identification?.apply(to: &connection, isLeft: name == "left")
             // AH does not go through a NAT.
             VersionOneOptions(seed: seed, hasNAT: hasNAT).apply(to: &connection, isLeft: name == "left")
-            VersionTwoOptions(seed: seed).apply(to: &connection, &settings, isLeft: name == "left")
+            options.apply(to: &connection, &settings, isLeft: name == "left")
+            if !isVersion1 { place(&connection, isLeft: name == "left") }
             world.addNode(
                 name, address: own, policies: PolicyDatabase(connections: [connection]),
                 key: Array("a shared key for the simulation".utf8),
                 pairs: identification.map { [$0.keys[name == "left" ? 0 : 1]] } ?? [], settings: settings)
+        }
+    }
+
+    /// Where the ends are, and what of them is protected, as the options say.
+    private func place(_ connection: inout Connection, isLeft: Bool) {
+        if options.moves {
+            if isLeft {
+                connection.localAddresses = [.any(nil)]
+            } else {
+                connection.remoteAddresses = [left, elsewhere].map { .range($0, $0) }
+            }
+        }
+        if options.hasTransport {
+            connection.children[0].mode = .transport
+            connection.children[0].localSelectors = [.fixed(TrafficSelector(isLeft ? left : right))]
+            connection.children[0].remoteSelectors = [.fixed(TrafficSelector(isLeft ? right : left))]
         }
     }
 
@@ -107,7 +131,8 @@ package struct Scenario {
     }
 
     private func inner(isLeft: Bool, _ index: Int) -> IPAddress {
-        IPAddress(v4: (isLeft ? 0x0A01_0000 : 0x0A02_0000) + UInt32(index) << 8 + 7)
+        if version == 2, options.hasTransport, index == 0 { return isLeft ? left : right }
+        return IPAddress(v4: (isLeft ? 0x0A01_0000 : 0x0A02_0000) + UInt32(index) << 8 + 7)
     }
 
     /// Runs to the end and returns the violation, if there was one.
@@ -146,6 +171,33 @@ package struct Scenario {
         case 7: for each in [0, 1] { world.command(.initiate(connection: "peer", child: children[0]), to: each) }
         default: break
         }
+        guard version == 2 else { return }
+        if options.moves, world.randomness.below(15) == 0 { moveLeft() }
+        guard options.clones else { return }
+        switch world.randomness.below(12) {
+        case 0: clone(at: node)
+        case 1:
+            let clone = world.nodes[node].manager.snapshots.last { $0.clonedFrom != nil }
+            if let clone { world.command(.terminate(Target(session: clone.id)), to: node) }
+        default: break
+        }
+    }
+
+    private mutating func clone(at node: Int) {
+        let child = world.randomness.below(2) == 0 ? children[0] : nil
+        world.command(.clone(Target(connection: "peer"), local: nil, child: child), to: node)
+    }
+
+    /// The left host goes to its other address.
+    private mutating func moveLeft() {
+        world.move(0, to: world.nodes[0].address == left ? elsewhere : left)
+    }
+
+    /// Whether every IKE SA follows the left host: it began them, and both ends know how.
+    private var canFollow: Bool {
+        let sessions = world.nodes[0].manager.snapshots
+        return options.isMobile && sessions.allSatisfy(\.movesItself)
+            && Set(world.nodes[1].manager.snapshots.map(\.initiatorSPI)).isSubset(of: Set(sessions.map(\.initiatorSPI)))
     }
 
     /// The network recovers; a few minutes later everything works.
@@ -176,7 +228,7 @@ package struct Scenario {
         guard world.violation == nil else { return }
         world.faults = .uneasy
         world.network.packetFaults = .lossless
-        let before = world.packetsAccepted
+        let before = world.packetsAccepted + world.packetsAstray
         let end = world.now + .seconds(120)
         while world.violation == nil, world.now < end {
             let sent = sendBothWays()
@@ -189,7 +241,8 @@ package struct Scenario {
         }
         world.faults = .calm
         world.run(for: .seconds(1))
-        let accepted = world.packetsAccepted - before
+        // What goes to an address that a host has left is the network's loss.
+        let accepted = world.packetsAccepted + world.packetsAstray - before
         if accepted != steadyPackets {
             world.violate(.steadyTraffic, "\(steadyPackets) packets were sent, \(accepted) taken")
         }
@@ -205,10 +258,13 @@ package struct Scenario {
         case 3: for each in [0, 1] { world.command(.rekey(Target(connection: "peer")), to: each) }
         default: break
         }
+        if options.moves, world.randomness.below(20) == 0, canFollow { moveLeft() }
+        if options.clones, world.randomness.below(20) == 0 { clone(at: node) }
     }
 
     @discardableResult
     private mutating func sendBothWays() -> Int {
+        if observes, version == 2 { observations.look(at: world) }
         var sent = 0
         for index in children.indices {
             let (leftHost, rightHost) = (inner(isLeft: true, index), inner(isLeft: false, index))

@@ -18,6 +18,10 @@ package struct World {
     /// Packets sent and accepted, over all nodes.
     package private(set) var packetsSent = 0
     package private(set) var packetsAccepted = 0
+    /// Packets that came to an address that is nobody's, or left from one that was the sender's before.
+    package private(set) var packetsAstray = 0
+    /// Whether a message came in pieces (RFC 7383).
+    package private(set) var hasFragments = false
 
     package init(seed: UInt64) { randomness = .seeded(seed) }
 
@@ -104,9 +108,15 @@ package struct World {
         switch parcel {
         case .message(let datagram):
             guard let index = node(at: datagram.local.address) else { return }
+            if datagram.octets.count > 17, datagram.octets[16] == 53, datagram.octets[17] == 0x20 {
+                hasFragments = true
+            }
             feed(.datagram(datagram), to: index)
         case .packet(let datagram):
-            guard let index = node(at: datagram.local.address) else { return }
+            guard let index = node(at: datagram.local.address) else {
+                packetsAstray += 1
+                return
+            }
             receive(datagram, at: index)
         }
     }
@@ -178,7 +188,10 @@ package struct World {
                 InternetPacket(probe: UInt64(packetsSent), from: source, to: destination), now: now)
         else { return false }
         packetsSent += 1
-        guard nodes[index].has(datagram.local.address) else { return true }
+        guard nodes[index].has(datagram.local.address) else {
+            packetsAstray += 1
+            return true
+        }
         let arriving = Datagram(local: datagram.remote, remote: datagram.local, octets: datagram.octets)
         network.send(.packet(arriving), now: now, &randomness)
         return true
