@@ -101,8 +101,9 @@ let package = Package(
         .target(
             name: "CStack", cSettings: [.unsafeFlags(["-I/usr/include/lwip"])], linkerSettings: [.linkedLibrary("lwip")]
         ),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
         .target(
-            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform", "CStack"],
+            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform", "CStack", "CCurl"],
             swiftSettings: edge),
         .target(
             name: "Credentials",

@@ -39,6 +39,8 @@ package struct CertificateExtensions: Hashable, Sendable {
     /// Where revocation lists are (RFC 5280 §4.2.1.13), and changes to them (§4.2.1.15): URIs.
     package var revocationListLocations: [String] = []
     package var freshestListLocations: [String] = []
+    /// The names of the points of its lists, each a GeneralName in DER.
+    package var revocationPointNames: Set<[UInt8]> = []
     /// Where OCSP answers, and where the issuer's certificate is (RFC 5280 §4.2.2.1): URIs.
     package var ocspLocations: [String] = []
     package var issuerLocations: [String] = []
@@ -109,8 +111,8 @@ package struct CertificateExtensions: Hashable, Sendable {
                 if description.method == .ocspServer { ocspLocations.append(uri) }
                 if description.method == .issuingCA { issuerLocations.append(uri) }
             }
-        case "2.5.29.31": revocationListLocations = try CertificateExtensions.locations(read)
-        case "2.5.29.46": freshestListLocations = try CertificateExtensions.locations(read)
+        case "2.5.29.31": (revocationListLocations, revocationPointNames) = try CertificateExtensions.points(read)
+        case "2.5.29.46": freshestListLocations = try CertificateExtensions.points(read).locations
         case "1.3.6.1.5.5.7.48.1.5": needsNoOCSPCheck = true
         // certificatePolicies is looked at by nobody here; with no policy wanted, any set of them is good
         // (RFC 5280 §6.1.1 (c), any-policy). issuerAltName and subjectDirectoryAttributes say nothing about trust.
@@ -133,13 +135,16 @@ package struct CertificateExtensions: Hashable, Sendable {
         return usage
     }
 
-    /// The URIs of CRLDistributionPoints: a SEQUENCE OF { distributionPoint [0] { fullName [0] } … }. Points that are
-    /// signed by somebody else (cRLIssuer [2]) are left out: indirect lists are not used here.
-    private static func locations(_ read: X509.Certificate.Extension) throws(CertificateDefect) -> [String] {
+    /// The URIs and all names of CRLDistributionPoints: a SEQUENCE OF { distributionPoint [0] { fullName [0] } … }. Points that
+    /// are signed by somebody else (cRLIssuer [2]) are left out: indirect lists are not used here.
+    static func points(
+        _ read: X509.Certificate.Extension
+    ) throws(CertificateDefect) -> (locations: [String], names: Set<[UInt8]>) {
         let what = "a list of distribution points"
         let root = try Reading.root(Array(read.value), maximum: Certificate.maximumOctets, what)
         var points = try Elements(root)
         var locations: [String] = []
+        var all: Set<[UInt8]> = []
         for node in try points.rest(maximum: 16, what) {
             var point = try Elements(node)
             let name = point.next(if: .tagged(0))
@@ -151,10 +156,11 @@ package struct CertificateExtensions: Hashable, Sendable {
             guard let full = choice.next(if: .tagged(0)) else { continue }
             var names = try Elements(full, .tagged(0))
             for node in try names.rest(maximum: 16, what) {
+                all.insert(Array(node.encodedBytes))
                 let name = try Reading.attempt(what) { try GeneralName(derEncoded: node) }
                 if case .uniformResourceIdentifier(let uri) = name { locations.append(uri) }
             }
         }
-        return locations
+        return (locations, all)
     }
 }

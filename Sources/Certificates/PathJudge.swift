@@ -167,8 +167,7 @@ struct PathJudge {
         case .good: return nil
         case .revoked(let date, let reason): return .revoked(date, reason)
         case .unknown(let gap):
-            let extensions = certificate.extensions
-            let saysWhere = !extensions.revocationListLocations.isEmpty || !extensions.ocspLocations.isEmpty
+            let saysWhere = revocation.saysWhere(certificate, issuer: path[index + 1])
             switch policy.revocation {
             case .relaxed: return nil
             case .ifURI: return saysWhere ? .revocationUnknown(gap) : nil

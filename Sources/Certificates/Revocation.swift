@@ -5,10 +5,22 @@ package import Primitives
 package struct RevocationStore: Hashable, Sendable {
     package var lists: [RevocationList]
     package var responses: [OCSPResponse]
+    /// Where to ask about an authority's certificates besides where these say, by the ``Certificate/keyHash`` of its own.
+    package var locations: [[UInt8]: RevocationLocations]
 
-    package init(lists: [RevocationList] = [], responses: [OCSPResponse] = []) {
+    package init(
+        lists: [RevocationList] = [], responses: [OCSPResponse] = [], locations: [[UInt8]: RevocationLocations] = [:]
+    ) {
         self.lists = lists
         self.responses = responses
+        self.locations = locations
+    }
+
+    /// This store with what another one has.
+    package func adding(_ other: RevocationStore) -> RevocationStore {
+        RevocationStore(
+            lists: lists + other.lists, responses: responses + other.responses,
+            locations: locations.merging(other.locations) { ours, _ in ours })
     }
 
     package enum Status: Hashable, Sendable {
@@ -42,16 +54,9 @@ package struct RevocationStore: Hashable, Sendable {
     // MARK: Lists (RFC 5280 §6.3)
 
     private func listStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
-        var gap = RevocationGap.noInformation
-        var usable: [RevocationList] = []
-        for list in lists where list.issuer.isSame(as: issuer.subject) {
-            if certificate.isAuthority ? list.leavesOutAuthorities : list.leavesOutEndEntities { continue }
-            if let problem = RevocationStore.gap(list, issuer) { gap = problem } else { usable.append(list) }
-        }
-        let bases = usable.filter { !$0.isDelta && $0.thisUpdate <= now + RevocationStore.skew }
-        guard let base = bases.max(by: RevocationStore.isOlder) else { return .unknown(gap) }
-        let delta = usable.filter { RevocationStore.fits($0, base) && $0.thisUpdate <= now + RevocationStore.skew }
-            .max(by: RevocationStore.isOlder)
+        let (usable, gap) = usable(for: certificate, issuer)
+        guard let base = RevocationStore.base(usable, now) else { return .unknown(gap) }
+        let delta = RevocationStore.delta(usable, base, now)
         if let entry = delta?.entries[certificate.serialNumber] {
             if entry.reason != .removeFromList { return .revoked(entry.date, entry.reason) }
         } else if let entry = base.entries[certificate.serialNumber] {
@@ -62,6 +67,36 @@ package struct RevocationStore: Hashable, Sendable {
         if let next = newest.nextUpdate, next >= now { return .good }
         if let next = base.nextUpdate, next >= now { return .good }
         return .unknown(.stale(nextUpdate: newest.nextUpdate))
+    }
+
+    /// The lists that may speak of a certificate, and what is wrong with another.
+    private func usable(
+        for certificate: Certificate, _ issuer: Certificate
+    ) -> (lists: [RevocationList], gap: RevocationGap) {
+        var gap = RevocationGap.noInformation
+        var usable: [RevocationList] = []
+        for list in lists where list.issuer.isSame(as: issuer.subject) && list.isAbout(certificate) {
+            if let problem = RevocationStore.gap(list, issuer) { gap = problem } else { usable.append(list) }
+        }
+        return (usable, gap)
+    }
+
+    private static func base(_ usable: [RevocationList], _ now: WallTime) -> RevocationList? {
+        usable.filter { !$0.isDelta && $0.thisUpdate <= now + skew }.max(by: isOlder)
+    }
+
+    private static func delta(_ usable: [RevocationList], _ base: RevocationList, _ now: WallTime) -> RevocationList? {
+        usable.filter { fits($0, base) && $0.thisUpdate <= now + skew }.max(by: isOlder)
+    }
+
+    /// The list that a certificate's status rests on, where its changes are not here or out of date; `nil`: there is nothing to
+    /// complete.
+    func listWithoutChanges(for certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> RevocationList? {
+        if case .unknown = responseStatus(of: certificate, issuer, now) {} else { return nil }
+        let lists = usable(for: certificate, issuer).lists
+        guard let base = RevocationStore.base(lists, now) else { return nil }
+        let delta = RevocationStore.delta(lists, base, now)
+        return delta?.nextUpdate.map { $0 >= now } ?? false ? nil : base
     }
 
     private static func isOlder(_ left: RevocationList, _ right: RevocationList) -> Bool {
@@ -94,7 +129,7 @@ package struct RevocationStore: Hashable, Sendable {
         var gap = RevocationGap.noInformation
         var best: OCSPResponse.Single?
         for response in responses {
-            for single in response.singles {
+            for single in response.singles where single.certificate.serialNumber == certificate.serialNumber {
                 guard let id = OCSPCertificateID(certificate, issuer: issuer, hash: single.certificate.hash),
                     id == single.certificate
                 else { continue }

@@ -36,8 +36,10 @@ package struct RevocationList: Hashable, Sendable {
     /// The list's issuingDistributionPoint (RFC 5280 §5.2.5) leaves these out.
     package private(set) var leavesOutAuthorities = false
     package private(set) var leavesOutEndEntities = false
-    /// The point of a list that is one of several (RFC 5280 §5.2.5), in DER.
-    package private(set) var distributionPoint: [UInt8] = []
+    /// Where the list is one of several: its point's names, each a GeneralName in DER (RFC 5280 §5.2.5); `nil`: it is the only one.
+    package private(set) var pointNames: Set<[UInt8]>?
+    /// Where changes to the list are (RFC 5280 §5.2.6): URIs.
+    package private(set) var freshestLocations: [String] = []
     /// Critical extensions, of the list or of an entry, that are not understood: then the list says nothing.
     package private(set) var unknownCritical: [String] = []
 
@@ -54,7 +56,7 @@ package struct RevocationList: Hashable, Sendable {
     package func isAbout(sameAs other: RevocationList) -> Bool {
         issuer == other.issuer && authorityKeyIdentifier == other.authorityKeyIdentifier && isDelta == other.isDelta
             && leavesOutAuthorities == other.leavesOutAuthorities && leavesOutEndEntities == other.leavesOutEndEntities
-            && distributionPoint == other.distributionPoint
+            && pointNames == other.pointNames
     }
 
     /// Reads a list in DER; nothing may follow it.
@@ -151,17 +153,33 @@ package struct RevocationList: Hashable, Sendable {
                 let value = try Reading.attempt("authorityKeyIdentifier") { try X509.AuthorityKeyIdentifier(read) }
                 authorityKeyIdentifier = value.keyIdentifier.map { Array($0) }
             case "2.5.29.28": try readScope(Array(read.value))
-            case "2.5.29.46", "2.5.29.18", "1.3.6.1.5.5.7.1.1": break
+            case "2.5.29.46": freshestLocations = try CertificateExtensions.points(read).locations
+            case "2.5.29.18", "1.3.6.1.5.5.7.1.1": break
             default: if read.critical { unknownCritical.append(identifier) }
             }
         }
     }
 
-    /// IssuingDistributionPoint: where the list is from does not matter, but what it is about does.
+    /// Whether a certificate of the list's issuer is one of those that it is about (RFC 5280 §6.3.3 (b)(2)).
+    func isAbout(_ certificate: Certificate) -> Bool {
+        if certificate.isAuthority ? leavesOutAuthorities : leavesOutEndEntities { return false }
+        guard let pointNames else { return true }
+        return !pointNames.isDisjoint(with: certificate.extensions.revocationPointNames)
+    }
+
+    /// The full names of a DistributionPointName; none where it is relative to the issuer's, which nobody writes.
+    private static func names(_ point: ASN1Node, _ what: String) throws(CertificateDefect) -> Set<[UInt8]> {
+        var choice = try Elements(point, .tagged(0))
+        guard let full = choice.next(if: .tagged(0)) else { return [] }
+        var names = try Elements(full, .tagged(0))
+        return Set(try names.rest(maximum: 16, what).map { Array($0.encodedBytes) })
+    }
+
+    /// IssuingDistributionPoint.
     private mutating func readScope(_ octets: [UInt8]) throws(CertificateDefect) {
         let what = "issuingDistributionPoint"
         var elements = try Elements(try Reading.root(octets, maximum: 4096, what))
-        distributionPoint = elements.next(if: .tagged(0)).map { Array($0.encodedBytes) } ?? []
+        if let point = elements.next(if: .tagged(0)) { pointNames = try RevocationList.names(point, what) }
         func isSet(_ node: ASN1Node) throws(CertificateDefect) -> Bool {
             guard case .primitive(let content) = node.content, content.count == 1 else {
                 throw .malformed("\(what) cannot be read")

@@ -14,4 +14,13 @@ package struct ValidatedPath: Hashable, Sendable {
 
     /// When the first of its certificates expires.
     package var expiry: WallTime { certificates.map(\.notAfter).min() ?? WallTime(seconds: 0) }
+
+    /// What else may be asked about the revocation of its certificates.
+    package func inquiries(
+        _ store: RevocationStore, asked: Set<RevocationInquiry>, now: WallTime
+    ) -> [RevocationInquiry] {
+        zip(certificates, certificates.dropFirst()).flatMap { certificate, issuer in
+            store.inquiries(about: certificate, issuer: issuer, asked: asked, now: now)
+        }
+    }
 }

@@ -84,40 +84,49 @@ extension CertificateStore {
     // MARK: The peer's proof
 
     /// The peer's signature in IKE_AUTH.
-    func verify(_ verification: MessageVerification, trustedKeys: [PublicKey], now: WallTime) -> Answer {
+    func verify(_ verification: MessageVerification, _ circumstances: Circumstances) -> CredentialStore.Judgement {
         verify(
-            verification.round, verification.identity, verification.proof.certificates, trustedKeys: trustedKeys,
-            now: now
+            verification.round, verification.identity, verification.proof.certificates, circumstances
         ) { MessageSignature.holds(verification.proof, over: verification.octets, key: $0) }
     }
 
     /// The peer's signature in phase 1.
-    func verify(_ verification: DigestVerification, trustedKeys: [PublicKey], now: WallTime) -> Answer {
+    func verify(_ verification: DigestVerification, _ circumstances: Circumstances) -> CredentialStore.Judgement {
         let scheme = verification.scheme
         return verify(
-            verification.round, verification.identity, verification.proof.certificates, trustedKeys: trustedKeys,
-            now: now
+            verification.round, verification.identity, verification.proof.certificates, circumstances
         ) { subjectPublicKeyInfo in
             guard let key = try? PublicKey(parsing: subjectPublicKeyInfo), scheme.fits(key.kind) else { return false }
             return key.verifies(verification.proof.signature, over: verification.digest, scheme)
         }
     }
 
+    /// What a proof is judged by besides this store.
+    struct Circumstances {
+        var trustedKeys: [PublicKey]
+        /// What was learned of revocation elsewhere.
+        var fetched = RevocationStore()
+        /// What need not be asked (again).
+        var asked: Set<RevocationInquiry> = []
+        var now: WallTime
+    }
+
     /// - Parameters:
     ///   - presented: in DER, the end entity's own first.
     ///   - holds: whether the signature is that of the key in a SubjectPublicKeyInfo.
     private func verify(
-        _ round: AuthenticationRound, _ identity: Identity, _ octets: [[UInt8]], trustedKeys: [PublicKey],
-        now: WallTime, holds: ([UInt8]) -> Bool
-    ) -> Answer {
+        _ round: AuthenticationRound, _ identity: Identity, _ octets: [[UInt8]], _ circumstances: Circumstances,
+        holds: ([UInt8]) -> Bool
+    ) -> CredentialStore.Judgement {
+        let trustedKeys = circumstances.trustedKeys
         let isConstrained = !round.certificates.certificateFiles.isEmpty || !round.certificates.authorityFiles.isEmpty
         let hasRawKey = !trustedKeys.isEmpty && octets.isEmpty && !isConstrained
         if !round.publicKeyFiles.isEmpty || hasRawKey {
             let unnamed = identity.kind == .keyID ? trustedKeys.filter { $0.identifier == identity.octets } : []
             let fitting = (round.publicKeys + unnamed).filter { round.method.admits($0.kind) }
-            if fitting.isEmpty { return .noCredential }
+            if fitting.isEmpty { return .init(.noCredential) }
             return fitting.contains { holds($0.subjectPublicKeyInfo) }
-                ? .verified(PeerAuthenticated(verified: identity)) : .refuted
+                ? .init(.verified(PeerAuthenticated(verified: identity))) : .init(.refuted)
         }
         let presented = octets.compactMap { try? Certificate(parsing: $0) }
         let known = entities.map(\.certificate).filter { $0.names(identity) }
@@ -126,28 +135,39 @@ extension CertificateStore {
         // What a connection names and nobody has is no permission for all the others.
         guard round.certificates.certificateFiles.isEmpty || !named.isEmpty,
             round.certificates.authorityFiles.isEmpty || !required.isEmpty
-        else { return .noCredential }
+        else { return .init(.noCredential) }
         let candidates = presented.isEmpty ? named + known : [presented[0]]
-        if candidates.isEmpty { return .noCredential }
+        if candidates.isEmpty { return .init(.noCredential) }
         // A proof that does not hold is not worth the search for a path.
-        guard let entity = candidates.first(where: { holds($0.subjectPublicKeyInfo) }) else { return .refuted }
+        guard let entity = candidates.first(where: { holds($0.subjectPublicKeyInfo) }) else { return .init(.refuted) }
         guard let key = try? PublicKey(parsing: entity.subjectPublicKeyInfo), round.method.admits(key.kind) else {
-            return .refuted
+            return .init(.refuted)
         }
+        let revocation = RevocationStore(lists: lists, locations: locations).adding(circumstances.fetched)
         var policy = CertificatePolicy()
         policy.revocation = round.certificates.revocation
-        let builder = PathBuilder(
+        var builder = PathBuilder(
             anchors: anchors + required.filter(\.isSelfIssued),
             intermediates: (authorities.map(\.certificate) + required).filter { !$0.isSelfIssued },
-            trustedEntities: entities.map(\.certificate) + named, revocation: RevocationStore(lists: lists),
-            policy: policy)
-        let result = builder.path(
-            for: entity, presented: Array(presented.dropFirst()), identity: identity, authorities: required, now: now)
+            trustedEntities: entities.map(\.certificate) + named, revocation: revocation, policy: policy)
+        func find() -> Result<ValidatedPath, ChainReport> {
+            builder.path(
+                for: entity, presented: Array(presented.dropFirst()), identity: identity, authorities: required,
+                now: circumstances.now)
+        }
+        let result = find()
+        var path = try? result.get()
+        if path == nil, policy.revocation != .relaxed {
+            // It may be that nothing is missing but somebody's word about revocation.
+            builder.policy.revocation = .relaxed
+            path = try? find().get()
+        }
+        let open = path?.inquiries(revocation, asked: circumstances.asked, now: circumstances.now) ?? []
         switch result {
-        case .failure(let report): return .distrusted(report)
+        case .failure(let report): return .init(.distrusted(report), open)
         case .success:
-            guard named.isEmpty || named.contains(entity) else { return .refuted }
-            return .verified(PeerAuthenticated(verified: identity))
+            guard named.isEmpty || named.contains(entity) else { return .init(.refuted) }
+            return .init(.verified(PeerAuthenticated(verified: identity)), open)
         }
     }
 }

@@ -28,6 +28,8 @@ package struct CertificateStore: Sendable {
     package var lists: [RevocationList]
     /// Of files elsewhere, which connections name by their paths: good for these connections alone.
     package var elsewhere: [Filed] = []
+    /// Where to ask about what authorities issued, by the ``Certificate/keyHash`` of each.
+    package var locations: [[UInt8]: RevocationLocations] = [:]
 
     package init(entities: [Filed] = [], authorities: [Filed] = [], lists: [RevocationList] = []) {
         self.entities = entities

@@ -1,4 +1,4 @@
-import Certificates
+package import Certificates
 package import Cryptography
 package import IPsec
 package import Primitives
@@ -53,6 +53,37 @@ package struct CredentialStore: Sendable {
         return connection
     }
 
+    /// An answer, and what could be asked about revocation before it is given.
+    package struct Judgement: Sendable {
+        package var answer: Answer
+        /// Empty: the answer stands.
+        package var inquiries: [RevocationInquiry]
+
+        init(_ answer: Answer, _ inquiries: [RevocationInquiry] = []) {
+            self.answer = answer
+            self.inquiries = inquiries
+        }
+    }
+
+    /// Answers any question, as well as it can be answered from what is here.
+    ///
+    /// - Parameters:
+    ///   - now: what certificates are held to.
+    ///   - fetched: what was learned of revocation elsewhere.
+    ///   - asked: inquiries that need not be made (again).
+    package func judge(
+        _ question: Question, now: WallTime, fetched: RevocationStore = RevocationStore(),
+        asked: Set<RevocationInquiry> = []
+    ) -> Judgement {
+        let circumstances = CertificateStore.Circumstances(
+            trustedKeys: trustedKeys, fetched: fetched, asked: asked, now: now)
+        return switch question {
+        case .verifyMessage(let verification): certificates.verify(verification, circumstances)
+        case .verifyDigest(let verification): certificates.verify(verification, circumstances)
+        default: Judgement(answer(question, now: now))
+        }
+    }
+
     /// Answers any question.
     ///
     /// - Parameter now: what certificates are held to.
@@ -69,11 +100,8 @@ package struct CredentialStore: Sendable {
         case .encrypt(let key, let messages): encrypt(key, messages)
         case .decrypt(let key, let ciphertexts): decrypt(key, ciphertexts)
         case .signMessage(let signing): certificates.sign(signing, keys: privateKeys)
-        case .verifyMessage(let verification):
-            certificates.verify(verification, trustedKeys: trustedKeys, now: now)
+        case .verifyMessage, .verifyDigest: judge(question, now: now).answer
         case .signDigest(let signing): certificates.sign(signing, keys: privateKeys)
-        case .verifyDigest(let verification):
-            certificates.verify(verification, trustedKeys: trustedKeys, now: now)
         }
     }
 

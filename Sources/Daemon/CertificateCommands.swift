@@ -131,6 +131,7 @@ enum CertificateCommands {
     static func flush(_ message: ViciMessage, _ loop: ControlLoop) -> String? {
         let type = message.text("type") ?? "ANY"
         guard types.contains(type.uppercased()) else { return "invalid certificate type '\(type)'" }
+        if ["ANY", "X509_CRL", "OCSP_RESPONSE"].contains(type.uppercased()) { loop.revocation.flush() }
         return nil
     }
 }

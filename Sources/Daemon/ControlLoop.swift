@@ -35,6 +35,7 @@ final class ControlLoop {
     private var users: UserStore?
     private let tunnels = TunnelKeeper()
     let userService = UserService()
+    let revocation: RevocationService
     var messageCounters = MessageCounters()
     var rehearsals = Rehearsals()
     private(set) var tally = Tally()
@@ -65,7 +66,7 @@ final class ControlLoop {
         files: String?, settingsFile: String? = nil, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine,
         server: ViciServer,
         logger: Logger, logLevels: LogLevels? = LogLevels(), notifier: ServiceNotifier = ServiceNotifier(),
-        keyLog: KeyLog? = nil, standingSecret: Secret? = nil
+        keyLog: KeyLog? = nil, standingSecret: Secret? = nil, stateDirectory: String? = nil
     ) {
         self.files = files
         self.settingsFile = settingsFile
@@ -78,6 +79,7 @@ final class ControlLoop {
         self.keyLog = keyLog
         started = Clock.now()
         names = NameWatch(inbox: inbox)
+        revocation = RevocationService(inbox: inbox, directory: stateDirectory)
         if let files { keyFiles = KeyFiles.load(beside: files, configuration.passphrases) }
         declared = DeclaredRounds.of(configuration.connections)
         let policies = keyFiles.completing(ControlLoop.resolved(configuration.policies), configuration.authorities)
@@ -167,6 +169,7 @@ final class ControlLoop {
         case .signal(.reload): if let problem = reload().problem { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
         case .observe(let subject, let reply): reply(observation(of: subject))
+        case .fetched(let inquiry, let result): revocation.receive(result, of: inquiry, loop: self)
         }
     }
 
@@ -224,6 +227,10 @@ final class ControlLoop {
         case .ask(let id, .relayUser(let relay)):
             return userService.ask(id, relay, loop: self).map { .answer(id, $0) }
         case .ask(let id, .tunnel(let request)): return .answer(id, answer(request))
+        case .ask(let id, .verifyMessage(let verification)):
+            return revocation.answer(id, .verifyMessage(verification), loop: self).map { .answer(id, $0) }
+        case .ask(let id, .verifyDigest(let verification)):
+            return revocation.answer(id, .verifyDigest(verification), loop: self).map { .answer(id, $0) }
         case .ask(let id, let question): return .answer(id, answer(question))
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
@@ -350,7 +357,7 @@ final class ControlLoop {
     }
 
     /// The keys that are in force.
-    private var keyStore: CredentialStore {
+    var keyStore: CredentialStore {
         if let keys { return keys }
         let store = CredentialStore(
             sharedKeys: running.secrets, privateKeys: keyFiles.privateKeys, trustedKeys: keyFiles.publicKeys,

@@ -108,7 +108,7 @@ package enum Daemon {
                 files: daemon.files, settingsFile: daemon.settingsFile, configuration: configuration, inbox: inbox,
                 plane: plane, server: server,
                 logger: logger, logLevels: daemon.logLevels, keyLog: keyLog,
-                standingSecret: standingSecret)
+                standingSecret: standingSecret, stateDirectory: daemon.stateDirectory)
             if let port = daemon.observationPort {
                 Observatory(inbox: inbox).start(port: port) { [logger] in logger.error("\($0)") }
             }

@@ -1,3 +1,4 @@
+import Certificates
 import IPsec
 import Platform
 import Primitives
@@ -18,6 +19,8 @@ final class Inbox: Sendable {
         case pathsChanged
         case resolved([String: [IPAddress]])
         case signal(Signals.Kind)
+        /// Somebody's word about revocation, or none.
+        case fetched(RevocationInquiry, Result<RevocationFinding, FetchFailure>)
         /// Somebody who watches asks for the state as text.
         case observe(Observatory.Subject, @Sendable (String) -> Void)
     }
@@ -33,9 +36,14 @@ final class Inbox: Sendable {
 
     var count: Int { items.withLock { $0.count } }
 
-    func post(_ item: Item) {
+    func post(_ item: Item) { post(item, capacity: Inbox.capacity) }
+
+    /// Posts what comes once for something that we asked, however full the inbox is: whoever asks bounds how many those are.
+    func insist(_ item: Item) { post(item, capacity: .max) }
+
+    private func post(_ item: Item, capacity: Int) {
         let (isFirst, isFull) = items.withLock { items in
-            if items.count >= Inbox.capacity { return (false, true) }
+            if items.count >= capacity { return (false, true) }
             items.append(item)
             return (items.count == 1, false)
         }

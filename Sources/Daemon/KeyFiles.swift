@@ -53,6 +53,10 @@ enum KeyFiles {
                 where !store.authorities.contains(where: { $0.certificate == certificate }) {
                     store.authorities.append(.init(file: "", path: "", certificate: certificate))
                 }
+                for certificate in store.named(authority.certificateFile, in: store.authorities) {
+                    store.locations[certificate.keyHash] = RevocationLocations(
+                        lists: authority.revocationListURIs, responders: authority.responderURIs)
+                }
             }
             return store
         }

@@ -4,8 +4,8 @@ import Glibc
 package enum FileContents {
     /// The octets of a file, or of what a pipe brings.
     ///
-    /// - Throws: the failing call and its `errno`; EFBIG beyond 1 GiB.
-    package static func read(_ path: String) throws(PlatformError) -> [UInt8] {
+    /// - Throws: the failing call and its `errno`; EFBIG beyond `maximum` octets.
+    package static func read(_ path: String, maximum: Int = 1 << 30) throws(PlatformError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw PlatformError("open", code: errno) }
         defer { close(descriptor) }
@@ -18,7 +18,7 @@ package enum FileContents {
                 if errno == EINTR { continue }
                 throw PlatformError("read", code: errno)
             }
-            guard octets.count + count <= 1 << 30 else { throw PlatformError("read", code: EFBIG) }
+            guard octets.count + count <= maximum else { throw PlatformError("read", code: EFBIG) }
             octets += buffer[..<count]
         }
     }

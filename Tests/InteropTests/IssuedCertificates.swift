@@ -11,7 +11,9 @@ extension Parley {
 extension Lab {
     /// Keys and certificates of `parley pki` for both sides; the directory of the authority that issued them.
     @discardableResult
-    func issueCertificates(_ type: String, bits: Int = 2048, isDeep: Bool = false) throws -> String {
+    func issueCertificates(
+        _ type: String, bits: Int = 2048, isDeep: Bool = false, further: [String] = []
+    ) throws -> String {
         let root = directory.appendingPathComponent("root").path
         var issuing = root
         let size = type == "rsa" ? ["--bits", "\(bits)"] : []
@@ -22,7 +24,7 @@ extension Lab {
         }
         for side in Side.allCases {
             let path = peer(side).directory.path
-            try Parley.pki(["issue", side.identity, "--ca", issuing, "-o", path, "--type", type] + size)
+            try Parley.pki(["issue", side.identity, "--ca", issuing, "-o", path, "--type", type] + size + further)
         }
         return issuing
     }
