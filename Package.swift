@@ -102,8 +102,10 @@ let package = Package(
             name: "CStack", cSettings: [.unsafeFlags(["-I/usr/include/lwip"])], linkerSettings: [.linkedLibrary("lwip")]
         ),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+        .target(name: "CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
         .target(
-            name: "Platform", dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform", "CStack", "CCurl"],
+            name: "Platform",
+            dependencies: ["Primitives", "IPsec", "DataPlane", "CPlatform", "CStack", "CCurl", "CSQLite"],
             swiftSettings: edge),
         .target(
             name: "Credentials",

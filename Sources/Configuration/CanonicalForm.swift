@@ -332,6 +332,8 @@ extension Configuration.Settings {
         if engine.messageOctets < 65_535 { section.add("max_packet", engine.messageOctets) }
         section.add("install_virtual_ip", installsAddresses ? "yes" : "no")
         section.add("install_routes", installsRoutes ? "yes" : "no")
+        section.add("install_dns", nameServerFile ?? "no")
+        section.add("hash_and_url", usesCertificateLocations ? "yes" : "no")
         return .section(section.entries)
     }
 }

@@ -41,6 +41,10 @@ package struct Configuration: Sendable {
         /// `install_virtual_ip` and `install_routes`: whether the daemon changes the machine's addresses and routes.
         package var installsAddresses = true
         package var installsRoutes = true
+        /// `hash_and_url`, for connections.
+        package var usesCertificateLocations = false
+        /// `install_dns`: the file that name servers of gateways go into; `nil`: none.
+        package var nameServerFile: String?
         /// `dns1`, `dns2`, `nbns1` and `nbns2`: what every peer with a virtual address is told.
         package var nameServers: [IPAddress] = []
         package var netBIOSNameServers: [IPAddress] = []

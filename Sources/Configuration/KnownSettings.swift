@@ -18,7 +18,7 @@ extension KnownKeys {
             "puzzle_difficulty", "dos_protection",
             "follow_redirects", "tcp_ports", "ikesa_limit", "init_limit_half_open", "initiator_only", "max_packet",
             "dns1",
-            "dns2", "nbns1", "nbns2", "install_virtual_ip", "install_routes",
+            "dns2", "nbns1", "nbns2", "install_virtual_ip", "install_routes", "install_dns", "hash_and_url",
         ],
         fixed: [
             "accept_private_algs": .fixed(["no"], "algorithm numbers of private use mean nothing here"),
@@ -52,7 +52,6 @@ extension KnownKeys {
             "dlopen_use_rtld_now": build,
             "group": "systemd's unit says what the daemon may do (packaging/parley.service)",
             "user": "systemd's unit says what the daemon may do (packaging/parley.service)",
-            "hash_and_url": "a URL of a peer's is not fetched",
             "host_resolver": "names are looked up by a thread of their own",
             "i_dont_care_about_security_and_use_aggressive_mode_psk":
                 "a connection's aggressive = yes is consent enough",
@@ -113,7 +112,7 @@ extension KnownKeys {
         "lookip": "list-sas tells it",
         "osx-attr": "it is not there", "p-cscf": "pools have 'p_cscf'", "pkcs11": "keys on tokens are not used",
         "radattr": "attributes of RADIUS go to no peer but those that have a meaning in IKE",
-        "resolve": "name servers that a gateway gives are shown, not installed",
+        "resolve": "charon.install_dns says where name servers of gateways go",
         "revocation": "revocation is judged by x509crl's lists, as the connection's 'revocation' says",
         "save-keys": "parley run --key-log does it",
         "socket-default": "sockets are bound to all addresses of both families",

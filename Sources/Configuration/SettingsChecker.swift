@@ -105,6 +105,14 @@ extension ConfigurationChecker {
         set(&settings, \.streamPorts, ports)
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
+        set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))
+        if let setting = reader.setting("install_dns") {
+            if setting.value.text.hasPrefix("/") {
+                settings.nameServerFile = setting.value.text
+            } else if let isInstalled = reader.boolean("install_dns") {
+                settings.nameServerFile = isInstalled ? "/etc/resolv.conf" : nil
+            }
+        }
         func servers(_ keys: [String]) -> [IPAddress] {
             keys.compactMap { key in reader.value(key, expected: "an address") { IPAddress($0) } }
         }

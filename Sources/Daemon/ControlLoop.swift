@@ -36,6 +36,8 @@ final class ControlLoop {
     private let tunnels = TunnelKeeper()
     let userService = UserService()
     let revocation: RevocationService
+    private let leaseArchive: LeaseArchive?
+    private var nameServers: NameServers?
     var messageCounters = MessageCounters()
     var rehearsals = Rehearsals()
     private(set) var tally = Tally()
@@ -66,7 +68,8 @@ final class ControlLoop {
         files: String?, settingsFile: String? = nil, configuration: Configuration, inbox: Inbox, plane: UserspaceEngine,
         server: ViciServer,
         logger: Logger, logLevels: LogLevels? = LogLevels(), notifier: ServiceNotifier = ServiceNotifier(),
-        keyLog: KeyLog? = nil, standingSecret: Secret? = nil, stateDirectory: String? = nil
+        keyLog: KeyLog? = nil, standingSecret: Secret? = nil, stateDirectory: String? = nil,
+        leaseArchive: LeaseArchive? = nil
     ) {
         self.files = files
         self.settingsFile = settingsFile
@@ -91,6 +94,12 @@ final class ControlLoop {
             standingSecret: standingSecret,
             epoch: Clock.wallTime().seconds - started.nanoseconds / 1_000_000_000,
             sourceAddress: { [plane] in plane.sourceAddress(for: $0) })
+        self.leaseArchive = leaseArchive
+        if leaseArchive != nil { manager.recordLeaseChanges() }
+        restoreLeases()
+        nameServers = configuration.settings.nameServerFile.map { NameServers($0) }
+        // An earlier run may have been killed.
+        if let problem = nameServers?.write() { note(.daemon, problem) }
         names.watch(policies.names)
         for problem in keyFiles.problems(with: policies, running.authorities) { note(.configuration, problem) }
         for text in configuration.settings.notes + configuration.notes { note(.configuration, text) }
@@ -141,9 +150,10 @@ final class ControlLoop {
             server.serve([], loop: self)
             if isEnding {
                 if end == nil { end = Clock.now() + ControlLoop.farewell }
-                if manager.sessionCounts.all == 0 || end.map({ $0 <= Clock.now() }) == true { return }
+                if manager.sessionCounts.all == 0 || end.map({ $0 <= Clock.now() }) == true { break }
             }
         }
+        if let problem = nameServers?.removeAll() { note(.daemon, problem) }
     }
 
     private func pause(until end: Instant?) -> Int32 {
@@ -201,6 +211,12 @@ final class ControlLoop {
                 if let answer = perform(effect) { inputs.append(answer) }
             }
         }
+        leaseArchive?.record(manager.takeLeaseChanges())
+    }
+
+    /// What an earlier run gave from the pools that are in force.
+    private func restoreLeases() {
+        if let leaseArchive { manager.restore(leaseArchive.take(manager.policies.pools)) }
     }
 
     /// Performs one effect; an answer to a question comes back as the next input.
@@ -240,6 +256,7 @@ final class ControlLoop {
             tally.record(event)
             userService.record(event, loop: self)
             tunnels.record(event)
+            if let problem = nameServers?.record(event) { note(.daemon, problem) }
             let record = journal.decisions.record(
                 event, policies: manager.policies,
                 secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
@@ -413,6 +430,7 @@ final class ControlLoop {
         else { return }
         forgetKeys()
         command(.load(policies)) { _ in }
+        restoreLeases()
     }
 
     /// Tells systemd again and again that this loop turns.

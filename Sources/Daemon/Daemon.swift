@@ -78,7 +78,13 @@ package enum Daemon {
                 logger.warning("the keys of all SAs are written to \(directory): who reads them reads the traffic")
             }
             var standingSecret: Secret?
+            var leaseArchive: LeaseArchive?
             if let directory = daemon.stateDirectory {
+                do throws(LeaseDatabase.Failure) {
+                    leaseArchive = try LeaseArchive(directory: directory) { [logger] in logger.error("\($0)") }
+                } catch {
+                    throw DaemonFailure(description: "state directory \(directory): \(error)")
+                }
                 do { standingSecret = try StandingSecret.load(directory: directory) } catch {
                     throw DaemonFailure(description: "state directory \(directory): \(error)")
                 }
@@ -108,7 +114,8 @@ package enum Daemon {
                 files: daemon.files, settingsFile: daemon.settingsFile, configuration: configuration, inbox: inbox,
                 plane: plane, server: server,
                 logger: logger, logLevels: daemon.logLevels, keyLog: keyLog,
-                standingSecret: standingSecret, stateDirectory: daemon.stateDirectory)
+                standingSecret: standingSecret, stateDirectory: daemon.stateDirectory,
+                leaseArchive: leaseArchive)
             if let port = daemon.observationPort {
                 Observatory(inbox: inbox).start(port: port) { [logger] in logger.error("\($0)") }
             }
@@ -120,6 +127,7 @@ package enum Daemon {
                 ])
             loop.run()
             server.finish()
+            leaseArchive?.finish()
         } catch let error as DaemonFailure {
             throw error
         } catch let error as ControlSocketError {

@@ -19,7 +19,7 @@ enum EventLines {
         case .established:
             [line(.ike, 0, event, "\(name(event)) established \(ends(event))")]
         case .initialContact: [line(.ike, 1, event, "the peer of \(name(event)) began anew")]
-        case .configured(let local, let remote):
+        case .configured(let local, let remote, _):
             local.map { line(.ike, 0, event, "\(name(event)) has the virtual address \($0)") }
                 + remote.map { line(.ike, 0, event, "\(name(event)) gave the peer the virtual address \($0)") }
         case .rekeyedIKE: [line(.ike, 0, event, "\(name(event)) rekeyed")]

@@ -138,7 +138,11 @@ extension IKEv1Session {
         }
         let isNews = configuration.addresses != addresses
         configuration.addresses = addresses
-        if isNews { context.report(.configured(local: addresses, remote: configuration.assigned)) }
+        if isNews {
+            context.report(
+                .configured(
+                    local: addresses, remote: configuration.assigned, nameServers: information.nameServers))
+        }
         // The address must be renewed before it expires (§3.4).
         if let seconds = information.expirySeconds, seconds > 0 {
             context.set(.renewAddress, after: .seconds(Int(max(seconds / 10 * 9, 1))))

@@ -31,7 +31,33 @@ package struct AddressLeases: Sendable {
     private var cursors: [String: IPAddress] = [:]
     private var used: [String: UInt64] = [:]
 
+    /// What has changed about who has which address, in order, for a memory that outlives this one.
+    package enum Change: Hashable, Sendable {
+        case given(IPAddress, pool: String, Identity)
+        case forgotten(IPAddress)
+    }
+    /// Whether ``takeChanges()`` will be asked.
+    package var recordsChanges = false
+    private var changes: [Change] = []
+
     package init() {}
+
+    /// The changes since the last call.
+    package mutating func takeChanges() -> [Change] {
+        defer { changes = [] }
+        return changes
+    }
+
+    /// Remembers a lease of an earlier run, unless the address is somebody's already.
+    package mutating func restore(_ address: IPAddress, pool: String, _ identity: Identity) {
+        guard leases[address] == nil, rememberedCount < AddressLeases.maximumRemembered else { return }
+        lastOrder += 1
+        leases[address] = Lease(pool: pool, identity: identity, holders: [], order: lastOrder)
+        byIdentity[identity, default: []].insert(address)
+        used[pool, default: 0] += 1
+        remembered.append((address, lastOrder))
+        rememberedCount += 1
+    }
 
     package var isEmpty: Bool { byHolder.isEmpty }
 
@@ -120,11 +146,13 @@ package struct AddressLeases: Sendable {
         byIdentity[identity, default: []].insert(address)
         byHolder[holder, default: []].insert(address)
         used[pool.name, default: 0] += 1
+        if recordsChanges { changes.append(.given(address, pool: pool.name, identity)) }
         return address
     }
 
     private mutating func forget(_ address: IPAddress) {
         guard let lease = leases.removeValue(forKey: address) else { return }
+        if recordsChanges { changes.append(.forgotten(address)) }
         rememberedCount -= 1
         byIdentity[lease.identity]?.remove(address)
         if byIdentity[lease.identity]?.isEmpty == true { byIdentity[lease.identity] = nil }

@@ -215,8 +215,8 @@ package enum SessionEvent: Hashable, Sendable {
     /// `established`.
     case initialContact
     case rekeyedIKE
-    /// These virtual addresses are in use now: those that the peer gave us, and those that we gave the peer.
-    case configured(local: [IPAddress], remote: [IPAddress])
+    /// Virtual addresses in use now: those that the peer gave us, with its name servers, and those that we gave it.
+    case configured(local: [IPAddress], remote: [IPAddress], nameServers: [IPAddress] = [])
     case childEstablished(ChildID)
     case childRekeyed(old: ChildID, new: ChildID)
     case childClosed(ChildID)

@@ -1,5 +1,5 @@
 package import IPsec
-import Primitives
+package import Primitives
 
 /// Virtual addresses: those that peers gave this node, which several sessions may share while one succeeds another, and those
 /// that it gave peers from its pools.
@@ -14,6 +14,17 @@ extension KeyManager {
         addressHolders[address] = nil
         effects.append(.removeAddress(address))
     }
+
+    /// Remembers leases of an earlier run.
+    package mutating func restore(_ leases: [(address: IPAddress, pool: String, identity: Identity)]) {
+        for lease in leases { environment.leases.restore(lease.address, pool: lease.pool, lease.identity) }
+    }
+
+    /// Has ``takeLeaseChanges()`` tell of everything from now on.
+    package mutating func recordLeaseChanges() { environment.leases.recordsChanges = true }
+
+    /// Who was given which address, and which was forgotten, since the last call.
+    package mutating func takeLeaseChanges() -> [AddressLeases.Change] { environment.leases.takeChanges() }
 
     /// The leases of the pools in force, and of those whose addresses are still in use.
     package var leases: AddressLeases { environment.leases }

@@ -57,6 +57,12 @@ import Testing
         #expect(settings.netBIOSNameServers.map(\.description) == ["192.0.2.137"])
         #expect(settings.notes == [])
         #expect(try read("").engine == Configuration.Settings().engine)
+        #expect(try read("").nameServerFile == nil && read("charon { install_dns = no }").nameServerFile == nil)
+        #expect(try read("charon { install_dns = yes }").nameServerFile == "/etc/resolv.conf")
+        #expect(try read("charon { install_dns = /run/x }").nameServerFile == "/run/x")
+        #expect(throws: ConfigurationErrors.self) { try read("charon { install_dns = sometimes }") }
+        #expect(try !read("").usesCertificateLocations)
+        #expect(try read("charon { hash_and_url = yes }").usesCertificateLocations)
         #expect(try read("charon { dos_protection = no }").engine.cookieThreshold == 0)
     }
 
@@ -153,7 +159,7 @@ import Testing
                 #expect(notes.count == 1 && notes[0].contains("'\(key)") && notes[0].count > key.count + 60, "\(notes)")
             }
         }
-        #expect(obeyed == 27, "a key more or less is obeyed: say so in Docs/configuration.md")
+        #expect(obeyed == 28, "a key more or less is obeyed: say so in Docs/configuration.md")
         for section in "crypto_test host_resolver leak_detective processor start-scripts stop-scripts tls x509".split(
             separator: " ")
         {

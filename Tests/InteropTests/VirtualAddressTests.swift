@@ -7,6 +7,8 @@ struct VirtualHost {
     var pools = ["four", "six"]
     /// Lines of the host's connection.
     var hostLines: [String] = []
+    /// What the host calls itself; the gateway takes any name.
+    var hostIdentity: String?
 
     private func connection(_ lines: [String], child: [String]) -> String {
         (["connections {", "  rw {", "    version = 2", "    proposals = aes256-sha256-x25519"]
@@ -15,10 +17,12 @@ struct VirtualHost {
             + child.map { "        \($0)" } + ["      }", "    }", "  }", "}"]).joined(separator: "\n") + "\n"
     }
 
-    static func ends(_ local: Side, _ remote: Side) -> [String] {
-        [
-            "local {", "auth = psk", "id = \(local.rawValue).example", "}",
-            "remote {", "auth = psk", "id = \(remote.rawValue).example", "}",
+    static func ends(_ local: Side, _ remote: Side, named host: String? = nil) -> [String] {
+        let own = local == .left ? host : nil
+        let peer = remote == .left && host != nil ? "%any" : "\(remote.rawValue).example"
+        return [
+            "local {", "auth = psk", "id = \(own ?? "\(local.rawValue).example")", "}",
+            "remote {", "auth = psk", "id = \(peer)", "}",
         ]
     }
 
@@ -35,14 +39,16 @@ struct VirtualHost {
     var host: String {
         connection(
             ["local_addrs = \(Side.left.outerAddress)", "remote_addrs = \(Side.right.outerAddress)"]
-                + (vips.isEmpty ? [] : ["vips = \(vips)"]) + hostLines + Self.ends(.left, .right),
+                + (vips.isEmpty ? [] : ["vips = \(vips)"]) + hostLines
+                + Self.ends(.left, .right, named: hostIdentity),
             child: ["remote_ts = \(Self.networks)"]) + Self.secrets
     }
 
     var gateway: String {
         connection(
             ["local_addrs = \(Side.right.outerAddress)"]
-                + (pools.isEmpty ? [] : ["pools = \(pools.joined(separator: ","))"]) + Self.ends(.right, .left),
+                + (pools.isEmpty ? [] : ["pools = \(pools.joined(separator: ","))"])
+                + Self.ends(.right, .left, named: hostIdentity),
             child: ["local_ts = \(Self.networks)"]) + Self.secrets + """
                 pools {
                   four {
@@ -69,6 +75,62 @@ extension Interop {
         private func load(_ lab: Lab, _ setting: VirtualHost = VirtualHost()) throws {
             try lab.right.load(setting.gateway)
             try lab.left.load(setting.host)
+        }
+
+        /// The gateway's name servers stand in the host's file as long as the session does, and a killed host's go at its next start.
+        @Test(arguments: scenarios.filter { $0.pairing.initiator == .parley })
+        func nameServersComeAndGo(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let host = try #require(lab.left as? Parley)
+                let path = lab.directory.appendingPathComponent("resolv.conf").path
+                let theirs = "search example.org\nnameserver 192.0.2.53\n"
+                try theirs.write(toFile: path, atomically: true, encoding: .utf8)
+                func text() throws -> String { try String(contentsOfFile: path, encoding: .utf8) }
+                host.settings = ["install_dns = \(path)"]
+                try load(lab)
+                #expect(try lab.left.up("inner").succeeded)
+                let ours = ["10.2.0.53", "fd00:2::53"].map { "nameserver \($0) # by parley\n" }.joined()
+                #expect(try text() == ours + theirs)
+                _ = try lab.left.down(ike: "rw")
+                try eventually("they are taken back") { try text() == theirs }
+                #expect(try lab.left.up("inner").succeeded)
+                #expect(try text() == ours + theirs)
+                host.kill()
+                #expect(try text() == ours + theirs)
+                try load(lab)
+                #expect(try text() == theirs)
+                #expect(try lab.left.up("inner").succeeded)
+                #expect(try text() == ours + theirs)
+                host.stop()
+                #expect(try text() == theirs)
+            }
+        }
+
+        /// An address sticks to its identity although the gateway was killed in between.
+        @Test(arguments: scenarios.filter { $0.pairing.responder == .parley })
+        func leasesOutliveTheGateway(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let gateway = try #require(lab.right as? Parley)
+                gateway.options = ["--state", lab.directory.appendingPathComponent("state").path]
+                func address(of identity: String) throws -> String {
+                    var setting = VirtualHost()
+                    (setting.vips, setting.pools) = ("0.0.0.0", ["four"])
+                    setting.hostIdentity = identity
+                    try load(lab, setting)
+                    let result = try lab.left.up("inner")
+                    guard result.succeeded else { throw LabFailure(result.description) }
+                    let given = try lab.installed(on: .right).0.message["remote-vips"]?.items ?? []
+                    _ = try lab.left.down(ike: "rw")
+                    try lab.awaitEmpty()
+                    return given.joined(separator: ",")
+                }
+                #expect(try address(of: "first.example") == "10.3.0.1")
+                #expect(try address(of: "second.example") == "10.3.0.2")
+                gateway.kill()
+                #expect(try address(of: "second.example") == "10.3.0.2")
+                #expect(try address(of: "third.example") == "10.3.0.3")
+                #expect(try address(of: "first.example") == "10.3.0.1")
+            }
         }
 
         private func pools(_ peer: Peer) throws -> String {

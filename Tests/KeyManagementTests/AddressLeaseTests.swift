@@ -21,6 +21,36 @@ import Testing
         #expect(AddressPool(name: "mixed", first: address("10.0.0.2"), last: address("fd00::1")) == nil)
     }
 
+    /// A memory that outlives the process hears of what is given and forgotten, and what it gives back sticks to its identity.
+    @Test func leasesOutliveTheirMemory() {
+        var leases = AddressLeases()
+        leases.recordsChanges = true
+        #expect(
+            leases.take(from: pool, requested: nil, for: user(1), holder: SessionID(1)) == address("10.3.0.1"))
+        #expect(
+            leases.take(from: pool, requested: nil, for: user(2), holder: SessionID(2)) == address("10.3.0.2"))
+        #expect(
+            leases.takeChanges() == [
+                .given(address("10.3.0.1"), pool: "pool", user(1)), .given(address("10.3.0.2"), pool: "pool", user(2)),
+            ])
+        #expect(leases.takeChanges().isEmpty)
+        leases.release(SessionID(1))
+        leases.keep([])
+        #expect(leases.takeChanges() == [.forgotten(address("10.3.0.1"))])
+
+        var later = AddressLeases()
+        later.restore(address("10.3.0.2"), pool: "pool", user(2))
+        later.restore(address("10.3.0.1"), pool: "pool", user(1))
+        #expect(later.counts(of: "pool") == (0, 2))
+        // Not to somebody else while there are others, and to its own whatever the order.
+        #expect(later.take(from: pool, requested: nil, for: user(3), holder: SessionID(3)) == address("10.3.0.3"))
+        #expect(later.take(from: pool, requested: nil, for: user(1), holder: SessionID(4)) == address("10.3.0.1"))
+        // What somebody has is not taken from him by an older memory.
+        later.restore(address("10.3.0.1"), pool: "pool", user(9))
+        #expect(later.take(from: pool, requested: nil, for: user(2), holder: SessionID(5)) == address("10.3.0.2"))
+        #expect(later.takeChanges().isEmpty)
+    }
+
     @Test func everybodyHasHisOwnUntilNoneIsLeft() {
         var leases = AddressLeases()
         var seen: Set<IPAddress> = []
