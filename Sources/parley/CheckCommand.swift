@@ -20,11 +20,12 @@ struct CheckCommand: ParsableCommand {
             Console.print(json ? CheckCommand.json(configuration.canonicalForm).text() : summary(configuration))
             if !json { (configuration.settings.notes + configuration.notes).forEach { Console.print("note: \($0)") } }
         case .failure(let errors):
+            let summary = "\(path): \(counted(errors.diagnostics.count, "error"))"
             if json {
-                Console.print(CheckCommand.json(errors).text())
+                Console.print(CheckCommand.json(errors, summary: summary).text())
             } else {
                 errors.diagnostics.forEach { ConsoleError.print($0.description) }
-                ConsoleError.print("\(path): \(counted(errors.diagnostics.count, "error"))")
+                ConsoleError.print(summary)
             }
             throw EndCode.failure.exitCode
         }
@@ -48,7 +49,8 @@ struct CheckCommand: ParsableCommand {
         }
     }
 
-    static func json(_ errors: ConfigurationErrors) -> JSONValue {
+    /// A refusal like every other one, with each error by itself.
+    static func json(_ errors: ConfigurationErrors, summary: String) -> JSONValue {
         let diagnostics = errors.diagnostics.map { diagnostic -> JSONValue in
             var members: [JSONValue.Member] = [
                 .init("file", .string(diagnostic.position.file)),
@@ -59,6 +61,8 @@ struct CheckCommand: ParsableCommand {
             if let suggestion = diagnostic.suggestion { members.append(.init("suggestion", .string(suggestion))) }
             return .object(members)
         }
-        return .object([.init("errors", .array(diagnostics))])
+        return .object([
+            .init("success", .string("no")), .init("errmsg", .string(summary)), .init("errors", .array(diagnostics)),
+        ])
     }
 }

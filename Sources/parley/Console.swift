@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Glibc
 
 /// How commands end.
@@ -29,4 +30,22 @@ enum Console {
 /// Standard error.
 enum ConsoleError {
     static func print(_ line: String) { Console.write(line + "\n", to: STDERR_FILENO) }
+}
+
+/// How a command says that it failed: a line on standard error, and, where it was to print JSON, an object on standard
+/// output as `Docs/schemas/error.json` has it.
+enum Failure {
+    static func print(_ reason: String, json: Bool) {
+        ConsoleError.print("parley: \(reason)")
+        if json { Console.print(Failure.message(reason).json()) }
+    }
+
+    /// `success` and `errmsg`, as the daemon's own refusals have them.
+    static func message(_ reason: String) -> ViciMessage { ["success": "no", "errmsg": "\(reason)"] }
+
+    /// Says it, and gives what the command ends with.
+    static func end(_ reason: String, json: Bool, _ code: EndCode = .failure) -> ExitCode {
+        print(reason, json: json)
+        return code.exitCode
+    }
 }

@@ -37,7 +37,7 @@ struct DecisionOptions: ParsableArguments {
 
     func run(config: String?, json: Bool) throws {
         if let config, peer != nil { return try foresee(config: config, json: json) }
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             var message = ViciMessage()
             message.add("peer", optional: peer)
             message.add("id", optional: id)
@@ -45,7 +45,7 @@ struct DecisionOptions: ParsableArguments {
             message.add("version", optional: ikeVersion)
             if peer == nil { message.add("count", count) }
             let answer = try client.request("explain", message)
-            try answer.requireSuccess("explain")
+            try answer.requireSuccess("explain", json: json)
             if json {
                 Console.print(answer.json())
             } else {
@@ -61,12 +61,11 @@ struct DecisionOptions: ParsableArguments {
     private func foresee(config: String, json: Bool) throws {
         guard let remote = peer.flatMap({ IPAddress($0) }) else { throw ValidationError("--peer is no address") }
         guard case .success(let configuration) = ConfigurationFiles.load(config) else {
-            ConsoleError.print("parley: \(config) has errors: see parley check \(config)")
-            throw EndCode.failure.exitCode
+            throw Failure.end("\(config) has errors: see parley check \(config)", json: json)
         }
         let own = local.flatMap { IPAddress($0) } ?? .any(remote.family)
         let keys = SharedKeyStore(configuration.secrets, policies: configuration.policies)
-        var answer = ViciMessage()
+        var answer: ViciMessage = ["success": "yes"]
         for version in ikeVersion.flatMap({ UInt8($0) }).map({ [$0] }) ?? [2, 1] {
             // Without --local every connection's own address counts as met.
             var policies = configuration.policies

@@ -27,8 +27,7 @@ struct DecodeCommand: ParsableCommand {
         do {
             file = try CaptureFile(try FileContents.read(capture))
         } catch {
-            ConsoleError.print("parley: \(capture): \(error)")
-            throw EndCode.failure.exitCode
+            throw Failure.end("\(capture): \(error)", json: json)
         }
         let packets = PacketReader.packets(of: file)
         let messages = packets.compactMap { packet -> DecodedMessage? in

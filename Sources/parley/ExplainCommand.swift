@@ -54,8 +54,7 @@ struct ExplainCommand: ParsableCommand {
         guard !meanings.isEmpty else {
             let names = Composition.Part.allCases.map(\.rawValue) + Glossary.names
             let hint = NearestName.find(word, in: names).map { "; did you mean '\($0)'?" } ?? ""
-            ConsoleError.print("parley: nothing is known about '\(word)'\(hint)")
-            throw EndCode.failure.exitCode
+            throw Failure.end("nothing is known about '\(word)'\(hint)", json: json)
         }
         print(Glossary.lines(meanings), .array(meanings.map(ExplainCommand.json)))
     }
@@ -91,11 +90,11 @@ struct ExplainCommand: ParsableCommand {
             if let found = configuration.connections.first(where: { $0.name == connection }) { return found }
             let names = configuration.connections.map(\.name)
             let hint = NearestName.find(connection, in: names).map { "; did you mean '\($0)'?" } ?? ""
-            ConsoleError.print("parley: \(config) has no connection '\(connection)'\(hint)")
+            throw Failure.end("\(config) has no connection '\(connection)'\(hint)", json: json)
         case .failure(let errors):
             errors.diagnostics.forEach { ConsoleError.print($0.description) }
+            throw Failure.end("\(config) has errors: see parley check \(config)", json: json)
         }
-        throw EndCode.failure.exitCode
     }
 
     // MARK: JSON

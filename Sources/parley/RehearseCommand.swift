@@ -28,7 +28,7 @@ struct RehearseCommand: ParsableCommand {
     }
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             var answer = ViciMessage()
             for key in ["child", "ike"] {
                 let message: ViciMessage = [key: name, "timeout": CommandTimeout.milliseconds(timeout)]

@@ -16,7 +16,7 @@ struct ReloadCommand: ParsableCommand {
     @OptionGroup var socket: ControlSocketOption
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             let answer = try client.request(rollback ? "rollback" : "reload")
             try ChangeReport.print(answer, json: json, heading: rollback ? "rolled back" : "configuration reloaded")
         }
@@ -34,7 +34,7 @@ struct PlanCommand: ParsableCommand {
     @OptionGroup var socket: ControlSocketOption
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             try ChangeReport.print(try client.request("plan"), json: json, heading: nil)
         }
     }

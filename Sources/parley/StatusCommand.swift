@@ -37,12 +37,12 @@ struct StatusCommand: ParsableCommand {
         let answer = try client.request("list-sas", message, events: ["list-sa"]) { name, session in
             if name == "list-sa" { sessions.append(session) }
         }
-        try answer.requireSuccess("status")
+        try answer.requireSuccess("status", json: json)
         return sessions
     }
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             if watch {
                 var rates = TrafficRates()
                 while true {

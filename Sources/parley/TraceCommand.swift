@@ -18,12 +18,12 @@ struct TraceCommand: ParsableCommand {
     @OptionGroup var socket: ControlSocketOption
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             var message = ViciMessage()
             message.add("ike", optional: ike)
             message.add("ike-id", optional: ikeID)
             let answer = try client.request("trace", message)
-            try answer.requireSuccess("trace")
+            try answer.requireSuccess("trace", json: json)
             if json {
                 Console.print(answer.json())
             } else {

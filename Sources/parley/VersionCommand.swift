@@ -12,8 +12,9 @@ struct VersionCommand: ParsableCommand {
     @OptionGroup var socket: ControlSocketOption
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             let answer = try client.request("version")
+            try answer.requireSuccess("version", json: json)
             if json {
                 Console.print(answer.json())
                 return

@@ -92,6 +92,30 @@ struct ViciClient {
         }
     }
 
+    /// Can be read when something has come.
+    var descriptor: Int32 { stream.descriptor }
+
+    /// The events that are there once ``descriptor`` can be read, with those that came while an answer was awaited.
+    mutating func readEvents() throws(ViciClientError) -> [(name: String, message: ViciMessage)] {
+        switch stream.read() {
+        case .octets(let octets):
+            do {
+                arrivals += try connection.receive(octets)
+            } catch {
+                throw .lost("\(error)")
+            }
+        case .nothingYet: break
+        case .closed: throw .lost("it closed the connection")
+        }
+        return takeEvents()
+    }
+
+    /// The events that have been read already.
+    mutating func takeEvents() -> [(name: String, message: ViciMessage)] {
+        defer { arrivals = [] }
+        return arrivals.compactMap { if case .event(let name, let message) = $0 { (name, message) } else { nil } }
+    }
+
     private func send(_ octets: [UInt8]) throws(ViciClientError) {
         guard stream.writeAll(octets) else { throw .lost("it closed the connection") }
     }
@@ -114,13 +138,14 @@ struct ViciClient {
 }
 
 extension ControlSocketOption {
-    /// Runs `body` with a connection. Where the daemon is not there, or goes, the command ends as ``EndCode`` says.
-    func withClient(_ body: (inout ViciClient) throws -> Void) throws {
+    /// Runs `body` with a connection. Where the daemon is not there, or goes, the command ends as ``EndCode`` says, with an
+    /// object on standard output if it prints `json`.
+    func withClient(json: Bool = false, _ body: (inout ViciClient) throws -> Void) throws {
         do {
             var client = try ViciClient(self)
             try body(&client)
         } catch let error as ViciClientError {
-            ConsoleError.print("parley: \(error)")
+            Failure.print("\(error)", json: json)
             switch error {
             case .cannotConnect: throw EndCode.usage.exitCode
             case .lost, .unknownCommand, .unknownEvent: throw EndCode.failure.exitCode
@@ -131,10 +156,13 @@ extension ControlSocketOption {
 
 extension ViciMessage {
     /// Ends the command where the answer is a refusal, with all that it says.
-    func requireSuccess(_ what: String) throws {
+    ///
+    /// - Parameter json: prints the answer itself as well.
+    func requireSuccess(_ what: String, json: Bool = false) throws {
         // Answers that list something have no `success`.
         guard element("success") != nil, !flag("success") else { return }
         ConsoleError.print("parley: \(what): \(text("errmsg") ?? "refused without a reason")")
+        if json { Console.print(self.json()) }
         throw EndCode.failure.exitCode
     }
 }

@@ -55,7 +55,8 @@ import Testing
             Diagnostic("m", at: SourcePosition(file: "f", line: 1, column: 2), suggestion: "s")
         ])
         #expect(
-            CheckCommand.json(errors).text(indentation: 0)
-                == #"{"errors":[{"file":"f","line":1,"column":2,"message":"m","suggestion":"s"}]}"#)
+            CheckCommand.json(errors, summary: "f: 1 error").text(indentation: 0)
+                == #"{"success":"no","errmsg":"f: 1 error","errors":[{"file":"f","line":1,"column":2,"message":"m","suggestion":"s"}]}"#
+        )
     }
 }
