@@ -33,7 +33,11 @@ package enum CaptureWriter {
     package static func packet(
         from source: Endpoint, to destination: Endpoint, _ payload: [UInt8], time: UInt64, comment: String = ""
     ) -> [UInt8] {
-        let octets = internetPacket(source, destination, payload)
+        packet(internetPacket(source, destination, payload), time: time, comment: comment)
+    }
+
+    /// One packet, from its IP header on. `time`: nanoseconds since 1970.
+    package static func packet(_ octets: [UInt8], time: UInt64, comment: String = "") -> [UInt8] {
         var body: [UInt8] = []
         append(0 as UInt32, to: &body)
         append(UInt32(truncatingIfNeeded: time >> 32), to: &body)
@@ -90,7 +94,7 @@ package enum CaptureWriter {
         var pseudo = from + to
         pseudo.append(bigEndian: UInt32(datagram.count))
         pseudo.append(bigEndian: 17 as UInt32)
-        let sum = checksum(pseudo + datagram)
+        let sum = InternetSum.of((pseudo + datagram)[...])
         datagram.overwrite(bigEndian: sum == 0 ? 0xFFFF : sum, at: 6)
         if source.address.family == .v6 {
             var header: [UInt8] = [0x60, 0, 0, 0]
@@ -102,18 +106,7 @@ package enum CaptureWriter {
         header.append(bigEndian: UInt16(datagram.count + 20))
         header += [0, 0, 0x40, 0, 64, 17, 0, 0]
         header += from + to
-        header.overwrite(bigEndian: checksum(header), at: 10)
+        header.overwrite(bigEndian: InternetSum.of(header[...]), at: 10)
         return header + datagram
-    }
-
-    /// The Internet checksum (RFC 1071).
-    private static func checksum(_ octets: [UInt8]) -> UInt16 {
-        var sum: UInt64 = 0
-        for index in stride(from: 0, to: octets.count, by: 2) {
-            let low = index + 1 < octets.count ? UInt64(octets[index + 1]) : 0
-            sum += UInt64(octets[index]) << 8 | low
-        }
-        while sum > 0xFFFF { sum = (sum & 0xFFFF) + (sum >> 16) }
-        return ~UInt16(truncatingIfNeeded: sum)
     }
 }

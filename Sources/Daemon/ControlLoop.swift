@@ -19,7 +19,7 @@ final class ControlLoop {
     private let inbox: Inbox
     let names: NameWatch
     let plane: UserspaceEngine
-    private let server: ViciServer
+    let server: ViciServer
     private(set) var manager: KeyManager
     private(set) var journal: Journal
     /// What is in force, but for the connections and pools, which ``manager`` has.
@@ -225,8 +225,11 @@ final class ControlLoop {
         case .send(let datagram): _ = plane.sendIKE(datagram)
         case .install(let association):
             keyLog?.note(association)
+            share(association.securityProtocol == .esp && server.sharesKeys ? AnalyserTables.line(association) : nil)
             plane.install(association)
-        case .disclose(let keys): keyLog?.note(keys)
+        case .disclose(let keys):
+            keyLog?.note(keys)
+            share(server.sharesKeys ? AnalyserTables.line(keys) : nil)
         case .remove(let spi, let direction, let child):
             userService.noteRemoval(direction, of: child) { [plane] in plane.counters(of: child) }
             plane.remove(spi, direction, of: child)
@@ -370,7 +373,7 @@ final class ControlLoop {
     func use(_ settings: Configuration.Settings) {
         running.settings = settings
         if ownLogLevels == nil { journal.levels = LogLevels(charon: settings.logLevels) }
-        manager.use(ControlLoop.settings(running, plane, disclosesKeys: keyLog != nil))
+        manager.use(ControlLoop.settings(running, plane, disclosesKeys: keyLog != nil || server.sharesKeys))
     }
 
     /// The keys that are in force.

@@ -1,16 +1,16 @@
 import Explain
 import IPsec
-import Platform
+package import Platform
 
 /// Writes the keys of all SAs into a directory that Wireshark and tshark take as a profile. Only where the operator asked
 /// for it by name when the daemon started: who reads these files reads the traffic.
-final class KeyLog {
+package final class KeyLog {
     private var descriptors: [AnalyserTables.Table: Int32] = [:]
     /// Says that an SA is missing in the files.
-    var complain: (String) -> Void = { _ in }
+    package var complain: (String) -> Void = { _ in }
 
     /// Makes the directory and its files where they are missing; what is in them stays.
-    init(directory: String) throws(PlatformError) {
+    package init(directory: String) throws(PlatformError) {
         try NewFile.makeDirectory(directory, isPrivate: true)
         for table in AnalyserTables.Table.allCases {
             descriptors[table] = try NewFile.openPrivateLog("\(directory)/\(table.rawValue)")
@@ -33,6 +33,13 @@ final class KeyLog {
     func note(_ association: SecurityAssociation) {
         guard association.securityProtocol == .esp else { return }
         write(AnalyserTables.line(association), missing: "\(association.name) {\(association.child)}")
+    }
+
+    /// Appends a line that a daemon gave away, to the table of that name; `false` where there is no such table.
+    package func append(_ line: String, to table: String) -> Bool {
+        guard let table = AnalyserTables.Table(rawValue: table), !line.contains("\n") else { return false }
+        write((table, line), missing: "an SA")
+        return true
     }
 
     private func write(_ line: (table: AnalyserTables.Table, text: String)?, missing: String) {

@@ -38,6 +38,7 @@ enum ViciCommands {
         case "load-pool": reply(outcome(PoolMessages.load(message, loop)))
         case "unload-pool": reply(outcome(PoolMessages.unload(message, loop)))
         case "explain": reply(ExplainCommands.explain(message, loop))
+        case "capture-scope": reply(CaptureCommands.scope(message, loop))
         case "trace": reply(trace(message, loop))
         case "recent-log": reply(recentLog(loop))
         default:

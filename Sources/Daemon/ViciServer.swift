@@ -15,6 +15,8 @@ final class ViciServer {
     static let clientMaximum = 1024
 
     private let listener: ControlListener
+    /// Whether a client listens for keys, and so is given those of new SAs.
+    private(set) var sharesKeys = false
     private(set) var clients: [Int32: ViciClient] = [:]
 
     init(listener: ControlListener) { self.listener = listener }
@@ -32,15 +34,27 @@ final class ViciServer {
         if ready.contains(listener.descriptor) {
             while let stream = listener.accept() {
                 guard clients.count < ViciServer.clientMaximum else { continue }
-                clients[stream.descriptor] = ViciClient(stream: stream, events: ViciServer.events)
+                clients[stream.descriptor] = ViciClient(stream: stream, events: ViciServer.events(for: stream))
             }
         }
+        var sharesKeys = false
         for (descriptor, client) in clients {
             if ready.contains(descriptor) { client.read() }
             client.perform(loop)
             client.flush()
             if client.isGone { clients[descriptor] = nil }
+            sharesKeys = sharesKeys || (!client.isGone && client.isSubscribed(to: CaptureCommands.keyEvent))
         }
+        if sharesKeys != self.sharesKeys {
+            self.sharesKeys = sharesKeys
+            loop.shareKeys(sharesKeys)
+        }
+    }
+
+    /// The events that a client may register for: keys are for root and for the daemon's own user.
+    private static func events(for stream: UnixStream) -> Set<String> {
+        guard let user = stream.peerUser, user == 0 || user == Machine.user else { return events }
+        return events.union([CaptureCommands.keyEvent])
     }
 
     /// Sends a log line to those who follow the log, and to those whose command is running.

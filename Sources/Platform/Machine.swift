@@ -12,6 +12,9 @@ package enum Machine {
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
+    /// The user whose rights this process has.
+    package static var user: UInt32 { geteuid() }
+
     package static var description: (system: String, release: String, architecture: String) {
         var name = utsname()
         guard uname(&name) == 0 else { return ("", "", "") }

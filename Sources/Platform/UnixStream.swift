@@ -1,3 +1,4 @@
+import CPlatform
 import Glibc
 
 /// A connected UNIX stream socket; closed when the value goes.
@@ -67,6 +68,12 @@ package final class UnixStream {
             rest = rest.dropFirst(count)
         }
         return true
+    }
+
+    /// The user who runs the other end; `nil` where the system does not say.
+    package var peerUser: UInt32? {
+        var user: UInt32 = 0
+        return parley_peer_user(descriptor, &user) == 0 ? user : nil
     }
 
     /// Blocks for at most `seconds` until there is something to read; `nil` waits for ever.

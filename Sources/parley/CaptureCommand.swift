@@ -1,83 +1,145 @@
 import ArgumentParser
-import Capture
-import Control
 import Glibc
 import Platform
 import Primitives
 
-/// `parley capture`: the daemon's IKE messages as a pcapng file that Wireshark opens decrypted.
+/// `parley capture`: the traffic of a running daemon as a pcapng file.
 struct CaptureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "capture", abstract: "Write IKE messages as they come into a pcapng file, opened.",
+        commandName: "capture",
+        abstract: "Write a running daemon's IKE and ESP packets into a pcapng file, as they come.",
         discussion: """
-            The daemon hands out the messages as it reads and writes them, so that the file holds the payloads in the \
-            clear, and no keys: identities and configuration data can be read by whoever reads the file. It is made \
-            readable for its owner alone. To open a recording of the wire itself, run the daemon with --key-log. \
-            Without --count, ends when interrupted; the file is whole after every packet.
+            Packets are taken from the wire, both directions, beside the daemon, which has no work with it; that needs \
+            root. With --secrets the keys of the SAs that come from then on go into a directory, which Wireshark and \
+            tshark take as a profile: WIRESHARK_CONFIG_DIR=DIRECTORY tshark -r FILE shows the file decrypted. The daemon \
+            gives its keys to root and to its own user alone, and logs that it does. SAs that live already stay closed \
+            until they are rekeyed (parley rekey). --opened instead writes the IKE messages with their payloads in the \
+            clear, as the daemon reads and writes them: without keys, without ESP and without root. Either file is \
+            readable for its owner alone, and whole after every packet. Ends at the bounds, or when interrupted.
             """)
 
     @Argument(help: "The file to write.", completion: .file())
     var path: String
 
-    @Option(help: "End after this many messages.")
+    @Option(help: "End after this many packets.")
     var count: Int?
 
-    @Option(help: "Only the messages of this connection.")
+    @Option(help: "End before the file has more octets than this, such as 500k, 100m or 2g.")
+    var maxSize = "1g"
+
+    @Option(help: "End after this many seconds.")
+    var seconds: Double?
+
+    @Option(help: "Only the packets of this connection's peers.")
     var ike: String?
+
+    @Option(help: "Only packets to and from this address; may be given several times.")
+    var peer: [String] = []
+
+    @Option(help: "Only packets of this network interface; without it those of all, a bridge's and its ports' alike.")
+    var interface: String?
+
+    @Option(help: "A directory for the keys of new SAs, as a profile of Wireshark's.", completion: .directory)
+    var secrets: String?
+
+    @Flag(help: "Write IKE messages alone, with their payloads in the clear.")
+    var opened = false
 
     @OptionGroup var socket: ControlSocketOption
 
     func validate() throws {
         if let count, count < 1 { throw ValidationError("--count is at least 1") }
+        if let seconds, seconds <= 0 { throw ValidationError("--seconds is more than 0") }
+        guard CaptureBounds.octets(maxSize) != nil else {
+            throw ValidationError("--max-size is a number of octets of at least 4096, such as 500k, 100m or 2g")
+        }
+        if opened, secrets != nil || interface != nil || !peer.isEmpty {
+            throw ValidationError(
+                "--opened writes no keys and looks at no wire: give it without --secrets, --peer and --interface")
+        }
     }
 
     func run() throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            ConsoleError.print("parley: cannot write \(path)")
-            throw EndCode.failure.exitCode
-        }
+        guard descriptor >= 0 else { throw Failure.end("cannot write \(path)", json: false) }
         defer { close(descriptor) }
-        try write(CaptureWriter.beginning, to: descriptor)
-        try socket.withClient { client in
-            try client.register("ike-message")
-            ConsoleError.print("capturing into \(path)")
-            var written = 0
-            while written < count ?? .max {
-                let message = try client.nextEvent().message
-                if let ike, message.text("connection") != ike { continue }
-                guard let packet = CaptureCommand.packet(message, time: Machine.nanoseconds()) else { continue }
-                try write(packet, to: descriptor)
-                written += 1
-            }
+        let bounds = CaptureBounds(packets: count, octets: CaptureBounds.octets(maxSize) ?? .max, seconds: seconds)
+        var sink = CaptureSink(descriptor: descriptor, path: path, bounds: bounds)
+        if opened {
+            try OpenedCapture.run(socket, ike: ike, into: &sink)
+        } else {
+            var capture = try WireCapture(socket, ike: ike, peers: peer, interface: interface, secrets: secrets)
+            try capture.run(into: &sink)
         }
     }
+}
 
-    private func write(_ octets: [UInt8], to descriptor: Int32) throws {
+/// When a capture ends by itself.
+struct CaptureBounds {
+    var packets: Int?
+    /// Of the file.
+    var octets: Int
+    var seconds: Double?
+
+    /// Reads `100m`; `nil` for what is none, or less than a packet takes.
+    static func octets(_ text: String) -> Int? {
+        let units: [Character: Int] = ["k": 1024, "m": 1024 * 1024, "g": 1024 * 1024 * 1024]
+        let unit = text.last.flatMap { units[Character($0.lowercased())] }
+        guard let number = Int(unit == nil ? text : String(text.dropLast())), number > 0 else { return nil }
+        let (product, isTooMuch) = number.multipliedReportingOverflow(by: unit ?? 1)
+        return isTooMuch || product < 4096 ? nil : product
+    }
+}
+
+/// The file that a capture goes into.
+struct CaptureSink {
+    let descriptor: Int32
+    let path: String
+    let bounds: CaptureBounds
+    private(set) var packets = 0
+    private var octets = 0
+    private var pending: [UInt8] = []
+    private(set) var isFull = false
+    private let end: Instant?
+
+    init(descriptor: Int32, path: String, bounds: CaptureBounds) {
+        self.descriptor = descriptor
+        self.path = path
+        self.bounds = bounds
+        end = bounds.seconds.map { Clock.now() + .milliseconds(Int64($0 * 1000)) }
+    }
+
+    /// Whether a bound is reached.
+    var isDone: Bool { isFull || end.map { $0 <= Clock.now() } == true }
+    /// Octets that ``flush()`` would write.
+    var pendingOctets: Int { pending.count }
+
+    /// Takes the file's beginning in.
+    mutating func begin(_ block: [UInt8]) {
+        pending += block
+        octets += block.count
+    }
+
+    /// Takes a packet's block in, unless a bound is reached.
+    mutating func add(_ block: [UInt8]) {
+        guard !isFull, octets + block.count <= bounds.octets else {
+            isFull = true
+            return
+        }
+        pending += block
+        octets += block.count
+        packets += 1
+        if let wanted = bounds.packets, packets >= wanted { isFull = true }
+    }
+
+    /// Writes what was taken in: whole blocks.
+    mutating func flush() throws {
+        guard !pending.isEmpty else { return }
         do {
-            try NewFile.write(octets, to: descriptor)
+            try NewFile.write(pending, to: descriptor)
         } catch {
-            ConsoleError.print("parley: cannot write \(path)")
-            throw EndCode.failure.exitCode
+            throw Failure.end("cannot write \(path)", json: false)
         }
-    }
-
-    /// An event as a packet block; `nil` where it lacks something.
-    static func packet(_ message: ViciMessage, time: UInt64) -> [UInt8]? {
-        func endpoint(_ side: String) -> Endpoint? {
-            guard let address = message.text("\(side)-host").flatMap({ IPAddress($0) }),
-                let port = message.text("\(side)-port").flatMap({ UInt16($0) })
-            else { return nil }
-            return Endpoint(address, port: port)
-        }
-        guard let local = endpoint("local"), let remote = endpoint("remote"),
-            var octets = message.text("octets").flatMap({ [UInt8](hex: $0) })
-        else { return nil }
-        // Between NAT ports four zero octets tell IKE from ESP (RFC 3948 §2.2).
-        if local.port != 500 { octets = [0, 0, 0, 0] + octets }
-        let isOutgoing = message.flag("outgoing")
-        let note = message.flag("protected") ? "travelled encrypted" : "travelled in the clear"
-        return CaptureWriter.packet(
-            from: isOutgoing ? local : remote, to: isOutgoing ? remote : local, octets, time: time, comment: note)
+        pending = []
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Platform
 import Testing
@@ -39,5 +40,17 @@ import Testing
         #expect(throws: ControlSocketError.self) {
             try ControlListener(adopting: socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0))
         }
+    }
+}
+
+/// Who runs the other end of a UNIX socket.
+@Suite struct PeerUserTests {
+    @Test func theSystemSaysWhoConnected() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("peer-\(UUID().uuidString)").path
+        let listener = try ControlListener(path: path)
+        let client = try UnixStream.connect(path: path)
+        let accepted = try #require(listener.accept())
+        #expect(accepted.peerUser == Machine.user)
+        #expect(client.peerUser == Machine.user)
     }
 }

@@ -136,6 +136,28 @@ int parley_path_monitor(void);
 /// Takes what it says; 1 where an address, or a route of the main table, is another, 0 where not.
 int parley_path_changed(int descriptor);
 
+// Taps
+
+/// A packet that a tap saw: its IP header is `network` octets behind the buffer's start; several packets in one where
+/// `segment`, octets of UDP's payload in each, is not 0.
+struct parley_tapped {
+    uint64_t time;
+    size_t network;
+    size_t segment;
+    uint8_t is_echo;
+    uint8_t lacks_checksum;
+};
+/// A socket that sees IPsec's packets of an interface (0: of all), both directions: ESP, AH, UDP and TCP to or from the
+/// ports. Needs CAP_NET_RAW.
+int parley_tap_open(
+    unsigned interface, const uint16_t *udp, unsigned udp_count, const uint16_t *tcp, unsigned tcp_count);
+/// Reads a packet; never waits. Its octets with the link's header.
+long parley_tap_read(int descriptor, void *buffer, size_t count, struct parley_tapped *tapped);
+/// How many packets found no room since this was asked last.
+int parley_tap_lost(int descriptor, uint32_t *lost);
+/// Who runs the other end of a UNIX socket.
+int parley_peer_user(int descriptor, uint32_t *user);
+
 // Memory
 
 /// What the C library's allocator holds, in octets: grown from the heap's end, mapped for large blocks, and how much of the
