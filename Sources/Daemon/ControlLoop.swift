@@ -197,7 +197,8 @@ final class ControlLoop {
         for session in manager.snapshots where session.isRemoteBehindNAT {
             for known in session.children where known.id == child {
                 plane.move(child, local: session.local, remote: endpoint)
-                note(.child, "packets of \(known.name) {\(child)} come from \(endpoint) now")
+                note(
+                    .child, "packets of \(known.name) {\(child)} come from \(endpoint) now", of: session, child: known)
             }
         }
     }
@@ -253,7 +254,7 @@ final class ControlLoop {
         case .ask(let id, let question): return .answer(id, answer(question))
         case .reply(let request, let response): waiting.removeValue(forKey: request)?(response)
         case .report(let event):
-            let lines = journal.record(event)
+            let lines = journal.record(event, known: known, living: manager.snapshot(of:))
             if event.doubtsPeer { names.doubt(manager.policies.connection(event.connection)?.names ?? []) }
             messageCounters.record(event)
             tally.record(event)
@@ -363,8 +364,13 @@ final class ControlLoop {
         }
     }
 
-    func note(_ group: LogLine.Group, _ text: String) {
-        let line = LogLine(group: group, level: 0, connection: "", session: nil, text: text)
+    /// Logs what no event tells. Where it is about an IKE SA or a child, the line has these as fields.
+    func note(
+        _ group: LogLine.Group, _ text: String, of session: SessionSnapshot? = nil, child: ChildSnapshot? = nil
+    ) {
+        let line = LogLine(
+            group: group, level: 0, connection: session?.connection ?? "", session: session?.id, text: text,
+            fields: session.map { LogFields($0, child: child) } ?? LogFields())
         journal.write(line)
         server.publish(line)
     }

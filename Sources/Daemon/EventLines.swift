@@ -4,7 +4,19 @@ import KeyManagement
 
 /// Events in words. The group of a line says whether it is about an IKE SA or a child; the text names which.
 enum EventLines {
-    static func lines(_ event: Event) -> [LogLine] {
+    /// The lines of an event, with its SAs as fields.
+    static func lines(
+        _ event: Event, known: KnownAssociations = KnownAssociations(),
+        living: (SessionID) -> SessionSnapshot? = { _ in nil }
+    ) -> [LogLine] {
+        var lines = plainLines(event)
+        if lines.isEmpty { return [] }
+        let fields = LogFields(event, known: known, living: living)
+        for index in lines.indices { lines[index].fields = fields }
+        return lines
+    }
+
+    private static func plainLines(_ event: Event) -> [LogLine] {
         switch event.kind {
         case .session(let happening): sessionLines(happening, event)
         case .closed(let reason):

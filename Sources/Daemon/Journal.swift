@@ -20,6 +20,8 @@ struct LogLine: Sendable {
     var connection: String
     var session: SessionID?
     var text: String
+    /// What it is about, besides.
+    var fields = LogFields()
 }
 
 /// What happened: to the log, and kept for those who ask later.
@@ -42,21 +44,29 @@ struct Journal {
     }
 
     /// Writes an event down. Messages go to the traces alone, at most with a line of detail.
-    mutating func record(_ event: Event) -> [LogLine] {
+    ///
+    /// - Parameters:
+    ///   - known: SAs as they were before.
+    ///   - living: an IKE SA as it is; asked where there is something to say.
+    mutating func record(
+        _ event: Event, known: KnownAssociations = KnownAssociations(),
+        living: (SessionID) -> SessionSnapshot? = { _ in nil }
+    ) -> [LogLine] {
         if case .session(.message(let trace)) = event.kind, let session = event.session {
             traces.add(trace, session: session, connection: event.connection)
         }
-        let lines = EventLines.lines(event)
+        let lines = EventLines.lines(event, known: known, living: living)
         for line in lines { write(line) }
         return lines
     }
 
     mutating func write(_ line: LogLine) {
         let level: Logger.Level = line.level <= 0 ? .notice : line.level == 1 ? .info : .debug
-        var metadata: Logger.Metadata = ["group": "\(line.group.rawValue)"]
-        if !line.connection.isEmpty { metadata["connection"] = "\(line.connection)" }
-        if let session = line.session { metadata["ikeSA"] = "\(session)" }
         if levels.lets(level, topic: line.group.rawValue) {
+            var metadata: Logger.Metadata = ["group": "\(line.group.rawValue)"]
+            if !line.connection.isEmpty { metadata["connection"] = "\(line.connection)" }
+            if let session = line.session { metadata["ikeSA"] = "\(session)" }
+            for (name, value) in line.fields.values { metadata[name] = "\(value)" }
             logger.log(level: level, "\(line.text)", metadata: metadata)
         }
         if recent.count >= 2 * Journal.recentMaximum { recent.removeFirst(Journal.recentMaximum) }

@@ -202,10 +202,14 @@ final class UserService {
             for session in meant {
                 switch action {
                 case .end:
-                    loop.note(.ike, "\(message.source) ends session \(session) (Disconnect-Request)")
+                    loop.note(
+                        .ike, "\(message.source) ends session \(session) (Disconnect-Request)",
+                        of: loop.manager.snapshot(of: session))
                     loop.command(.terminate(Target(session: session))) { _ in }
                 case .limit(let seconds):
-                    loop.note(.ike, "\(message.source) lets session \(session) stay for \(seconds) s (CoA-Request)")
+                    loop.note(
+                        .ike, "\(message.source) lets session \(session) stay for \(seconds) s (CoA-Request)",
+                        of: loop.manager.snapshot(of: session))
                     limit(session, to: .seconds(Int64(seconds)), loop)
                 }
             }

@@ -139,7 +139,9 @@ extension UserService {
         visits[session]?.timeoutAlarm = loop.alarm(after: duration) { [weak self, weak loop] in
             guard let self, let loop, self.visits[session] != nil else { return }
             self.visits[session]?.isTimedOut = true
-            loop.note(.ike, "the time that the RADIUS server gave session \(session) is over")
+            loop.note(
+                .ike, "the time that the RADIUS server gave session \(session) is over",
+                of: loop.manager.snapshot(of: session))
             loop.command(.terminate(Target(session: session))) { _ in }
         }
     }
