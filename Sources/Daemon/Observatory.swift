@@ -18,7 +18,9 @@ final class Observatory: Sendable {
     func start(port: UInt16, report: @escaping @Sendable (String) -> Void) {
         Task { [self] in
             do {
-                let server = HTTPServer(address: try .inet(ip4: "127.0.0.1", port: port), timeout: 10)
+                // Its own lines would stand on standard output, in a form of their own.
+                let server = HTTPServer(
+                    address: try .inet(ip4: "127.0.0.1", port: port), timeout: 10, logger: .disabled)
                 await server.appendRoute("GET /metrics") { [self] in await answer(.metrics, to: $0) }
                 await server.appendRoute("GET /health") { [self] in await answer(.health, to: $0) }
                 await server.appendRoute("GET /status.json") { [self] in await answer(.dashboard, to: $0) }
