@@ -7,6 +7,8 @@ package struct RevocationStore: Hashable, Sendable {
     package var responses: [OCSPResponse]
     /// Where to ask about an authority's certificates besides where these say, by the ``Certificate/keyHash`` of its own.
     package var locations: [[UInt8]: RevocationLocations]
+    /// Certificates that were fetched because a peer said where they are, by the hash that it said.
+    package var located: [[UInt8]: [Certificate]] = [:]
 
     package init(
         lists: [RevocationList] = [], responses: [OCSPResponse] = [], locations: [[UInt8]: RevocationLocations] = [:]
@@ -18,9 +20,12 @@ package struct RevocationStore: Hashable, Sendable {
 
     /// This store with what another one has.
     package func adding(_ other: RevocationStore) -> RevocationStore {
-        RevocationStore(
-            lists: lists + other.lists, responses: responses + other.responses,
-            locations: locations.merging(other.locations) { ours, _ in ours })
+        var all = self
+        all.lists += other.lists
+        all.responses += other.responses
+        all.locations.merge(other.locations) { ours, _ in ours }
+        all.located.merge(other.located) { ours, _ in ours }
+        return all
     }
 
     package enum Status: Hashable, Sendable {
@@ -126,8 +131,29 @@ package struct RevocationStore: Hashable, Sendable {
     // MARK: Responses (RFC 6960 §3.2)
 
     private func responseStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
+        let (found, gap) = best(for: certificate, issuer, now)
+        guard let best = found?.single else { return .unknown(gap) }
+        if case .revoked(let date, let reason) = best.status { return .revoked(date, reason) }
+        guard RevocationStore.isCurrent(best, now) else { return .unknown(.stale(nextUpdate: best.nextUpdate)) }
+        return best.status == .good ? .good : .unknown(.responderDoesNotKnow)
+    }
+
+    /// The newest response that says something of a certificate and holds now.
+    package func currentResponse(for certificate: Certificate, issuer: Certificate, now: WallTime) -> OCSPResponse? {
+        let found = best(for: certificate, issuer, now).found
+        return found.flatMap { RevocationStore.isCurrent($0.single, now) ? $0.response : nil }
+    }
+
+    private static func isCurrent(_ single: OCSPResponse.Single, _ now: WallTime) -> Bool {
+        single.thisUpdate <= now + skew && single.nextUpdate ?? single.thisUpdate + undatedResponse >= now
+    }
+
+    /// The newest word of somebody who may say it, and what is wrong with another.
+    private func best(
+        for certificate: Certificate, _ issuer: Certificate, _ now: WallTime
+    ) -> (found: (response: OCSPResponse, single: OCSPResponse.Single)?, gap: RevocationGap) {
         var gap = RevocationGap.noInformation
-        var best: OCSPResponse.Single?
+        var best: (response: OCSPResponse, single: OCSPResponse.Single)?
         for response in responses {
             for single in response.singles where single.certificate.serialNumber == certificate.serialNumber {
                 guard let id = OCSPCertificateID(certificate, issuer: issuer, hash: single.certificate.hash),
@@ -135,17 +161,12 @@ package struct RevocationStore: Hashable, Sendable {
                 else { continue }
                 if let problem = self.gap(response, issuer, now) {
                     gap = problem
-                } else if single.thisUpdate > best?.thisUpdate ?? WallTime(seconds: .min) {
-                    best = single
+                } else if single.thisUpdate > best?.single.thisUpdate ?? WallTime(seconds: .min) {
+                    best = (response, single)
                 }
             }
         }
-        guard let best else { return .unknown(gap) }
-        if case .revoked(let date, let reason) = best.status { return .revoked(date, reason) }
-        guard best.thisUpdate <= now + RevocationStore.skew,
-            best.nextUpdate ?? best.thisUpdate + RevocationStore.undatedResponse >= now
-        else { return .unknown(.stale(nextUpdate: best.nextUpdate)) }
-        return best.status == .good ? .good : .unknown(.responderDoesNotKnow)
+        return (best, gap)
     }
 
     private func gap(_ response: OCSPResponse, _ issuer: Certificate, _ now: WallTime) -> RevocationGap? {

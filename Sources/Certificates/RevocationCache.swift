@@ -26,10 +26,12 @@ package struct RevocationCache: Sendable {
     /// All findings.
     package var store: RevocationStore {
         var store = RevocationStore()
-        for entry in entries.values {
+        for (inquiry, entry) in entries {
             switch entry.finding {
             case .list(let list): store.lists.append(list)
             case .response(let response): store.responses.append(response)
+            case .certificates(let certificates):
+                if case .certificate(let hash, _) = inquiry.subject { store.located[hash] = certificates }
             }
         }
         return store

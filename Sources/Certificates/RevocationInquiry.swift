@@ -1,3 +1,5 @@
+internal import Cryptography
+package import IPsec
 package import Primitives
 
 /// Where an authority's lists and responders are, besides what its certificates say.
@@ -19,6 +21,8 @@ package struct RevocationInquiry: Hashable, Sendable {
         case list
         /// What a responder says of one certificate: an HTTP POST (RFC 6960 Appendix A.1).
         case status(OCSPCertificateID)
+        /// Certificates of a peer's that are there, and whose hash it said: an HTTP GET (RFC 7296 §3.6).
+        case certificate(hash: [UInt8], isBundle: Bool)
     }
 
     package var uri: String
@@ -29,8 +33,15 @@ package struct RevocationInquiry: Hashable, Sendable {
         self.subject = subject
     }
 
+    /// What a peer says instead of a certificate; `nil` for anything but HTTP.
+    package init?(_ location: CertificateLocation) {
+        guard location.uri.lowercased().hasPrefix("http://") else { return nil }
+        self.init(location.uri, .certificate(hash: location.hash, isBundle: location.isBundle))
+    }
+
     package var maximumOctets: Int {
         switch subject {
+        case .certificate: Certificate.maximumOctets
         case .list: RevocationList.maximumOctets
         case .status: OCSPResponse.maximumOctets
         }
@@ -53,6 +64,12 @@ package struct RevocationInquiry: Hashable, Sendable {
                 throw .malformed("the answer is about other certificates")
             }
             return .response(response)
+        case .certificate(let hash, let isBundle):
+            // SHA-1 only tells what was meant: what is trusted of it, the signature and the path say.
+            guard let found = try? Digest.compute(.sha1, [.open(octets)]), found == hash else {
+                throw .malformed("its hash is not what the peer said")
+            }
+            return .certificates(isBundle ? try CertificateBundle.read(octets) : [try Certificate(parsing: octets)])
         }
     }
 }
@@ -61,12 +78,14 @@ package struct RevocationInquiry: Hashable, Sendable {
 package enum RevocationFinding: Hashable, Sendable {
     case list(RevocationList)
     case response(OCSPResponse)
+    case certificates([Certificate])
 
     /// DER.
     package var octets: [UInt8] {
         switch self {
         case .list(let list): list.octets
         case .response(let response): response.octets
+        case .certificates(let certificates): certificates.flatMap(\.octets)
         }
     }
 
@@ -75,6 +94,7 @@ package enum RevocationFinding: Hashable, Sendable {
         switch self {
         case .list(let list): list.nextUpdate
         case .response(let response): response.singles.compactMap(\.nextUpdate).min()
+        case .certificates: nil
         }
     }
 }
@@ -100,22 +120,31 @@ extension RevocationStore {
     ) -> [RevocationInquiry] {
         let extensions = certificate.extensions
         let known = locations[issuer.keyHash] ?? RevocationLocations()
-        func inquiries(_ uris: [String], _ subject: RevocationInquiry.Subject) -> [RevocationInquiry] {
-            uris.filter { $0.lowercased().hasPrefix("http://") && $0.utf8.count <= 2048 }
-                .prefix(RevocationStore.maximumLocations).map { RevocationInquiry($0, subject) }
-                .filter { !asked.contains($0) }
-        }
         switch status(of: certificate, issuer: issuer, now: now) {
         case .revoked: return []
         case .unknown:
-            if let id = OCSPCertificateID(certificate, issuer: issuer) {
-                let responders = inquiries(known.responders + extensions.ocspLocations, .status(id))
-                if !responders.isEmpty { return responders }
-            }
-            return inquiries(known.lists + extensions.revocationListLocations, .list)
+            let responders = responderInquiries(about: certificate, issuer: issuer, asked: asked)
+            if !responders.isEmpty { return responders }
+            return RevocationStore.inquiries(known.lists + extensions.revocationListLocations, .list, asked)
         case .good:
             guard let base = listWithoutChanges(for: certificate, issuer, now) else { return [] }
-            return inquiries(extensions.freshestListLocations + base.freshestLocations, .list)
+            return RevocationStore.inquiries(extensions.freshestListLocations + base.freshestLocations, .list, asked)
         }
+    }
+
+    /// The responders that may be asked about a certificate.
+    package func responderInquiries(
+        about certificate: Certificate, issuer: Certificate, asked: Set<RevocationInquiry>
+    ) -> [RevocationInquiry] {
+        guard let id = OCSPCertificateID(certificate, issuer: issuer) else { return [] }
+        let known = locations[issuer.keyHash]?.responders ?? []
+        return RevocationStore.inquiries(known + certificate.extensions.ocspLocations, .status(id), asked)
+    }
+
+    private static func inquiries(
+        _ uris: [String], _ subject: RevocationInquiry.Subject, _ asked: Set<RevocationInquiry>
+    ) -> [RevocationInquiry] {
+        uris.filter { $0.lowercased().hasPrefix("http://") && $0.utf8.count <= 2048 }.prefix(maximumLocations)
+            .map { RevocationInquiry($0, subject) }.filter { !asked.contains($0) }
     }
 }

@@ -44,6 +44,7 @@ extension ConfigurationChecker {
         connection.unique =
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
         extensions(of: &connection, reader)
+        connection.usesCertificateLocations = settings.usesCertificateLocations
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
         checkVersionOne(connection, reader)
@@ -94,6 +95,7 @@ extension ConfigurationChecker {
                 "'enable_tcp' in \(reader.path) has no meaning in version 1: RFC 9329 puts IKEv2 into TCP",
                 at: setting.value.position)
         }
+        connection.statusUse = reader.word("ocsp", Connection.StatusUse.allCases.map { ($0.rawValue, $0) }) ?? .reply
         connection.childless =
             reader.word(
                 "childless", [("allow", .allow), ("prefer", .prefer), ("force", .force), ("never", .never)]) ?? .allow

@@ -36,7 +36,7 @@ enum KnownKeys {
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
             "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
             "ppk_required", "ppk_intermediate", "resumption", "redirect_to", "redirect_at", "enable_tcp",
-            "tcp_remote_port", "profile", "optimized_rekey", "clones",
+            "tcp_remote_port", "profile", "optimized_rekey", "clones", "ocsp",
         ],
         fixed: [
             "mediation": no(mediation),
@@ -44,7 +44,6 @@ enum KnownKeys {
             "send_cert": .fixed(["ifasked", "always"], "an end that signs always shows its certificate"),
             "dscp": .fixed(["000000"], "IKE's own packets are sent unmarked"),
             "if_id_in": zero(interfaceIDs), "if_id_out": zero(interfaceIDs),
-            "ocsp": .fixed(["reply", "never"], "an end does not ask for OCSP answers inside IKE (RFC 4806)"),
         ],
         unsupported: ["mediated_by": mediation, "mediation_peer": mediation])
 

@@ -28,7 +28,27 @@ extension ConfigurationChecker {
                 "\(reader.path) has 'auth = xauth' at both ends: one of them asks the other",
                 at: reader.section.name.position)
         }
+        checkAnonymous(connection, reader)
         checkKeys(of: connection, reader)
+    }
+
+    /// What an end that stays anonymous cannot have (RFC 7619).
+    private func checkAnonymous(_ connection: Connection, _ reader: SectionReader) {
+        let rounds = connection.local + connection.remote
+        guard rounds.contains(where: { $0.method == .null }) else { return }
+        let complaint: String? =
+            if connection.version != .v2 {
+                "needs version = 2"
+            } else if connection.local.count > 1 || connection.remote.count > 1
+                || rounds.contains(where: { $0.method.userMethod != nil })
+            {
+                "does not go together with a user's round: who is asked for a password must know by whom"
+            } else {
+                nil
+            }
+        if let complaint {
+            log.report("'auth = null' in \(reader.path) \(complaint)", at: reader.section.name.position)
+        }
     }
 
     /// What EAP needs besides (RFC 7296 §2.16).
@@ -150,6 +170,15 @@ extension ConfigurationChecker {
         }
         round.identity =
             end == "local" ? localIdentity(reader, isOwnUser ? "xauth_id" : "id") : remoteIdentity(reader)
+        if round.method == .null {
+            for key in ["id", "certs", "cacerts", "pubkeys", "revocation"] {
+                guard let setting = reader.setting(key) else { continue }
+                log.report(
+                    "'\(key)' in \(reader.path) does not go together with auth = null: nobody shows who it is",
+                    at: setting.key.position)
+            }
+            round.identity = end == "local" ? .exactly(.null) : .any
+        }
         if isOwnUser, isAlone, case .exactly(let host) = localIdentity(reader, "id") {
             round.hostIdentity = host
             if round.identity == .any { round.identity = .exactly(host) }
@@ -277,7 +306,7 @@ extension ConfigurationChecker {
 extension AuthenticationMethod {
     /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
     fileprivate static let keywords = [
-        "psk", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "eap-tls", "eap-ttls", "eap-peap",
+        "psk", "null", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "eap-tls", "eap-ttls", "eap-peap",
         "eap-radius", "xauth-radius", "pubkey", "rsa", "ecdsa", "ed25519", "ed448",
         "dss", "rsa-encryption", "rsa-encryption-revised",
     ]
@@ -285,6 +314,7 @@ extension AuthenticationMethod {
     fileprivate init?(keyword: String) {
         switch keyword {
         case "psk": self = .preSharedKey
+        case "null": self = .null
         case "xauth", "xauth-generic", "xauth-radius": self = .extendedAuthentication
         case "rsa-encryption": self = .publicKeyEncryption
         case "rsa-encryption-revised": self = .revisedPublicKeyEncryption
@@ -307,6 +337,7 @@ extension AuthenticationMethod {
     var keyword: String {
         switch self {
         case .preSharedKey: "psk"
+        case .null: "null"
         case .extendedAuthentication: "xauth"
         case .extensible(let method): method.rawValue
         case .publicKey(let constraint):
@@ -319,7 +350,7 @@ extension AuthenticationMethod {
     /// What both ends must have in common: 0 a shared key, 1 signatures, 2 and 3 encrypted nonces.
     fileprivate var kind: Int {
         switch self {
-        case .preSharedKey, .extendedAuthentication, .extensible: 0
+        case .preSharedKey, .extendedAuthentication, .extensible, .null: 0
         case .publicKey: 1
         case .publicKeyEncryption: 2
         case .revisedPublicKeyEncryption: 3

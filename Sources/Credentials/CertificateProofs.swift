@@ -8,22 +8,60 @@ extension CertificateStore {
     // MARK: Our own proof
 
     /// Our signature in IKE_AUTH.
-    func sign(_ signing: MessageSigning, keys: [PrivateKey]) -> Answer {
+    func sign(_ signing: MessageSigning, keys: [PrivateKey], _ circumstances: Circumstances)
+        -> CredentialStore.Judgement
+    {
         let wanted = Set(signing.authorityHashes)
         let candidates = candidates(signing.round, keys)
         for candidate in sorted(candidates, by: { wanted.contains($0.keyHash) }) {
             guard let (method, data) = MessageSignature.make(signing.octets, candidate.key, hashes: signing.hashes)
             else { continue }
-            return .signedMessage(MessageProof(method: method, data: data, certificates: candidate.sent))
+            var proof = MessageProof(method: method, data: data, certificates: candidate.sent)
+            if signing.saysLocations { locate(candidate.chain, in: &proof) }
+            guard signing.wantsStatuses else { return .init(.signedMessage(proof)) }
+            let (statuses, open) = statuses(of: candidate.chain, circumstances)
+            proof.statuses = statuses
+            return .init(.signedMessage(proof), open)
         }
         // Without a certificate the peer must know the key itself.
         for publicKey in signing.round.admittedKeys where candidates.isEmpty {
             guard let key = keys.first(where: { $0.publicKey == publicKey }),
                 let (method, data) = MessageSignature.make(signing.octets, key, hashes: signing.hashes)
             else { continue }
-            return .signedMessage(MessageProof(method: method, data: data))
+            return .init(.signedMessage(MessageProof(method: method, data: data)))
         }
-        return .noCredential
+        return .init(.noCredential)
+    }
+
+    /// Says where the certificates are that can be fetched, if our own is one of them.
+    private func locate(_ chain: [Certificate], in proof: inout MessageProof) {
+        for (index, certificate) in chain.enumerated() where index + 1 < chain.count {
+            guard let base = uriBases[chain[index + 1].keyHash],
+                let hash = try? Digest.compute(.sha1, [.open(certificate.octets)])
+            else {
+                if index == 0 { return }
+                continue
+            }
+            proof.locations.append(CertificateLocation(hash: hash, uri: base + hash.hex))
+            proof.certificates.removeAll { $0 == certificate.octets }
+        }
+    }
+
+    /// What responders say of our own certificates, and whom to ask where nothing is known (RFC 4806 §4.2).
+    private func statuses(
+        of chain: [Certificate], _ circumstances: Circumstances
+    ) -> (responses: [[UInt8]], open: [RevocationInquiry]) {
+        let store = RevocationStore(locations: locations).adding(circumstances.fetched)
+        var found: [[UInt8]] = []
+        var open: [RevocationInquiry] = []
+        for (certificate, issuer) in zip(chain, chain.dropFirst()) {
+            if let response = store.currentResponse(for: certificate, issuer: issuer, now: circumstances.now) {
+                if !found.contains(response.octets) { found.append(response.octets) }
+            } else {
+                open += store.responderInquiries(about: certificate, issuer: issuer, asked: circumstances.asked)
+            }
+        }
+        return (found, open)
     }
 
     /// Our signature in phase 1.
@@ -85,8 +123,19 @@ extension CertificateStore {
 
     /// The peer's signature in IKE_AUTH.
     func verify(_ verification: MessageVerification, _ circumstances: Circumstances) -> CredentialStore.Judgement {
-        verify(
-            verification.round, verification.identity, verification.proof.certificates, circumstances
+        var circumstances = circumstances
+        circumstances.fetched.responses += verification.proof.statuses.compactMap { try? OCSPResponse(parsing: $0) }
+        // Nothing can be judged before the certificates are here.
+        let places = verification.proof.locations.compactMap { RevocationInquiry($0) }
+        let open = places.filter { inquiry in
+            guard case .certificate(let hash, _) = inquiry.subject else { return false }
+            return circumstances.fetched.located[hash] == nil && !circumstances.asked.contains(inquiry)
+        }
+        if !open.isEmpty { return .init(.noCredential, open) }
+        let located = verification.proof.locations.flatMap { circumstances.fetched.located[$0.hash] ?? [] }
+        return verify(
+            verification.round, verification.identity,
+            located.map(\.octets) + verification.proof.certificates, circumstances
         ) { MessageSignature.holds(verification.proof, over: verification.octets, key: $0) }
     }
 

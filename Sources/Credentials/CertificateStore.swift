@@ -30,6 +30,8 @@ package struct CertificateStore: Sendable {
     package var elsewhere: [Filed] = []
     /// Where to ask about what authorities issued, by the ``Certificate/keyHash`` of each.
     package var locations: [[UInt8]: RevocationLocations] = [:]
+    /// Where what authorities issued can be fetched, by the same: a URI in front of the SHA-1 in hexadecimal.
+    package var uriBases: [[UInt8]: String] = [:]
 
     package init(entities: [Filed] = [], authorities: [Filed] = [], lists: [RevocationList] = []) {
         self.entities = entities

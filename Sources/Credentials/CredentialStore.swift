@@ -78,6 +78,7 @@ package struct CredentialStore: Sendable {
         let circumstances = CertificateStore.Circumstances(
             trustedKeys: trustedKeys, fetched: fetched, asked: asked, now: now)
         return switch question {
+        case .signMessage(let signing): certificates.sign(signing, keys: privateKeys, circumstances)
         case .verifyMessage(let verification): certificates.verify(verification, circumstances)
         case .verifyDigest(let verification): certificates.verify(verification, circumstances)
         default: Judgement(answer(question, now: now))
@@ -99,8 +100,7 @@ package struct CredentialStore: Sendable {
             verify(scheme, remote, keys, digest, signature)
         case .encrypt(let key, let messages): encrypt(key, messages)
         case .decrypt(let key, let ciphertexts): decrypt(key, ciphertexts)
-        case .signMessage(let signing): certificates.sign(signing, keys: privateKeys)
-        case .verifyMessage, .verifyDigest: judge(question, now: now).answer
+        case .signMessage, .verifyMessage, .verifyDigest: judge(question, now: now).answer
         case .signDigest(let signing): certificates.sign(signing, keys: privateKeys)
         }
     }

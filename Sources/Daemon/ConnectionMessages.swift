@@ -36,6 +36,7 @@ enum ConnectionMessages {
         var section = ViciMessage()
         section.add("id", optional: identity)
         switch round.method {
+        case .null: section.add("class", "anonymous")
         case .preSharedKey: section.add("class", "pre-shared key")
         case .extendedAuthentication:
             section.add("class", "XAuth")

@@ -247,6 +247,8 @@ final class ControlLoop {
         case .ask(let id, .relayUser(let relay)):
             return userService.ask(id, relay, loop: self).map { .answer(id, $0) }
         case .ask(let id, .tunnel(let request)): return .answer(id, answer(request))
+        case .ask(let id, .signMessage(let signing)) where signing.wantsStatuses:
+            return revocation.answer(id, .signMessage(signing), loop: self).map { .answer(id, $0) }
         case .ask(let id, .verifyMessage(let verification)):
             return revocation.answer(id, .verifyMessage(verification), loop: self).map { .answer(id, $0) }
         case .ask(let id, .verifyDigest(let verification)):

@@ -7,18 +7,61 @@ import Primitives
 enum CertificatePayload {
     /// X.509 Certificate - Signature.
     static let x509Signature: UInt8 = 4
+    /// Hash and URL of X.509 certificate, and of X.509 bundle.
+    static let location: UInt8 = 12
+    static let bundleLocation: UInt8 = 13
+    private static let hashOctets = 20
+    /// A longer URI is none that anybody meant.
+    private static let maximumURIOctets = 1024
+    /// Places that a message may name; what is beyond is not looked at.
+    static let maximumLocations = 4
+    /// OCSP Content (RFC 4806 §3).
+    static let ocspContent: UInt8 = 14
     /// Certificates in a message; more are refused, as nobody's path is that long.
     static let maximumCount = 16
+
+    /// What a payload holds, in DER.
+    enum Content: Sendable {
+        case certificate([UInt8])
+        case status([UInt8])
+        case location(CertificateLocation)
+    }
 
     static func payload(_ certificate: [UInt8]) -> Payload {
         Payload(.certificateV2, body: [x509Signature] + certificate)
     }
 
-    /// The certificate in DER; `nil` for an encoding that is not used here, such as a URL.
-    static func parse(_ payload: Payload) throws(ParseError) -> [UInt8]? {
+    static func statusPayload(_ response: [UInt8]) -> Payload {
+        Payload(.certificateV2, body: [ocspContent] + response)
+    }
+
+    static func payload(_ location: CertificateLocation) -> Payload {
+        Payload(
+            .certificateV2,
+            body: [location.isBundle ? bundleLocation : self.location] + location.hash + Array(location.uri.utf8))
+    }
+
+    private static func readLocation(_ reader: inout ByteReader, isBundle: Bool) throws(ParseError) -> Content? {
+        let hash = Array(try reader.read(hashOctets))
+        let uri = Array(reader.readRest())
+        // Printable ASCII alone (RFC 3986 §2): a log and a line of HTTP can have it.
+        guard (1...maximumURIOctets).contains(uri.count), uri.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            return nil
+        }
+        return .location(
+            CertificateLocation(hash: hash, uri: String(decoding: uri, as: UTF8.self), isBundle: isBundle))
+    }
+
+    /// `nil` for an encoding that is not used here.
+    static func parse(_ payload: Payload) throws(ParseError) -> Content? {
         var reader = ByteReader(payload.body)
-        let encoding = try reader.readUInt8()
-        return encoding == x509Signature ? Array(reader.readRest()) : nil
+        switch try reader.readUInt8() {
+        case x509Signature: return .certificate(Array(reader.readRest()))
+        case ocspContent: return .status(Array(reader.readRest()))
+        case location: return try readLocation(&reader, isBundle: false)
+        case bundleLocation: return try readLocation(&reader, isBundle: true)
+        default: return nil
+        }
     }
 }
 
@@ -35,6 +78,15 @@ enum CertificateRequestPayload {
             .certificateRequestV2, body: [CertificatePayload.x509Signature] + hashes.prefix(maximumCount).flatMap { $0 }
         )
     }
+
+    /// The same for OCSP: each authority may answer for its own certificates (RFC 4806 §4.1).
+    static func statusPayload(_ hashes: [[UInt8]]) -> Payload {
+        Payload(
+            .certificateRequestV2, body: [CertificatePayload.ocspContent] + hashes.prefix(maximumCount).flatMap { $0 })
+    }
+
+    /// Whether it asks for OCSP answers, whoever they are of.
+    static func asksForStatuses(_ payload: Payload) -> Bool { payload.body.first == CertificatePayload.ocspContent }
 
     static func parse(_ payload: Payload) throws(ParseError) -> [[UInt8]] {
         var reader = ByteReader(payload.body)
@@ -53,8 +105,14 @@ struct SignatureSupport: Sendable {
     /// `nil`: it knows no digital signatures.
     var hashes: [SignatureHash]?
     var authorityHashes: [[UInt8]] = []
+    /// It wants OCSP answers beside certificates.
+    var wantsStatuses = false
+    /// It fetches certificates where it hears where they are.
+    var takesLocations = false
 
     init(_ content: MessageContent) {
+        wantsStatuses = content.wantsStatuses
+        takesLocations = content.takesLocations
         hashes = content.notification(.signatureHashAlgorithms).map { SignatureSupport.hashes($0.data) }
         authorityHashes = content.certificateRequests
     }
@@ -82,6 +140,15 @@ extension Connection {
     var requestedAuthorities: [[UInt8]] {
         remote.filter { $0.method.usesPublicKeys }.flatMap(\.certificates.authorityHashes)
     }
+
+    /// HTTP_CERT_LOOKUP_SUPPORTED, where we fetch certificates.
+    var lookupPayloads: [Payload] {
+        usesCertificateLocations && remote.contains { $0.method.usesPublicKeys }
+            ? [NotifyPayload(.certificateLookupSupported).payload] : []
+    }
+
+    /// Whether the peer shall bring OCSP answers along.
+    var asksForStatuses: Bool { statusUse.requests && remote.contains { $0.method.usesPublicKeys } }
 }
 
 extension IKESession {
@@ -96,7 +163,9 @@ extension IKESession {
         return .signMessage(
             MessageSigning(
                 round: round, identity: identity, octets: octets, hashes: support.hashes,
-                authorityHashes: support.authorityHashes))
+                authorityHashes: support.authorityHashes,
+                wantsStatuses: support.wantsStatuses && connection.statusUse.replies,
+                saysLocations: support.takesLocations && connection.usesCertificateLocations))
     }
 
     /// The question whether the peer's AUTH holds.
@@ -117,12 +186,13 @@ extension IKESession {
             return .verify(prf, local: local, remote: identity, octets: octets, proof: proof)
         }
         guard authentication.method != AuthenticationPayload.sharedKey else { throw .authentication(identity) }
+        var message = MessageProof(
+            method: SignatureMethod(rawValue: authentication.method), data: proof, certificates: content.certificates,
+            statuses: content.statuses)
+        // Nobody is let choose where we go who was not told that he may.
+        if connection.usesCertificateLocations { message.locations = content.locations }
         return .verifyMessage(
-            MessageVerification(
-                round: round, identity: identity, octets: octets,
-                proof: MessageProof(
-                    method: SignatureMethod(rawValue: authentication.method), data: proof,
-                    certificates: content.certificates)))
+            MessageVerification(round: round, identity: identity, octets: octets, proof: message))
     }
 }
 
@@ -139,7 +209,9 @@ extension Answer {
         case .signedMessage(let proof):
             OwnProof(
                 authentication: AuthenticationPayload(method: proof.method.rawValue, proof: proof.data),
-                certificates: proof.certificates.map { CertificatePayload.payload($0) })
+                certificates: proof.locations.map { CertificatePayload.payload($0) }
+                    + proof.certificates.map { CertificatePayload.payload($0) }
+                    + proof.statuses.map { CertificatePayload.statusPayload($0) })
         default: nil
         }
     }

@@ -278,12 +278,17 @@ extension IKESession {
                 ?? initiation.proofs.initiator, identity: identity,
             intermediate: initiation.transcript.octets(authenticationID: sa.nextRequestID))
         let question = context.environment.freshQuestionID()
+        let key =
+            (initiation.mixedProof == nil ? initiation.mixed?.proofs : nil)?.initiator ?? initiation.proofs.initiator
+        phase = .awaitingOwnProof(initiation, question)
+        if let answer = try anonymousProof(connection, prf, key, octets) {
+            return try receive(answer, to: question, &context)
+        }
         context.emit(
             .ask(
                 question,
                 ownProof(
                     connection, prf, identity: identity, remote: expectedRemoteIdentity, octets, initiation.support)))
-        phase = .awaitingOwnProof(initiation, question)
     }
 
     /// Whom the initiator expects, to find the key by: the peer's configured identity, or its address.

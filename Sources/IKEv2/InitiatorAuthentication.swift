@@ -55,6 +55,10 @@ extension IKESession {
         if !connection.requestedAuthorities.isEmpty {
             payloads.append(CertificateRequestPayload.payload(connection.requestedAuthorities))
         }
+        payloads += connection.lookupPayloads
+        if connection.asksForStatuses {
+            payloads.append(CertificateRequestPayload.statusPayload(connection.requestedAuthorities))
+        }
         if case .exactly(let identity) = connection.remoteIdentity {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
@@ -135,6 +139,12 @@ extension IKESession {
             suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
             proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: identity,
             intermediate: initiation.transcript.octets(authenticationID: (current?.nextRequestID ?? 1) - 1))
+        let key = (initiation.mixed?.proofs ?? initiation.proofs).responder
+        if let answer = try judgeAnonymous(
+            connection, prf, key, octets, content.authentication, proof: content.authentication?.proof ?? [])
+        {
+            return try concludeAuthentication(initiation, content, answer, &context)
+        }
         let asked: Question
         do throws(Fault) {
             asked = try peerProof(

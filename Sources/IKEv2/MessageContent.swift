@@ -20,6 +20,12 @@ struct MessageContent: Sendable {
     var deletions: [DeletePayload] = []
     /// DER, as they came.
     var certificates: [[UInt8]] = []
+    /// OCSP responses in DER, as they came.
+    var statuses: [[UInt8]] = []
+    /// The peer asks for such.
+    var wantsStatuses = false
+    /// Where certificates are.
+    var locations: [CertificateLocation] = []
     /// Hashes of the authorities that the peer trusts.
     var certificateRequests: [[UInt8]] = []
     /// Of IKE_INTERMEDIATE: what both ends will authenticate of the message.
@@ -76,13 +82,10 @@ struct MessageContent: Sendable {
                 deletions.append(
                     try Attempt.parsing { () throws(ParseError) in try DeletePayload(parsing: payload) })
             case .certificateV2:
-                let certificate = try Attempt.parsing { () throws(ParseError) in try CertificatePayload.parse(payload) }
-                guard let certificate else { continue }
-                guard certificates.count < CertificatePayload.maximumCount else {
-                    throw .violation("more than \(CertificatePayload.maximumCount) CERT payloads")
-                }
-                certificates.append(certificate)
+                let read = try Attempt.parsing { () throws(ParseError) in try CertificatePayload.parse(payload) }
+                try take(read)
             case .certificateRequestV2:
+                if CertificateRequestPayload.asksForStatuses(payload) { wantsStatuses = true }
                 let hashes = try Attempt.parsing { () throws(ParseError) in
                     try CertificateRequestPayload.parse(payload)
                 }
@@ -94,12 +97,28 @@ struct MessageContent: Sendable {
         }
     }
 
+    private mutating func take(_ content: CertificatePayload.Content?) throws(Fault) {
+        switch content {
+        case .certificate(let octets): certificates.append(octets)
+        case .status(let octets): statuses.append(octets)
+        case .location(let location):
+            if locations.count < CertificatePayload.maximumLocations { locations.append(location) }
+        case nil: return
+        }
+        guard max(certificates.count, statuses.count) <= CertificatePayload.maximumCount else {
+            throw .violation("more than \(CertificatePayload.maximumCount) CERT payloads")
+        }
+    }
+
     private static func once<Value>(
         _ slot: inout Value?, _ name: String, _ read: () throws(ParseError) -> Value
     ) throws(Fault) {
         guard slot == nil else { throw .violation("the \(name) payload comes twice") }
         slot = try Attempt.parsing(read)
     }
+
+    /// Whether the peer fetches certificates.
+    var takesLocations: Bool { notification(.certificateLookupSupported) != nil }
 
     /// The first notification of a type.
     func notification(_ type: NotificationType) -> NotifyPayload? { notifications.first { $0.type == type } }

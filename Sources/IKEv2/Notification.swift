@@ -32,6 +32,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let natDetectionDestination = NotificationType(rawValue: 16389)
     static let cookie = NotificationType(rawValue: 16390)
     static let useTransportMode = NotificationType(rawValue: 16391)
+    static let certificateLookupSupported = NotificationType(rawValue: 16392)
     static let rekeySA = NotificationType(rawValue: 16393)
     static let tfcPaddingNotSupported = NotificationType(rawValue: 16394)
     static let nonFirstFragmentsAlso = NotificationType(rawValue: 16395)
@@ -114,6 +115,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .natDetectionDestination: "NAT_DETECTION_DESTINATION_IP"
         case .cookie: "COOKIE"
         case .useTransportMode: "USE_TRANSPORT_MODE"
+        case .certificateLookupSupported: "HTTP_CERT_LOOKUP_SUPPORTED"
         case .rekeySA: "REKEY_SA"
         case .compressionSupported: "IPCOMP_SUPPORTED"
         case .tfcPaddingNotSupported: "ESP_TFC_PADDING_NOT_SUPPORTED"

@@ -154,6 +154,10 @@ extension IKESession {
         let hashes = candidates.flatMap(\.requestedAuthorities).filter { seen.insert($0).inserted }
             .prefix(CertificateRequestPayload.initialMaximumCount)
         if !hashes.isEmpty { payloads.append(CertificateRequestPayload.payload(Array(hashes))) }
+        payloads += candidates.first { !$0.lookupPayloads.isEmpty }?.lookupPayloads ?? []
+        if candidates.contains(where: \.asksForStatuses) {
+            payloads.append(CertificateRequestPayload.statusPayload(Array(hashes)))
+        }
         return payloads
     }
 
@@ -191,7 +195,7 @@ extension IKESession {
         local = datagram.local
         remote = datagram.remote
         let chosen = try chooseConnection(
-            identity, wanted: content.identityResponder, hasProof: content.authentication != nil, suite, context)
+            identity, wanted: content.identityResponder, authentication: content.authentication, suite, context)
         connection = chosen
         let ownIdentity = chosen.localIdentity ?? Identity(local.address)
         localIdentity = ownIdentity
@@ -205,6 +209,8 @@ extension IKESession {
         // What the initiator asks for now counts besides what it asked for before.
         var acceptance = acceptance
         acceptance.support.authorityHashes += content.certificateRequests
+        if content.wantsStatuses { acceptance.support.wantsStatuses = true }
+        if content.takesLocations { acceptance.support.takesLocations = true }
         let pending = PendingAuthentication(
             content: content, header: header, datagram: datagram, localIdentity: ownIdentity)
         if let userMethod { return try beginUser(userMethod, acceptance, pending, &context) }
@@ -227,6 +233,10 @@ extension IKESession {
             suite, message: acceptance.request, otherNonce: acceptance.responderNonce,
             proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).initiator, identity: identity,
             intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
+        let key = (acceptance.mixed?.proofs ?? acceptance.proofs).initiator
+        if let answer = try judgeAnonymous(connection, prf, key, octets, pending.content.authentication, proof: proof) {
+            return try receiveVerification(acceptance, pending, answer, &context)
+        }
         let asked: Question
         do throws(Fault) {
             asked = try peerProof(
@@ -242,7 +252,8 @@ extension IKESession {
 
     /// The connection whose identities fit best and whose proposals allow what was agreed.
     private func chooseConnection(
-        _ identity: Identity, wanted: Identity?, hasProof: Bool, _ suite: Suite, _ context: Context
+        _ identity: Identity, wanted: Identity?, authentication: AuthenticationPayload?, _ suite: Suite,
+        _ context: Context
     ) throws(Fault) -> Connection {
         let candidates = context.environment.policies.candidates(
             local: local.address, remote: remote.address, version: .v2)
@@ -252,8 +263,12 @@ extension IKESession {
             prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [])
         agreed.additionalKeyExchanges = suite.additionalKeyExchanges.map { [$0] }
         var best: (score: Int, connection: Connection)?
-        // One that expects a user comes first for a peer without AUTH, and last for one with it.
-        func fits(_ candidate: Connection) -> Bool { (candidate.remoteUserMethod == nil) == hasProof }
+        // One that expects a user comes first for a peer without AUTH, and last for one with it; one for anybody is for those
+        // who are nobody.
+        func fits(_ candidate: Connection) -> Bool {
+            (candidate.remoteUserMethod == nil) == (authentication != nil)
+                && (candidate.remoteMethod == .null) == (authentication?.isNull ?? false)
+        }
         for candidate in candidates {
             let own = candidate.localIdentity ?? Identity(local.address)
             if let wanted, !IdentityPattern.exactly(own).matches(wanted) { continue }
@@ -280,6 +295,10 @@ extension IKESession {
                 suite, message: acceptance.response, otherNonce: acceptance.initiatorNonce,
                 proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).responder, identity: pending.localIdentity,
                 intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
+            let key = (acceptance.mixed?.proofs ?? acceptance.proofs).responder
+            if let answer = try anonymousProof(connection, prf, key, octets) {
+                return try receiveOwnProof(acceptance, pending, peer, answer, &context)
+            }
             let question = context.environment.freshQuestionID()
             context.emit(
                 .ask(
@@ -349,7 +368,7 @@ extension IKESession {
         payloads += authenticationLifetimePayloads
         if pending.content.notification(.initialContact) != nil { context.report(.initialContact) }
         let (configuration, refused) = answerConfiguration(
-            pending.content, peer: remoteUser ?? peer.identity, &context)
+            pending.content, peer: remoteUser ?? peer.identity.leaseHolder(id), &context)
         payloads += configuration
         if pending.content.offers != nil, let refused {
             // The IKE SA is made all the same (RFC 7296 §3.15.4).

@@ -15,11 +15,13 @@ package enum AuthenticationMethod: Hashable, Sendable {
     case publicKeyEncryption
     /// The revised mode of the same (RFC 2409 §5.3). Version 1 only.
     case revisedPublicKeyEncryption
+    /// Nothing: the end stays anonymous, and only shows that it has the keys of this IKE SA (RFC 7619). Version 2 only.
+    case null
 
     /// Whether a key pair proves who the end is.
     package var usesPublicKeys: Bool {
         switch self {
-        case .preSharedKey, .extendedAuthentication, .extensible: false
+        case .preSharedKey, .extendedAuthentication, .extensible, .null: false
         case .publicKey, .publicKeyEncryption, .revisedPublicKeyEncryption: true
         }
     }

@@ -62,6 +62,21 @@ package struct SignatureMethod: RawRepresentable, Hashable, Sendable {
     package static let digitalSignature = SignatureMethod(rawValue: 14)
 }
 
+/// Where certificates are, said instead of them: Hash and URL (RFC 7296 §3.6).
+package struct CertificateLocation: Hashable, Sendable {
+    /// SHA-1 over what is there.
+    package var hash: [UInt8]
+    package var uri: String
+    /// A CertificateBundle is there instead of a certificate.
+    package var isBundle: Bool
+
+    package init(hash: [UInt8], uri: String, isBundle: Bool = false) {
+        self.hash = hash
+        self.uri = uri
+        self.isBundle = isBundle
+    }
+}
+
 /// What our end signs in IKE_AUTH, and what the peer said it takes.
 package struct MessageSigning: Hashable, Sendable {
     package var round: AuthenticationRound
@@ -72,16 +87,22 @@ package struct MessageSigning: Hashable, Sendable {
     package var hashes: [SignatureHash]?
     /// SHA-1 of the authorities that the peer asks for (RFC 7296 §3.7); empty: it said nothing.
     package var authorityHashes: [[UInt8]]
+    /// The peer wants what OCSP responders say of our certificates (RFC 4806 §3.1).
+    package var wantsStatuses: Bool
+    /// The peer fetches certificates (HTTP_CERT_LOOKUP_SUPPORTED), and we let it.
+    package var saysLocations: Bool
 
     package init(
         round: AuthenticationRound, identity: Identity, octets: [UInt8], hashes: [SignatureHash]?,
-        authorityHashes: [[UInt8]]
+        authorityHashes: [[UInt8]], wantsStatuses: Bool = false, saysLocations: Bool = false
     ) {
         self.round = round
         self.identity = identity
         self.octets = octets
         self.hashes = hashes
         self.authorityHashes = authorityHashes
+        self.wantsStatuses = wantsStatuses
+        self.saysLocations = saysLocations
     }
 }
 
@@ -92,11 +113,18 @@ package struct MessageProof: Hashable, Sendable {
     package var data: [UInt8]
     /// DER, our own first.
     package var certificates: [[UInt8]]
+    /// What OCSP responders say of these certificates, in DER (RFC 4806 §3.2); nobody has judged it.
+    package var statuses: [[UInt8]]
+    /// Certificates that are elsewhere; they come before the others, and where there are any, our own is among them.
+    package var locations: [CertificateLocation] = []
 
-    package init(method: SignatureMethod, data: [UInt8], certificates: [[UInt8]] = []) {
+    package init(
+        method: SignatureMethod, data: [UInt8], certificates: [[UInt8]] = [], statuses: [[UInt8]] = []
+    ) {
         self.method = method
         self.data = data
         self.certificates = certificates
+        self.statuses = statuses
     }
 }
 

@@ -220,6 +220,10 @@ package struct Connection: Hashable, Sendable {
     package var maximumClones = 0
     /// Version 2: IKE SAs without a first child (RFC 6023).
     package var childless = ChildlessUse.allow
+    /// Version 2: OCSP answers inside IKE (RFC 4806).
+    package var statusUse = StatusUse.reply
+    /// Version 2: certificates are fetched where a peer says no more than where they are (RFC 7296 §3.6), and ours said so.
+    package var usesCertificateLocations = false
     /// Version 2: sessions that broke off are resumed with tickets (RFC 5723).
     package var resumes = false
     /// Version 2: peers are sent on to another gateway (RFC 5685).
@@ -257,6 +261,14 @@ package struct Connection: Hashable, Sendable {
         case yes
         /// Sent from the first message on, without asking.
         case force
+    }
+
+    /// The values of `ocsp`: whether we say what OCSP responders say of our certificates to who asks, and ask for it.
+    package enum StatusUse: String, Hashable, Sendable, CaseIterable {
+        case reply, request, both, never
+
+        package var replies: Bool { self == .reply || self == .both }
+        package var requests: Bool { self == .request || self == .both }
     }
 
     /// The values of `childless`.

@@ -19,6 +19,8 @@ package struct Identity: Hashable, Sendable {
         package static let distinguishedName = Kind(rawValue: 9)
         package static let generalName = Kind(rawValue: 10)
         package static let keyID = Kind(rawValue: 11)
+        /// ID_NULL (RFC 7619 §2.2).
+        package static let null = Kind(rawValue: 13)
     }
 
     package var kind: Kind
@@ -28,6 +30,9 @@ package struct Identity: Hashable, Sendable {
         self.kind = kind
         self.octets = octets
     }
+
+    /// Of an end that stays anonymous.
+    package static let null = Identity(.null, octets: [])
 
     package init(_ address: IPAddress) {
         kind = address.family == .v4 ? .ipv4Address : .ipv6Address

@@ -4,7 +4,8 @@ import Primitives
 extension KeyManager {
     /// The other established sessions of a connection between the same two identities.
     func twins(of id: SessionID, _ connection: String) -> [(id: SessionID, entry: Entry)] {
-        guard let own = sessions[id]?.session.snapshot else { return [] }
+        // Those who are anonymous look alike (RFC 7619 §2.3), and none may end what another has.
+        guard let own = sessions[id]?.session.snapshot, own.remoteIdentity?.kind != .null else { return [] }
         return entries(of: connection).filter { other, entry in
             guard other != id, entry.isEstablished else { return false }
             let snapshot = entry.session.snapshot

@@ -109,18 +109,18 @@ import Testing
         ),
         (
             "local { auth = skp }",
-            "2:16: wrong value 'skp' for 'auth' in connections.home.local: expected psk, xauth, eap, eap-md5, "
+            "2:16: wrong value 'skp' for 'auth' in connections.home.local: expected psk, null, xauth, eap, eap-md5, "
                 + "eap-gtc, eap-mschapv2, eap-tls, eap-ttls, eap-peap, eap-radius, xauth-radius, pubkey, rsa, ecdsa, ed25519, ed448, dss, rsa-encryption or rsa-encryption-revised"
         ),
         (
             "local { auth = eap-aka }",
             "2:16: 'auth = eap-aka' in connections.home.local is \(unsupported); only "
-                + "'psk', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
+                + "'psk', 'null', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
             "local { auth = rsa-2048-sha256 }",
             "2:16: 'auth = rsa-2048-sha256' in connections.home.local is \(unsupported); only "
-                + "'psk', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
+                + "'psk', 'null', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
             "version = 1\nlocal { auth = rsa }",

@@ -288,7 +288,7 @@ func errors(_ text: String) -> [String] {
                 "3:9: unknown key 'remote_adrs' in connections.home; did you mean 'remote_addrs'?",
                 "4:19: wrong value '3' for 'version' in connections.home: expected 0 (both), 1 or 2",
                 "6:25: 'auth = eap-aka' in connections.home.remote is known to swanctl, not supported by this version; only "
-                    + "'psk', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are",
+                    + "'psk', 'null', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are",
                 "7:41: wrong value 'strat' for 'start_action' in connections.home.children.net: expected none, trap, "
                     + "start, route, restart, clear, trap|start or start|trap; did you mean 'start'?",
                 "10:28: 'secret' in secrets.ike-1 is neither text nor 0x and hexadecimal nor 0s and base64",
@@ -307,6 +307,7 @@ func errors(_ text: String) -> [String] {
         let configuration = try read("connections { a { local { auth = psk }\n remote { auth = psk } } }")
         let connection = try #require(configuration.connections.first)
         #expect(connection.isMobile && connection.fragmentation == .yes && connection.childless == .allow)
+        #expect(connection.statusUse == .reply)
         #expect(connection.postquantumKey == nil && !connection.requiresPostquantumKey)
         let engine = configuration.settings.engine
         #expect(engine.fragmentOctetsV4 == 1280 && engine.fragmentOctetsV6 == 1280 && engine.window == 1)
@@ -329,6 +330,7 @@ func errors(_ text: String) -> [String] {
                     mobike = no
                     fragmentation = accept
                     childless = force
+                    ocsp = both
                     ppk_id = quantum
                     ppk_required = yes
                     local { auth = psk }
@@ -346,6 +348,7 @@ func errors(_ text: String) -> [String] {
             """)
         let connection = try #require(configuration.connections.first)
         #expect(!connection.isMobile && connection.fragmentation == .accept && connection.childless == .force)
+        #expect(connection.statusUse == .both)
         #expect(connection.postquantumKey.map { String(decoding: $0.octets, as: UTF8.self) } == "quantum")
         #expect(connection.requiresPostquantumKey && connection.children.first?.rehearsesRekeying == true)
         #expect(!connection.cutsMessages)
@@ -361,7 +364,9 @@ func errors(_ text: String) -> [String] {
         #expect(throws: ConfigurationErrors.self) { try read("charon {\n \(line)\n}") }
     }
 
-    @Test(arguments: ["childless = maybe", "fragmentation = often", "mobike = perhaps", "ppk_id = %any"])
+    @Test(arguments: [
+        "childless = maybe", "ocsp = sometimes", "fragmentation = often", "mobike = perhaps", "ppk_id = %any",
+    ])
     func wrongValuesAreRefused(line: String) {
         #expect(throws: ConfigurationErrors.self) {
             try read("connections { a {\n \(line)\n local { auth = psk }\n remote { auth = psk }\n } }")

@@ -95,3 +95,44 @@ import Testing
         #expect(untrusting.inquiries.isEmpty)
     }
 }
+
+/// What OCSP responders say of our own certificates (RFC 4806 §4.2).
+@Suite struct OwnStatusTests {
+    @Test func theResponderIsAskedOnceSomebodyWantsToKnow() throws {
+        let now = CertificateStoreTests.now
+        let uri = "http://ocsp.example/"
+        let world = try CertificateStoreTests.World(.ecdsa(.p256))
+        let certificate = try world.authority.issue(
+            Authority.Subject(
+                name: DistinguishedName("O=Test, CN=gate")!, alternativeNames: [.dns("gate.example")],
+                subjectPublicKeyInfo: world.key.publicKey.subjectPublicKeyInfo),
+            serialNumber: [2], validity: Authority.Validity(now: now, days: 30), locations: ([], [uri]))
+        let store = CredentialStore(
+            privateKeys: [world.key],
+            certificates: CertificateStore(
+                entities: [.init(file: "a.pem", path: "/x/a.pem", certificate: certificate)],
+                authorities: [.init(file: "b.pem", path: "/x/b.pem", certificate: world.authority.certificate)]))
+        var round = AuthenticationRound(.publicKey(KeyConstraint()))
+        round.certificates.certificates = [certificate.octets]
+        func judge(wants: Bool, asked: Set<RevocationInquiry> = []) -> CredentialStore.Judgement {
+            store.judge(
+                .signMessage(
+                    MessageSigning(
+                        round: round, identity: CertificateStoreTests.gate, octets: CertificateStoreTests.octets,
+                        hashes: SignatureHash.supported, authorityHashes: [], wantsStatuses: wants)),
+                now: now, asked: asked)
+        }
+        #expect(judge(wants: false).inquiries.isEmpty)
+        let asking = judge(wants: true)
+        let id = try #require(OCSPCertificateID(certificate, issuer: world.authority.certificate))
+        #expect(asking.inquiries == [RevocationInquiry(uri, .status(id))])
+        // Nobody answers: the proof is as good without.
+        let alone = judge(wants: true, asked: Set(asking.inquiries))
+        #expect(alone.inquiries.isEmpty)
+        guard case .signedMessage(let proof) = alone.answer else {
+            Issue.record("no proof")
+            return
+        }
+        #expect(proof.statuses.isEmpty && proof.certificates == [certificate.octets])
+    }
+}

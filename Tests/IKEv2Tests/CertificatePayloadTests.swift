@@ -1,4 +1,5 @@
 import IPsec
+import ISAKMP
 import Primitives
 import Testing
 
@@ -28,6 +29,69 @@ import Testing
         #expect(pair.responder.verifications.map(\.proof.certificates) == [[[0x30, 1], [0x30, 3]]])
         #expect(pair.initiator.verifications.map(\.proof.certificates) == [[[0x30, 2], [0x30, 3]]])
         #expect(pair.initiator.verifications.first?.identity == Identity("right.example"))
+    }
+
+    /// OCSP answers inside IKE (RFC 4806): each end says them only to a peer that asks, and both need not want the same.
+    @Test(arguments: Connection.StatusUse.allCases, Connection.StatusUse.allCases)
+    func statusesAreSaidToWhoAsks(_ left: Connection.StatusUse, _ right: Connection.StatusUse) {
+        var connections = [Self.connection(isLeft: true), Self.connection(isLeft: false)]
+        connections[0].statusUse = left
+        connections[1].statusUse = right
+        var pair = Pair(connections[0], connections[1])
+        pair.establish()
+        #expect(pair.initiator.usable.count == 1 && pair.responder.usable.count == 1)
+        let said: [[UInt8]] = [[0x30, 9]]
+        #expect(
+            pair.responder.verifications.map(\.proof.statuses) == [right.requests && left.replies ? said : []])
+        #expect(
+            pair.initiator.verifications.map(\.proof.statuses) == [left.requests && right.replies ? said : []])
+        // They are no certificates, and these stay what they were.
+        #expect(pair.responder.verifications.map(\.proof.certificates) == [[[0x30, 1], [0x30, 3]]])
+    }
+
+    /// Where a certificate is, instead of the certificate (RFC 7296 §3.6): only to whom takes it, and from whom was told.
+    @Test(arguments: [false, true], [false, true]) func placesAreSaidToWhoFetches(_ left: Bool, _ right: Bool) {
+        var connections = [Self.connection(isLeft: true), Self.connection(isLeft: false)]
+        connections[0].usesCertificateLocations = left
+        connections[1].usesCertificateLocations = right
+        var pair = Pair(connections[0], connections[1])
+        pair.establish()
+        #expect(pair.initiator.usable.count == 1 && pair.responder.usable.count == 1)
+        let said = left && right ? [Pair.place] : []
+        for side in Pair.Side.allCases { #expect(pair[side].verifications.map(\.proof.locations) == [said]) }
+    }
+
+    @Test func placesAreReadAsTheyAreWritten() throws {
+        func read(_ payload: Payload) throws -> [CertificateLocation] { try MessageContent([payload]).locations }
+        #expect(try read(CertificatePayload.payload(Pair.place)) == [Pair.place])
+        let bundle = CertificateLocation(hash: Pair.place.hash, uri: "http://x/b", isBundle: true)
+        #expect(CertificatePayload.payload(bundle).body.first == 13)
+        #expect(try read(CertificatePayload.payload(bundle)) == [bundle])
+        let hash = Pair.place.hash
+        for uri in [
+            [], [0x20], Array("http://x/\r\nHost: y".utf8), Array("http://é/".utf8),
+            [UInt8](repeating: 0x61, count: 1025),
+        ] {
+            #expect(try read(Payload(.certificateV2, body: [12] + hash + uri)).isEmpty)
+        }
+        #expect(throws: Fault.self) { try read(Payload(.certificateV2, body: [12] + hash.dropLast())) }
+        let many = (0..<9).map { CertificatePayload.payload(CertificateLocation(hash: hash, uri: "http://x/\($0)")) }
+        #expect(try MessageContent(many).locations.count == 4)
+    }
+
+    /// A peer brings as many as it likes; more than any path needs are refused.
+    @Test func statusesAreBounded() throws {
+        func content(_ count: Int) throws(Fault) -> MessageContent {
+            try MessageContent(
+                (0..<count).map { _ in CertificatePayload.statusPayload([0x30, 0]) })
+        }
+        #expect(try content(16).statuses.count == 16)
+        #expect(throws: Fault.self) { try content(17) }
+        // An encoding that nobody uses is read over, a URL without its hash as well (RFC 7296 §3.6).
+        let other = try MessageContent([Payload(.certificateV2, body: [1, 2, 3]), Payload(.certificateV2, body: [11])])
+        #expect(other.certificates.isEmpty && other.statuses.isEmpty)
+        let asking = try MessageContent([CertificateRequestPayload.statusPayload([])])
+        #expect(asking.wantsStatuses && asking.certificateRequests.isEmpty)
     }
 
     /// Who is to sign, and proves itself with a pre-shared key, is not let in; nor the other way round.

@@ -62,6 +62,8 @@ struct Pair {
     var sentCount = 0
     var isHeld = false
 
+    /// Where its store says that a certificate is.
+    static let place = CertificateLocation(hash: [UInt8](repeating: 5, count: 20), uri: "http://x/05")
     static let left = IPAddress("192.0.2.1")!
     static let right = IPAddress("198.51.100.2")!
 
@@ -212,10 +214,12 @@ struct Pair {
                 .flatMap { UserAnswer(challenge, password: Secret(Array($0.utf8))) }.map { .user($0) } ?? .noCredential
         // A signature is the key's proof of the octets; what it rests on, the credential store's tests judge.
         case .signMessage(let signing):
-            return .signedMessage(
-                MessageProof(
-                    method: .digitalSignature, data: proof(.hmacSHA256, signing.octets),
-                    certificates: signing.round.certificates.certificates))
+            var made = MessageProof(
+                method: .digitalSignature, data: proof(.hmacSHA256, signing.octets),
+                certificates: signing.round.certificates.certificates,
+                statuses: signing.wantsStatuses ? [[0x30, 9]] : [])
+            if signing.saysLocations { made.locations = [Pair.place] }
+            return .signedMessage(made)
         case .verifyMessage(let verification):
             self[side].verifications.append(verification)
             return proof(.hmacSHA256, verification.octets) == verification.proof.data

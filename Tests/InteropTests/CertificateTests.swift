@@ -19,7 +19,7 @@ extension Interop {
 
             static let all: [Case] = Pairing.all.flatMap { pairing -> [Case] in
                 // Between two of our own the unit tests have been through every kind.
-                let types = pairing.initiator == pairing.responder ? ["ecdsa"] : ["rsa", "ecdsa", "ed25519"]
+                let types = pairing.initiator == pairing.responder ? ["ecdsa"] : ["rsa", "ecdsa", "ed25519", "ed448"]
                 return types.map { Case(pairing: pairing, type: $0) }
                     + [Case(pairing: pairing, type: "ecdsa", isDeep: true)]
             }
@@ -167,6 +167,95 @@ extension Interop {
                 try lab.load(link)
                 try lab.up()
                 #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
+        /// RSA-PSS by charon, which says the algorithm with its signature (RFC 7427).
+        @Test(arguments: Case.mixed) func paddingAsThePeerSays(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                _ = try lab.issueCertificates("rsa")
+                let charon: Side = lab.left.implementation == .charon ? .left : .right
+                lab.peer(charon).settings = ["rsa_pss = yes"]
+                try lab.load(link())
+                try lab.up()
+                #expect(lab.peer(charon).log.contains("RSA_EMSA_PSS"), "\(lab.peer(charon).log)")
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
+        /// Names of other kinds in subjectAltName: an e-mail address and the address on the wire.
+        @Test(arguments: Case.mixed, Version.allCases)
+        func otherNames(_ pairing: Pairing, _ version: Version) throws {
+            try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
+                let root = lab.directory.appendingPathComponent("root").path
+                try Parley.pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", "ecdsa"])
+                let names: [Side: String] = [.left: "joe@left.example", .right: Side.right.outerAddress]
+                var link = Link(version)
+                for side in Side.allCases {
+                    let (own, peer) = (names[side] ?? "", names[side.other] ?? "")
+                    try Parley.pki([
+                        "issue", own, "--ca", root, "-o", lab.peer(side).directory.path, "--type", "ecdsa",
+                    ])
+                    link.rounds[side] = (
+                        "auth = pubkey\n certs = \(own).pem\n id = \(own)", "auth = pubkey\n id = \(peer)"
+                    )
+                }
+                try lab.load(link)
+                try lab.up()
+                for side in Side.allCases {
+                    #expect(try lab.installed(on: side).0.remoteIdentity == names[side.other])
+                }
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
+        /// A name that the certificate does not have is refused, of whatever kind.
+        @Test(arguments: Case.mixed, ["ann@left.example", "192.0.2.77"])
+        func otherNamesAreHeldTo(_ pairing: Pairing, _ claimed: String) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let root = lab.directory.appendingPathComponent("root").path
+                try Parley.pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", "ecdsa"])
+                let charon: Side = lab.left.implementation == .charon ? .left : .right
+                var link = Link(.v2)
+                for side in Side.allCases {
+                    let own = side == charon ? "joe@left.example" : side.identity
+                    try Parley.pki([
+                        "issue", own, "--ca", root, "-o", lab.peer(side).directory.path, "--type", "ecdsa",
+                    ])
+                    let peer = side == charon ? side.other.identity : claimed
+                    link.rounds[side] = (
+                        "auth = pubkey\n certs = \(own).pem\n id = \(side == charon ? "joe@left.example" : own)",
+                        "auth = pubkey\n id = \(peer)"
+                    )
+                }
+                try lab.load(link)
+                #expect(try !lab.left.up("inner", seconds: 8).succeeded)
+                try lab.awaitEmpty()
+            }
+        }
+
+        /// A key with its certificate and its authority in one encrypted file, as other programs write it.
+        @Test(arguments: Case.mixed, Version.allCases)
+        func keysInOneFile(_ pairing: Pairing, _ version: Version) throws {
+            try Lab.with(Scenario(pairing: pairing, version: version)) { lab in
+                _ = try lab.issueCertificates("rsa")
+                let side: Side = lab.left.implementation == .parley ? .left : .right
+                let folder = lab.peer(side).directory
+                func file(_ name: String) -> String { folder.appendingPathComponent(name).path }
+                try FileManager.default.createDirectory(
+                    atPath: file("pkcs12"), withIntermediateDirectories: true)
+                try Subprocess.require([
+                    "openssl", "pkcs12", "-export", "-inkey", file("private/\(side.identity).pem"), "-in",
+                    file("x509/\(side.identity).pem"), "-certfile", file("x509ca/ca.pem"), "-passout",
+                    "pass:open sesame", "-out", file("pkcs12/own.p12"),
+                ])
+                for gone in ["private", "x509", "x509ca"] { try FileManager.default.removeItem(atPath: file(gone)) }
+                var link = link(version)
+                link.rounds[side]?.local = "auth = pubkey\n id = \(side.identity)"
+                let secret = "secrets { pkcs12-own { file = own.p12\n secret = \"open sesame\" } }\n"
+                try lab.load(link, besides: [side: secret])
+                try lab.up()
                 #expect(try lab.ping().loss == 0)
             }
         }

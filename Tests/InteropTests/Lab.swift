@@ -130,9 +130,11 @@ final class Lab {
     func peer(_ side: Side) -> Peer { side == .left ? left : right }
 
     /// Starts or reloads both daemons with a link.
-    func load(_ link: Link) throws {
-        try right.load(link.configuration(of: .right))
-        try left.load(link.configuration(of: .left))
+    ///
+    /// - Parameter besides: further sections of a side's file.
+    func load(_ link: Link, besides: [Side: String] = [:]) throws {
+        try right.load(link.configuration(of: .right) + (besides[.right] ?? ""))
+        try left.load(link.configuration(of: .left) + (besides[.left] ?? ""))
     }
 
     /// Brings a child up from the left and waits until both sides show it.

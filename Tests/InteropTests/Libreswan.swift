@@ -75,15 +75,21 @@ final class Libreswan {
     }
 
     /// Loads the lab's connection.
-    func load(_ version: Version, ike: String, esp: String, _ options: [String]) throws {
+    /// - Parameter isAnonymous: nobody says who it is (RFC 7619).
+    func load(
+        _ version: Version, ike: String, esp: String, _ options: [String], isAnonymous: Bool = false
+    ) throws {
         func end(_ side: Side) -> [String] {
             [
-                "--host", side.outerAddress, "--id", "@\(side.identity)", "--client", side.innerPrefix, "--updown",
+                "--host", side.outerAddress, "--id", isAnonymous ? "%null" : "@\(side.identity)", "--client",
+                side.innerPrefix, "--updown",
                 "/bin/true",
             ]
         }
         // Its own kernel would have it ask for bare ESP.
-        let name = ["--name", "net", "--ikev\(version.rawValue)", "--psk", "--encrypt", "--tunnel", "--encaps", "yes"]
+        let name =
+            ["--name", "net", "--ikev\(version.rawValue)", isAnonymous ? "--auth-null" : "--psk"]
+            + ["--encrypt", "--tunnel", "--encaps", "yes"]
         let result = try whack(
             name + ["--pfs", "--ike", ike, "--esp", esp] + options + end(side) + ["--to"] + end(side.other))
         guard result.succeeded else { throw LabFailure(result.description) }

@@ -9,7 +9,8 @@ extension Interop {
     struct LibreswanPeer {
         /// A lab with Parley on one host and Libreswan on the other.
         private static func lab(
-            parley: Side, _ link: Link, _ options: [String] = [], _ body: (Peer, Libreswan) throws -> Void
+            parley: Side, _ link: Link, _ options: [String] = [], isAnonymous: Bool = false,
+            _ body: (Peer, Libreswan) throws -> Void
         ) throws {
             let network = try Network()
             let directory = FileManager.default.temporaryDirectory
@@ -28,7 +29,8 @@ extension Interop {
             do {
                 try theirs.start()
                 try theirs.load(
-                    link.version, ike: "aes256-sha2_256-modp2048", esp: "aes256-sha2_256-modp2048", options)
+                    link.version, ike: "aes256-sha2_256-modp2048", esp: "aes256-sha2_256-modp2048", options,
+                    isAnonymous: isAnonymous)
                 try ours.load(link.configuration(of: parley))
                 try body(ours, theirs)
             } catch {
@@ -112,6 +114,15 @@ extension Interop {
                     theirs.kill()
                     try eventually("Parley clears its SAs", seconds: 20) { try ours.securityAssociations().isEmpty }
                 }
+            }
+        }
+
+        @Test("version 2: nobody says who it is (RFC 7619)", arguments: Side.allCases)
+        func anonymity(parley: Side) throws {
+            var link = Self.link(.v2)
+            for side in Side.allCases { link.rounds[side] = ("auth = null", "auth = null") }
+            try Self.lab(parley: parley, link, isAnonymous: true) { ours, theirs in
+                try Self.up(ours, theirs)
             }
         }
 

@@ -49,6 +49,11 @@ extension Interop {
                     "openssl", "crl", "-in", "\(directory)/ca.crl.pem", "-outform", "DER", "-out",
                     folder.appendingPathComponent("ca.crl").path,
                 ])
+                try serve(folder, on: side)
+            }
+
+            /// Serves a folder's files over HTTP.
+            func serve(_ folder: URL, on side: Side) throws {
                 try start(
                     on: side, port: 8080,
                     ["python3", "-u", "-m", "http.server", "8080", "--bind", "127.0.0.1", "--directory", folder.path])
@@ -192,6 +197,77 @@ extension Interop {
                 for uri in [RevocationTests.listURI, RevocationTests.responderURI] {
                     #expect(lab.peer(judge).log.contains("revocation: \(uri)"), "\(lab.peer(judge).log)")
                 }
+            }
+        }
+
+        /// charon says where its certificate is, and Parley fetches it (RFC 7296 §3.6); one that is another is not taken.
+        @Test(arguments: mixed, [true, false])
+        func certificatesAreFetched(_ pairing: Pairing, _ isRight: Bool) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try Authority(lab, [])
+                defer { authority.stop() }
+                let judge = judge(lab)
+                let folder = lab.directory.appendingPathComponent("root/web")
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+                func der(_ side: Side) throws -> String {
+                    let path = lab.directory.appendingPathComponent("\(side.rawValue).der").path
+                    try Subprocess.require([
+                        "openssl", "x509", "-outform", "DER", "-out", path, "-in",
+                        lab.peer(side).directory.appendingPathComponent("x509/\(side.identity).pem").path,
+                    ])
+                    return path
+                }
+                let sum = try Subprocess.require(["sha1sum", try der(judge.other)]).prefix(40)
+                try FileManager.default.copyItem(
+                    atPath: try der(isRight ? judge.other : judge), toPath: folder.path + "/\(sum)")
+                try authority.serve(folder, on: judge)
+                lab.peer(judge.other).settings = ["hash_and_url = yes"]
+                lab.peer(judge).settings = ["hash_and_url = yes"]
+                let charon = "authorities { lab {\n cacert = ca.pem\n cert_uri_base = http://127.0.0.1:8080/\n } }\n"
+                try lab.load(Link(.v2).withCertificates(), besides: [judge.other: charon])
+                if isRight {
+                    try lab.up()
+                    #expect(try lab.ping().loss == 0)
+                } else {
+                    #expect(try !lab.left.up("inner", seconds: 8).succeeded)
+                    try eventually("the reason is told") { lab.peer(judge).log.contains("its hash is not what") }
+                    try lab.awaitEmpty()
+                }
+                #expect(authority.log.contains("GET /\(sum)"), "\(authority.log)")
+            }
+        }
+
+        /// Where the one that judges reaches nobody, the other end brings the answer along (RFC 4806).
+        @Test(arguments: [Side.left, .right]) func theAnswerComesAlong(_ judge: Side) throws {
+            try Lab.with(Scenario(pairing: Pairing(.parley, .parley), version: .v2)) { lab in
+                let authority = try Authority(lab, [.responder])
+                defer { authority.stop() }
+                try authority.serve(.responder, on: judge.other)
+                var link = Link(.v2).withCertificates(strict: judge)
+                link.lines = [judge: ["ocsp = request"]]
+                try lab.load(link)
+                try lab.up()
+                #expect(try lab.ping().loss == 0)
+                // Without being asked the other end says nothing, and then nobody knows.
+                _ = try lab.left.down(ike: "net")
+                try lab.awaitEmpty()
+                link.lines = [:]
+                try lab.load(link)
+                #expect(try !lab.left.up("inner", seconds: 8).succeeded)
+                try lab.awaitEmpty()
+            }
+        }
+
+        /// charon knows nothing of such payloads, and is not disturbed by being asked.
+        @Test(arguments: mixed) func whoDoesNotKnowSaysNothing(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try Authority(lab, [.responder])
+                defer { authority.stop() }
+                var link = link(lab, "relaxed")
+                link.lines[judge(lab)] = ["ocsp = both"]
+                try lab.load(link)
+                try lab.up()
+                #expect(try lab.ping().loss == 0)
             }
         }
 

@@ -37,6 +37,8 @@ struct RevocationFiles: Sendable {
 
     /// Writes a finding, as well as it goes: a full disk costs a fetch at the next start, and nothing else.
     func write(_ finding: RevocationFinding, for inquiry: RevocationInquiry) {
+        // A peer's certificates are as quickly had again, and nobody shall fill the disk.
+        if case .certificates = finding { return }
         guard let path = path(inquiry) else { return }
         do throws(PlatformError) {
             if !NewFile.exists(directory) { try NewFile.makeDirectory(directory, isPrivate: true) }

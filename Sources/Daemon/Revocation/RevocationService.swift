@@ -39,7 +39,7 @@ final class RevocationService {
     func answer(_ id: QuestionID, _ question: Question, loop: ControlLoop) -> Answer? {
         let (answer, waits) = advance(Waiting(question: question), loop)
         guard var waits, waiting.count < RevocationService.maximumWaiting else { return answer }
-        waits.alarm = loop.alarm(after: RevocationService.patience) { [weak self, weak loop] in
+        waits.alarm = loop.alarm(after: question.patience) { [weak self, weak loop] in
             guard let self, let loop, let late = waiting.removeValue(forKey: id) else { return }
             for inquiry in late.outstanding { loop.note(.ike, "revocation: \(inquiry.uri) takes too long") }
             loop.feed(.answer(id, judge(late.question, asked: late.asked, loop).answer))
@@ -114,5 +114,12 @@ final class RevocationService {
     func flush() {
         cache.removeAll()
         fetcher.forgetAll()
+    }
+}
+
+extension Question {
+    /// How long it may wait for somebody's word: our own proof goes out without it, and the peer waits meanwhile.
+    fileprivate var patience: Duration {
+        if case .signMessage = self { .seconds(3) } else { RevocationService.patience }
     }
 }
