@@ -83,7 +83,7 @@ extension Interop {
                     [
                         "openssl", "ocsp", "-port", "8888", "-index", file("index.txt").path, "-CA",
                         file("ca.cert.pem").path, "-rsigner", file("ca.cert.pem").path, "-rkey",
-                        file("ca.key.pem").path, "-ndays", "7", "-text",
+                        file("ca.key.pem").path, "-ndays", "7",
                     ])
             }
 
@@ -125,7 +125,6 @@ extension Interop {
                 try authority.serve(.responder, on: judge(lab))
                 try lab.load(link(lab, "strict", version))
                 try lab.up()
-                #expect(authority.log.contains("OCSP Response Status: successful"), "\(authority.log)")
                 #expect(try lab.ping().loss == 0)
             }
         }
