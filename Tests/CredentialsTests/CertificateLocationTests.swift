@@ -59,13 +59,17 @@ import Testing
 
     @Test func bundles() throws {
         let world = try CertificateStoreTests.World(.ecdsa(.p256))
-        func tagged(_ number: UInt8, _ octets: [UInt8]) -> [UInt8] {
-            [0xA0 | number, 0x82, UInt8(octets.count >> 8), UInt8(octets.count & 0xFF)] + octets
+        func element(_ tag: UInt8, _ octets: [UInt8]) -> [UInt8] {
+            let length: [UInt8] =
+                switch octets.count {
+                case ..<0x80: [UInt8(octets.count)]
+                case ..<0x100: [0x81, UInt8(octets.count)]
+                default: [0x82, UInt8(octets.count >> 8), UInt8(octets.count & 0xFF)]
+                }
+            return [tag] + length + octets
         }
-        func bundle(_ parts: [[UInt8]]) -> [UInt8] {
-            let all = parts.flatMap { $0 }
-            return [0x30, 0x82, UInt8(all.count >> 8), UInt8(all.count & 0xFF)] + all
-        }
+        func tagged(_ number: UInt8, _ octets: [UInt8]) -> [UInt8] { element(0xA0 | number, octets) }
+        func bundle(_ parts: [[UInt8]]) -> [UInt8] { element(0x30, parts.flatMap { $0 }) }
         func read(_ octets: [UInt8]) throws -> RevocationFinding {
             let location = CertificateLocation(hash: try hash(octets), uri: "http://x/b", isBundle: true)
             return try #require(RevocationInquiry(location)).read(octets)
