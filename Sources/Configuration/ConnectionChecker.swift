@@ -95,6 +95,7 @@ extension ConfigurationChecker {
                 "'enable_tcp' in \(reader.path) has no meaning in version 1: RFC 9329 puts IKEv2 into TCP",
                 at: setting.value.position)
         }
+        connection.announcesMethods = reader.boolean("announce_auth") ?? false
         connection.statusUse = reader.word("ocsp", Connection.StatusUse.allCases.map { ($0.rawValue, $0) }) ?? .reply
         connection.childless =
             reader.word(

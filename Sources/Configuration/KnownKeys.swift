@@ -36,7 +36,7 @@ enum KnownKeys {
             "aggressive", "exchange", "accept_groups", "fragmentation", "vips", "pools", "pull", "label_domain",
             "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
             "ppk_required", "ppk_intermediate", "resumption", "redirect_to", "redirect_at", "enable_tcp",
-            "tcp_remote_port", "profile", "optimized_rekey", "clones", "ocsp",
+            "tcp_remote_port", "profile", "optimized_rekey", "clones", "ocsp", "announce_auth",
         ],
         fixed: [
             "mediation": no(mediation),

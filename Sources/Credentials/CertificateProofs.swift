@@ -14,7 +14,9 @@ extension CertificateStore {
         let wanted = Set(signing.authorityHashes)
         let candidates = candidates(signing.round, keys)
         for candidate in sorted(candidates, by: { wanted.contains($0.keyHash) }) {
-            guard let (method, data) = MessageSignature.make(signing.octets, candidate.key, hashes: signing.hashes)
+            guard
+                let (method, data) = MessageSignature.make(
+                    signing.octets, candidate.key, hashes: signing.hashes, announced: signing.announced)
             else { continue }
             var proof = MessageProof(method: method, data: data, certificates: candidate.sent)
             if signing.saysLocations { locate(candidate.chain, in: &proof) }
@@ -26,7 +28,8 @@ extension CertificateStore {
         // Without a certificate the peer must know the key itself.
         for publicKey in signing.round.admittedKeys where candidates.isEmpty {
             guard let key = keys.first(where: { $0.publicKey == publicKey }),
-                let (method, data) = MessageSignature.make(signing.octets, key, hashes: signing.hashes)
+                let (method, data) = MessageSignature.make(
+                    signing.octets, key, hashes: signing.hashes, announced: signing.announced)
             else { continue }
             return .init(.signedMessage(MessageProof(method: method, data: data)))
         }

@@ -8,14 +8,42 @@ enum MessageSignature {
     ///
     /// - Parameter hashes: `nil`: the peer knows no digital signatures, and RSA signs with SHA-1 (RFC 7296 §3.8).
     static func make(
-        _ octets: [UInt8], _ key: PrivateKey, hashes: [SignatureHash]?
+        _ octets: [UInt8], _ key: PrivateKey, hashes: [SignatureHash]?, announced: [AnnouncedMethod]? = nil
     ) -> (method: SignatureMethod, data: [UInt8])? {
+        if let announced, let made = make(octets, key, hashes ?? [], announced: announced) { return made }
         guard let hashes else { return makeClassic(octets, key) }
-        guard let algorithm = algorithm(key.kind, hashes), let signature = try? key.sign(message: octets, algorithm)
+        guard let algorithm = algorithm(key.kind, hashes), let made = makeDigital(octets, key, algorithm)
         else { return makeClassic(octets, key) }
+        return made
+    }
+
+    private static func makeDigital(
+        _ octets: [UInt8], _ key: PrivateKey, _ algorithm: SignatureAlgorithm
+    ) -> (method: SignatureMethod, data: [UInt8])? {
+        guard let signature = try? key.sign(message: octets, algorithm) else { return nil }
         let identifier = algorithm.algorithmIdentifier
         // RFC 7427 §3: the length of the identifier, the identifier, the signature.
         return (.digitalSignature, [UInt8(truncatingIfNeeded: identifier.count)] + identifier + signature)
+    }
+
+    /// Signs in the first of the ways that the peer announces and the key has (RFC 9593 §3.1); `nil` where that is none, and what would
+    /// be done without the announcement is as good as anything.
+    private static func make(
+        _ octets: [UInt8], _ key: PrivateKey, _ hashes: [SignatureHash], announced: [AnnouncedMethod]
+    ) -> (method: SignatureMethod, data: [UInt8])? {
+        for one in announced {
+            if one.method == .digitalSignature {
+                // The hash is agreed besides (RFC 7427 §4): whoever announces an algorithm takes its hash.
+                guard let algorithm = SignatureAlgorithm(algorithmIdentifier: one.algorithmIdentifier),
+                    let hash = SignatureHash(algorithm), SignatureHash.supported.contains(hash), hashes.contains(hash),
+                    let made = makeDigital(octets, key, algorithm)
+                else { continue }
+                return made
+            } else if case .ecdsa(let curve) = key.kind, classic(curve)?.method == one.method {
+                return makeClassic(octets, key)
+            }
+        }
+        return nil
     }
 
     private static func algorithm(_ kind: KeyKind, _ hashes: [SignatureHash]) -> SignatureAlgorithm? {

@@ -109,8 +109,11 @@ struct SignatureSupport: Sendable {
     var wantsStatuses = false
     /// It fetches certificates where it hears where they are.
     var takesLocations = false
+    /// How it lets us prove ourselves; `nil`: it said nothing.
+    var announced: [AnnouncedMethod]?
 
     init(_ content: MessageContent) {
+        announced = content.announced
         wantsStatuses = content.wantsStatuses
         takesLocations = content.takesLocations
         hashes = content.notification(.signatureHashAlgorithms).map { SignatureSupport.hashes($0.data) }
@@ -160,12 +163,13 @@ extension IKESession {
         guard let round = connection.local.first, round.method.usesPublicKeys else {
             return .prove(prf, local: identity, remote: remote, octets: octets)
         }
-        return .signMessage(
-            MessageSigning(
-                round: round, identity: identity, octets: octets, hashes: support.hashes,
-                authorityHashes: support.authorityHashes,
-                wantsStatuses: support.wantsStatuses && connection.statusUse.replies,
-                saysLocations: support.takesLocations && connection.usesCertificateLocations))
+        var signing = MessageSigning(
+            round: round, identity: identity, octets: octets, hashes: support.hashes,
+            authorityHashes: support.authorityHashes,
+            wantsStatuses: support.wantsStatuses && connection.statusUse.replies,
+            saysLocations: support.takesLocations && connection.usesCertificateLocations)
+        signing.announced = support.announced
+        return .signMessage(signing)
     }
 
     /// The question whether the peer's AUTH holds.

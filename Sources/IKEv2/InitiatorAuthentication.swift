@@ -56,6 +56,7 @@ extension IKESession {
             payloads.append(CertificateRequestPayload.payload(connection.requestedAuthorities))
         }
         payloads += connection.lookupPayloads
+        payloads += connection.announcementPayloads
         if connection.asksForStatuses {
             payloads.append(CertificateRequestPayload.statusPayload(connection.requestedAuthorities))
         }

@@ -117,6 +117,11 @@ struct MessageContent: Sendable {
         slot = try Attempt.parsing(read)
     }
 
+    /// How the peer lets us prove ourselves; `nil`: it says nothing that can be read.
+    var announced: [AnnouncedMethod]? {
+        notification(.supportedAuthenticationMethods).flatMap { AuthenticationAnnouncement.parse($0.data) }
+    }
+
     /// Whether the peer fetches certificates.
     var takesLocations: Bool { notification(.certificateLookupSupported) != nil }
 

@@ -71,6 +71,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let usePPK = NotificationType(rawValue: 16435)
     static let ppkIdentity = NotificationType(rawValue: 16436)
     static let noPPKAuthentication = NotificationType(rawValue: 16437)
+    /// RFC 9593 §5.
+    static let supportedAuthenticationMethods = NotificationType(rawValue: 16443)
     /// RFC 9867 §4.
     static let usePPKIntermediate = NotificationType(rawValue: 16445)
     static let ppkIdentityKey = NotificationType(rawValue: 16446)
@@ -146,6 +148,7 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .usePPK: "USE_PPK"
         case .ppkIdentity: "PPK_IDENTITY"
         case .noPPKAuthentication: "NO_PPK_AUTH"
+        case .supportedAuthenticationMethods: "SUPPORTED_AUTH_METHODS"
         case .usePPKIntermediate: "USE_PPK_INT"
         case .ppkIdentityKey: "PPK_IDENTITY_KEY"
         case .intermediateSupported: "INTERMEDIATE_EXCHANGE_SUPPORTED"

@@ -117,6 +117,7 @@ extension IKESession {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
         payloads += signatureOffers(candidates, content)
+        payloads += candidates[0].announcementPayloads
         let answer = Header(
             initiator: header.initiator, responder: Cookie(spi), majorVersion: 2, exchange: .ikeSAInit,
             flags: [.response])
@@ -211,6 +212,7 @@ extension IKESession {
         acceptance.support.authorityHashes += content.certificateRequests
         if content.wantsStatuses { acceptance.support.wantsStatuses = true }
         if content.takesLocations { acceptance.support.takesLocations = true }
+        acceptance.support.announced = content.announced ?? acceptance.support.announced
         let pending = PendingAuthentication(
             content: content, header: header, datagram: datagram, localIdentity: ownIdentity)
         if let userMethod { return try beginUser(userMethod, acceptance, pending, &context) }

@@ -62,6 +62,18 @@ package struct SignatureMethod: RawRepresentable, Hashable, Sendable {
     package static let digitalSignature = SignatureMethod(rawValue: 14)
 }
 
+/// One way in which a peer lets us prove ourselves (RFC 9593 §3.2).
+package struct AnnouncedMethod: Hashable, Sendable {
+    package var method: SignatureMethod
+    /// DER, of a digital signature; empty: any.
+    package var algorithmIdentifier: [UInt8]
+
+    package init(method: SignatureMethod, algorithmIdentifier: [UInt8] = []) {
+        self.method = method
+        self.algorithmIdentifier = algorithmIdentifier
+    }
+}
+
 /// Where certificates are, said instead of them: Hash and URL (RFC 7296 §3.6).
 package struct CertificateLocation: Hashable, Sendable {
     /// SHA-1 over what is there.
@@ -91,6 +103,8 @@ package struct MessageSigning: Hashable, Sendable {
     package var wantsStatuses: Bool
     /// The peer fetches certificates (HTTP_CERT_LOOKUP_SUPPORTED), and we let it.
     package var saysLocations: Bool
+    /// How the peer lets us prove ourselves, in its order; `nil`: it said nothing.
+    package var announced: [AnnouncedMethod]?
 
     package init(
         round: AuthenticationRound, identity: Identity, octets: [UInt8], hashes: [SignatureHash]?,

@@ -222,6 +222,8 @@ package struct Connection: Hashable, Sendable {
     package var childless = ChildlessUse.allow
     /// Version 2: OCSP answers inside IKE (RFC 4806).
     package var statusUse = StatusUse.reply
+    /// Version 2: the peer is told how it may prove itself (RFC 9593). What a peer says counts in any case.
+    package var announcesMethods = false
     /// Version 2: certificates are fetched where a peer says no more than where they are (RFC 7296 §3.6), and ours said so.
     package var usesCertificateLocations = false
     /// Version 2: sessions that broke off are resumed with tickets (RFC 5723).

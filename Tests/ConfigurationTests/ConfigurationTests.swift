@@ -331,6 +331,7 @@ func errors(_ text: String) -> [String] {
                     fragmentation = accept
                     childless = force
                     ocsp = both
+                    announce_auth = yes
                     ppk_id = quantum
                     ppk_required = yes
                     local { auth = psk }
@@ -348,7 +349,7 @@ func errors(_ text: String) -> [String] {
             """)
         let connection = try #require(configuration.connections.first)
         #expect(!connection.isMobile && connection.fragmentation == .accept && connection.childless == .force)
-        #expect(connection.statusUse == .both)
+        #expect(connection.statusUse == .both && connection.announcesMethods)
         #expect(connection.postquantumKey.map { String(decoding: $0.octets, as: UTF8.self) } == "quantum")
         #expect(connection.requiresPostquantumKey && connection.children.first?.rehearsesRekeying == true)
         #expect(!connection.cutsMessages)

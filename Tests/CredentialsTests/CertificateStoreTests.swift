@@ -114,6 +114,51 @@ import Testing
         #expect(edwards.proof(hashes: [.sha256]) == nil)
     }
 
+    /// What the peer announces (RFC 9593) counts before our own taste, where the key and the hashes have it.
+    @Test func theSignatureIsOneThatThePeerAnnounces() throws {
+        func proof(
+            _ kind: KeyGenerationKind, _ announced: [AnnouncedMethod]?,
+            _ hashes: [SignatureHash]? = SignatureHash.supported
+        ) throws -> MessageProof {
+            let world = try World(kind)
+            var signing = MessageSigning(
+                round: world.ownRound(), identity: Self.gate, octets: Self.octets, hashes: hashes, authorityHashes: [])
+            signing.announced = announced
+            guard case .signedMessage(let proof) = world.own.answer(.signMessage(signing), now: Self.now) else {
+                throw ParseError.invalid(offset: 0, rule: "no proof")
+            }
+            #expect(world.judge(proof).isVerified || proof.method == .rsa)
+            return proof
+        }
+        func digital(_ algorithm: SignatureAlgorithm) -> AnnouncedMethod {
+            AnnouncedMethod(method: .digitalSignature, algorithmIdentifier: algorithm.algorithmIdentifier)
+        }
+        func identifier(_ proof: MessageProof) -> [UInt8] {
+            Array(proof.data.dropFirst().prefix(Int(proof.data.first ?? 0)))
+        }
+        let pss = SignatureAlgorithm.rsaPSS(.sha256, saltOctets: 32)
+        // RFC 7427 Appendix A.4.3, as it is announced.
+        #expect(
+            pss.algorithmIdentifier.hex
+                == "304106092a864886f70d01010a3034a00f300d06096086480165030402010500a11c301a06092a8"
+                + "64886f70d010108300d06096086480165030402010500a203020120")
+        #expect(try identifier(proof(.rsa(2048), [digital(.ed25519), digital(pss)])) == pss.algorithmIdentifier)
+        #expect(
+            try identifier(proof(.rsa(2048), [digital(.rsa(.sha512)), digital(pss)]))
+                == SignatureAlgorithm.rsa(.sha512).algorithmIdentifier)
+        // Nothing that fits, weak hashes among it: as without an announcement.
+        let usual = SignatureAlgorithm.rsa(.sha256).algorithmIdentifier
+        for announced in [nil, [], [digital(.ed25519)], [digital(.rsa(.sha1))]] as [[AnnouncedMethod]?] {
+            #expect(try identifier(proof(.rsa(2048), announced)) == usual)
+        }
+        // The hash must be agreed besides.
+        #expect(
+            try identifier(proof(.rsa(2048), [digital(pss)], [.sha384]))
+                == SignatureAlgorithm.rsa(.sha384).algorithmIdentifier)
+        #expect(try proof(.ecdsa(.p256), [AnnouncedMethod(method: .ecdsa256)]).method == .ecdsa256)
+        #expect(try proof(.ecdsa(.p256), [AnnouncedMethod(method: .ecdsa384)]).method == .digitalSignature)
+    }
+
     @Test func pssVerifies() throws {
         let world = try World(.rsa(2048))
         let algorithm = SignatureAlgorithm.rsaPSS(.sha256, saltOctets: 32)

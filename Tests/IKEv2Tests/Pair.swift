@@ -45,6 +45,8 @@ struct Pair {
         var disclosed: [DisclosedKeys] = []
         /// Signatures that it was asked to verify.
         var verifications: [MessageVerification] = []
+        /// Signatures that it was asked to make.
+        var signings: [MessageSigning] = []
         var children: [ChildSnapshot] { session.snapshot.children }
         /// The earliest timer; of equals always the same, so that a seed tells the whole story.
         var nextTimer: (at: Instant, timer: SessionTimer)? {
@@ -214,6 +216,7 @@ struct Pair {
                 .flatMap { UserAnswer(challenge, password: Secret(Array($0.utf8))) }.map { .user($0) } ?? .noCredential
         // A signature is the key's proof of the octets; what it rests on, the credential store's tests judge.
         case .signMessage(let signing):
+            self[side].signings.append(signing)
             var made = MessageProof(
                 method: .digitalSignature, data: proof(.hmacSHA256, signing.octets),
                 certificates: signing.round.certificates.certificates,
