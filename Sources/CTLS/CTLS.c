@@ -75,6 +75,9 @@ struct parley_tls *parley_tls_create(
         goto failed;
     SSL_CTX_set_options(
         settings, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    /* strongSwan's servers do not speak RFC 5746. We never renegotiate, and whoever put our handshake behind one of its own
+     * would have no key of ours. */
+    if (!is_server) SSL_CTX_set_options(settings, SSL_OP_LEGACY_SERVER_CONNECT);
     SSL_CTX_set_mode(settings, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_cache_mode(settings, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(settings, 0);

@@ -48,6 +48,7 @@ enum ConnectionMessages {
                 section.add("eap-type", method.rawValue.uppercased().replacing("-", with: "_"))
             }
             section.add("eap_id", optional: round.userIdentity.map { $0 == .any ? "%any" : $0.description })
+            section.add("aaa_id", optional: round.serverIdentity.map(\.description))
         case .publicKey: section.add("class", "public key")
         case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }

@@ -16,7 +16,6 @@ struct TunnelAttribute: Sendable {
         static let chapChallenge = Code(number: 60)
         static let eapMessage = Code(number: 79)
         /// Microsoft's (RFC 2548 §2).
-        static let msCHAPError = Code(vendor: 311, number: 2)
         static let msCHAPChallenge = Code(vendor: 311, number: 11)
         static let msCHAP2Response = Code(vendor: 311, number: 25)
         static let msCHAP2Success = Code(vendor: 311, number: 26)

@@ -105,8 +105,12 @@ extension IKESession {
         _ checking: CheckingUser, _ content: MessageContent, _ header: Header, _ datagram: Datagram,
         _ context: inout Context
     ) throws(Fault) {
-        guard header.exchange == .ikeAuth else { throw .violation("IKE_AUTH goes on until both ends are known") }
         var checking = checking
+        if header.exchange == .informationalV2, case .awaitingPacket = checking.state {
+            try abandonUser(checking, header, datagram, &context)
+            return
+        }
+        guard header.exchange == .ikeAuth else { throw .violation("IKE_AUTH goes on until both ends are known") }
         switch checking.state {
         case .awaitingOwnProof, .judging: throw .unexpected("no request is awaited now")
         case .awaitingPacket:
@@ -121,6 +125,21 @@ extension IKESession {
         case .awaitingProof(let user, let key):
             try concludeUser(checking, user, key, content, header, datagram, &context)
         }
+    }
+
+    /// The host leaves: an alert in TLS, or that its password is not right, is the last thing that some want to hear.
+    private mutating func abandonUser(
+        _ checking: CheckingUser, _ header: Header, _ datagram: Datagram, _ context: inout Context
+    ) throws(Fault) {
+        guard let spi = current?.ownSPI else { return }
+        context.note("EAP: the peer leaves before its user is known")
+        try respond(spi, header, to: datagram, [], &context)
+        refuseUser(checking, checking.server.refused ?? checking.first.content.identityInitiator, &context)
+    }
+
+    private mutating func refuseUser(_ checking: CheckingUser, _ user: Identity?, _ context: inout Context) {
+        let refusal = checking.server.report.map { Refusal.certificate($0) } ?? .userAuthentication(user: user)
+        if checking.isRefused { close(.refused(refusal), &context) } else { fail(refusal, &context) }
     }
 
     private mutating func take(
@@ -162,9 +181,7 @@ extension IKESession {
         case .fail(let packet, let user, let reason):
             context.note("EAP: \(reason)")
             try respond(spi, header, to: datagram, [payload(packet)], &context)
-            let refusal =
-                checking.server.report.map { Refusal.certificate($0) } ?? .userAuthentication(user: user)
-            if checking.isRefused { close(.refused(refusal), &context) } else { fail(refusal, &context) }
+            refuseUser(checking, user, &context)
         }
     }
 

@@ -30,6 +30,9 @@ struct Pair {
         /// What its authentication server allows users; `nil`: no server answers.
         var grant: UserGrant?
         var relays: [UserRelay] = []
+        /// What TLS inside EAP was asked for, and what is wrong with the user's certificate there.
+        var tunnels: [TunnelRequest] = []
+        var tunnelFault: TunnelFault?
         /// Virtual addresses that the machine has.
         var addresses: Set<IPAddress> = []
         /// How often another session was asked for.
@@ -203,7 +206,9 @@ struct Pair {
         case .relayUser(let relay):
             self[side].relays.append(relay)
             return .relayed(verdict(relay, self[side]))
-        case .tunnel: return .noCredential
+        case .tunnel(let request):
+            self[side].tunnels.append(request)
+            return .tunnelled(PlayedTunnel.answer(request, fault: self[side].tunnelFault))
         case .password(let user, _):
             return self[side].passwords[user].map { .password(Secret(Array($0.utf8))) } ?? .noCredential
         case .judgeUser(let proof, let user):

@@ -6,6 +6,19 @@ final class AuthenticationServer {
     static var isPresent: Bool { FileManager.default.isExecutableFile(atPath: binary) }
     static let secret = "radius secret"
 
+    /// How Parley finds it.
+    static let section = """
+        radius {
+          servers {
+            main {
+              address = 127.0.0.1
+              secret = "\(secret)"
+            }
+          }
+        }
+
+        """
+
     private let directory: URL
     private let process: Subprocess
     private let network: Network
@@ -20,8 +33,17 @@ final class AuthenticationServer {
         (try? String(contentsOf: directory.appendingPathComponent("output"), encoding: .utf8)) ?? ""
     }
 
-    /// - Parameter method: of EAP, which the server asks for.
-    init(_ lab: Lab, on side: Side, method: String = "mschapv2") throws {
+    /// The server's certificate of `parley pki`, by its swanctl directory and name, and the versions of TLS.
+    struct Credential {
+        var directory: String
+        var name: String
+        var versions: ClosedRange<String> = "1.2"..."1.2"
+    }
+
+    /// - Parameters:
+    ///   - method: of EAP, which the server asks for.
+    ///   - credential: for methods that run TLS.
+    init(_ lab: Lab, on side: Side, method: String = "mschapv2", credential: Credential? = nil) throws {
         network = lab.network
         self.side = side
         directory = lab.directory.appendingPathComponent("freeradius")
@@ -38,7 +60,7 @@ final class AuthenticationServer {
                     Class = 0x6c6162
 
                 """
-            ), ("radiusd.conf", Self.configuration(path, method)),
+            ), ("radiusd.conf", Self.configuration(path, method, credential)),
         ] { try text.write(to: directory.appendingPathComponent(name), atomically: true, encoding: .utf8) }
         process = try Subprocess(
             lab.network.on(side, [Self.binary, "-d", path, "-n", "radiusd", "-f", "-X"]),
@@ -46,7 +68,36 @@ final class AuthenticationServer {
         try eventually("FreeRADIUS is ready", seconds: 20) { output.contains("Ready to process requests") }
     }
 
-    private static func configuration(_ path: String, _ method: String) -> String {
+    private static func tunnels(_ credential: Credential) -> String {
+        """
+        tls-config tls-common {
+            private_key_file = \(credential.directory)/private/\(credential.name).pem
+            certificate_file = \(credential.directory)/x509/\(credential.name).pem
+            ca_file = \(credential.directory)/x509ca/ca.pem
+            tls_min_version = "\(credential.versions.lowerBound)"
+            tls_max_version = "\(credential.versions.upperBound)"
+            fragment_size = 1000
+            cache {
+                enable = no
+            }
+        }
+        tls {
+            tls = tls-common
+        }
+        ttls {
+            tls = tls-common
+            default_eap_type = mschapv2
+            virtual_server = "lab"
+        }
+        peap {
+            tls = tls-common
+            default_eap_type = mschapv2
+            virtual_server = "lab"
+        }
+        """
+    }
+
+    private static func configuration(_ path: String, _ method: String, _ credential: Credential?) -> String {
         """
         name = freeradius
         raddbdir = \(path)
@@ -72,6 +123,7 @@ final class AuthenticationServer {
                 }
                 mschapv2 {
                 }
+                \(credential.map { tunnels($0) } ?? "")
             }
             files {
                 filename = \(path)/users
