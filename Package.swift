@@ -224,7 +224,10 @@ let package = Package(
         .testTarget(name: "InteropTests", exclude: ["calls"], swiftSettings: edge),
         .testTarget(
             name: "PlatformTests",
-            dependencies: ["Primitives", "Cryptography", "IPsec", "DataPlane", "Platform", "CPlatform", "CStack"],
+            dependencies: [
+                "Primitives", "Cryptography", "IPsec", "DataPlane", "Platform", "CPlatform", "CStack",
+                "AllocationCounter",
+            ],
             swiftSettings: edge),
         .testTarget(
             name: "KeyManagementTests",

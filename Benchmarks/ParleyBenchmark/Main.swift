@@ -50,6 +50,7 @@ struct Main {
             ),
             ("rejection", { [try RejectionScenario(quick: quick).run()] }),
             ("packets", { [try PacketScenario(repetitions: repetitions, only: only).run()] }),
+            ("workers", { [try WorkerScenario(repetitions: repetitions).run()] }),
             ("bulk", { [try BulkScenario(repetitions: repetitions).run()] }),
             (
                 "policies",

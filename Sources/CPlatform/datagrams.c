@@ -2,6 +2,7 @@
 #include "addresses.h"
 #include <errno.h>
 #include <ifaddrs.h>
+#include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -153,12 +154,24 @@ static int finish(int descriptor, const struct parley_address *local, uint32_t m
     return descriptor;
 }
 
-int parley_datagram_socket(const struct parley_address *local, uint32_t mark) {
+int parley_datagram_socket(const struct parley_address *local, uint32_t mark, int shared) {
     int family = local->family == 6 ? AF_INET6 : AF_INET;
     int descriptor = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (descriptor < 0) return -errno;
     set(descriptor, SOL_UDP, UDP_GRO, 1);
+    if (shared) set(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);
     return finish(descriptor, local, mark);
+}
+
+int parley_steer(int descriptor, unsigned count) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    int result = setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
+    return result < 0 ? -errno : 0;
 }
 
 int parley_raw_socket(const struct parley_address *local, uint8_t protocol, int header, uint32_t mark) {

@@ -5,6 +5,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -14,12 +15,12 @@
 
 #define MAXIMUM_PARTS 80
 
-int parley_tunnel_open(char name[16], int offload) {
+int parley_tunnel_open(char name[16], int offload, int queues) {
     int descriptor = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return -errno;
     struct ifreq request;
     memset(&request, 0, sizeof request);
-    request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+    request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | (queues ? IFF_MULTI_QUEUE : 0);
     memcpy(request.ifr_name, name, 15);
     if (ioctl(descriptor, TUNSETIFF, &request) < 0) goto failed;
     int headerOctets = 10;
@@ -120,4 +121,11 @@ int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int mill
     }
     for (unsigned index = 0; index < count; index++) ready[index] = entries[index].revents != 0;
     return result;
+}
+
+unsigned parley_processors(void) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    int count = sched_getaffinity(0, sizeof set, &set) < 0 ? 1 : CPU_COUNT(&set);
+    return count < 1 ? 1 : (unsigned)count;
 }

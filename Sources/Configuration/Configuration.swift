@@ -36,6 +36,8 @@ package struct Configuration: Sendable {
         package var engine = EngineSettings()
         /// `charon.tcp_ports`: what to listen on for IKE and ESP in TCP (RFC 9329).
         package var streamPorts: [UInt16] = []
+        /// `charon.packet_workers`: threads that carry packets, for each direction; `nil`: as the machine has processors.
+        package var packetWorkers: Int?
         /// `charon.replay_window`: packets, for children that set none.
         package var replayWindowPackets = 32
         /// `install_virtual_ip` and `install_routes`: whether the daemon changes the machine's addresses and routes.

@@ -2,7 +2,8 @@
 extension KnownKeys {
     private static let kernel = "packets are carried in userspace, without the kernel's IPsec"
     private static let routing = "routes go into a table of the daemon's own, and the kernel chooses source addresses"
-    private static let threads = "one thread negotiates and others carry packets; there are no queues to tune"
+    private static let threads =
+        "one thread negotiates, and packet_workers says how many carry packets; there are no queues to tune"
     private static let strangeness = "it would make the daemon misbehave on purpose, for tests"
     private static let tunnels =
         "TLS inside EAP has fragments of 1024 octets, and MSCHAPv2 proves users inside"
@@ -16,7 +17,8 @@ extension KnownKeys {
             "keep_alive", "half_open_timeout", "replay_window", "window_size", "fragment_size", "fragment_size_v4",
             "fragment_size_v6", "cookie_threshold", "cookie_threshold_ip", "block_threshold", "puzzle_threshold",
             "puzzle_difficulty", "dos_protection",
-            "follow_redirects", "tcp_ports", "ikesa_limit", "init_limit_half_open", "initiator_only", "max_packet",
+            "follow_redirects", "tcp_ports", "packet_workers", "ikesa_limit", "init_limit_half_open", "initiator_only",
+            "max_packet",
             "dns1",
             "dns2", "nbns1", "nbns2", "install_virtual_ip", "install_routes", "install_dns", "hash_and_url",
         ],

@@ -103,6 +103,9 @@ extension ConfigurationChecker {
             reader.wrong(setting, expected: "up to 8 ports, such as 4500, 443")
         }
         set(&settings, \.streamPorts, ports)
+        if let workers = reader.unsigned("packet_workers", 0...16) {
+            settings.packetWorkers = workers == 0 ? nil : Int(workers)
+        }
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
         set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))

@@ -147,6 +147,7 @@ package enum Daemon {
         plane.tunnelName = daemon.tunnelName
         plane.installsRoutes = configuration.settings.installsRoutes
         plane.adaptsMTU = true
+        plane.workers = configuration.settings.packetWorkers
         if !daemon.front.isEmpty {
             plane.tunnelName = nil
             plane.front = try Front(daemon.front)

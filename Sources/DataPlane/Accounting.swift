@@ -26,6 +26,8 @@ package enum DropReason: Int, CaseIterable, Hashable, Sendable {
     case sealFailed
     /// Larger than the path takes, and not to be cut; its sender was told (RFC 4301 §8.2).
     case tooBig
+    /// The worker whose SA it is had no room for it.
+    case workerBusy
     /// The kernel did not take the packet.
     case sendFailed
     // Inbound

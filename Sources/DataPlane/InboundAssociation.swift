@@ -12,6 +12,8 @@ package final class InboundAssociation {
     package let udpEncapsulation: Bool
     package let mode: SecurityMode
     package let counters: AssociationCounters
+    /// The device's queue for its packets: that of the worker which seals the answers.
+    package let queue: Int
     let treatment: PacketTreatment
     let header: InboundHeader?
     let hasESP: Bool
@@ -32,7 +34,8 @@ package final class InboundAssociation {
     private var lastReport: Instant?
     private var reportedEndpoint: Endpoint?
 
-    package init(_ association: SecurityAssociation, counters: AssociationCounters) {
+    package init(_ association: SecurityAssociation, counters: AssociationCounters, queue: Int = 0) {
+        self.queue = queue
         child = association.child
         spi = association.spi
         local = association.local

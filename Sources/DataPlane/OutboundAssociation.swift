@@ -20,6 +20,8 @@ package final class OutboundAssociation {
     /// Whether later fragments follow the first ones here (RFC 4301 §7.3).
     let carriesFragments: Bool
     package let overhead: Overhead
+    /// The worker that alone seals with this SA; the others know it by its selectors.
+    package let owner: Int
 
     private let cipher: PacketCipher?
     private let counter: SequenceCounter
@@ -35,8 +37,13 @@ package final class OutboundAssociation {
     /// packets with DF; AH authenticates it, so the kernel must not choose it).
     private var identification: UInt16
 
-    /// `sequence` is the last number used: 0 but in tests.
-    package init(_ association: SecurityAssociation, counters: AssociationCounters, sequence: UInt64 = 0) {
+    /// `sequence` is the last number used: 0 but in tests. With `isForeign` it belongs to another worker, its `owner`, and
+    /// carries nothing here.
+    package init(
+        _ association: SecurityAssociation, counters: AssociationCounters, sequence: UInt64 = 0, owner: Int = 0,
+        isForeign: Bool = false
+    ) {
+        self.owner = owner
         child = association.child
         requestID = association.requestID
         spi = association.spi
@@ -51,10 +58,10 @@ package final class OutboundAssociation {
         carriesFragments = association.carriesFragments && association.mode == .tunnel
         overhead = Overhead(association)
         self.counters = counters
-        cipher = association.makeCipher(sealing: true)
+        cipher = isForeign ? nil : association.makeCipher(sealing: true)
         counter = SequenceCounter(extended: association.suite.extendedSequenceNumbers, used: sequence)
-        header = association.header.flatMap { OutboundHeader($0, sequence: sequence) }
-        compressor = association.compression == nil ? nil : PayloadCompressor()
+        header = isForeign ? nil : association.header.flatMap { OutboundHeader($0, sequence: sequence) }
+        compressor = isForeign || association.compression == nil ? nil : PayloadCompressor()
         compressionIndex = association.compression?.index ?? 0
         isServed = association.isServed(cipher: cipher != nil, header: header != nil)
         usage = Usage(association.limits)

@@ -194,6 +194,8 @@ package final class InboundPlane {
         package var view: PacketView
         package var child: ChildID
         package var spi: SPI
+        /// The device's queue for it.
+        package var queue: Int
     }
 
     package enum Outcome {
@@ -292,7 +294,9 @@ package final class InboundPlane {
         if outcome.expired { report(.expired(association.child)) }
         if let reason = outcome.dropped { return drop(reason) }
         guard let packet = outcome.packet, let view = outcome.view else { return drop(.malformed) }
-        return .opened(Opened(packet: packet, view: view, child: association.child, spi: association.spi))
+        return .opened(
+            Opened(packet: packet, view: view, child: association.child, spi: association.spi, queue: association.queue)
+        )
     }
 
     private func drop(_ reason: DropReason) -> Outcome {

@@ -25,9 +25,10 @@ final class Coalescer {
         var acknowledgement: UInt32
         var segments: Int
         var isPushed: Bool
+        var queue: Int
     }
 
-    private let write: (UnsafePointer<parley_part>, Int) -> Void
+    private let write: (UnsafePointer<parley_part>, Int, Int) -> Void
     private var slots: [Slot?] = Array(repeating: nil, count: slotCount)
     private var oldest = 0
     // SAFETY: allocated in init, freed in deinit. Slot `i` has the parts from `i * partsPerSlot` on; the last run of
@@ -36,8 +37,8 @@ final class Coalescer {
     private let parts: UnsafeMutablePointer<parley_part>
     private let headers: UnsafeMutableRawPointer
 
-    /// `write` gets a packet's parts, an ``OffloadHeader`` first.
-    init(write: @escaping (UnsafePointer<parley_part>, Int) -> Void) {
+    /// `write` gets a packet's parts, an ``OffloadHeader`` first, how many they are, and the queue of the device.
+    init(write: @escaping (UnsafePointer<parley_part>, Int, Int) -> Void) {
         self.write = write
         let count = (Self.slotCount + 1) * Self.partsPerSlot
         parts = .allocate(capacity: count)
@@ -50,16 +51,16 @@ final class Coalescer {
         headers.deallocate()
     }
 
-    /// Takes a packet, which must stay where it is until ``flush()``; its headers may be changed.
+    /// Takes a packet for a queue, the same for all packets of a flow. It must stay where it is until ``flush()``; its headers may be changed.
     ///
     /// SAFETY: the caller vouches for `view.octets` writable octets that `view` describes.
-    func add(_ packet: UnsafeMutableRawPointer, view: PacketView) {
-        guard view.flow.ipProtocol == 6 else { return pass(packet, view.octets, isVerified: false) }
+    func add(_ packet: UnsafeMutableRawPointer, view: PacketView, queue: Int = 0) {
+        guard view.flow.ipProtocol == 6 else { return pass(packet, view.octets, queue, isVerified: false) }
         let plainOctets = view.flow.family == .v4 ? 20 : 40
         guard !view.isFragment, view.headerOctets == plainOctets, view.octets >= plainOctets + 20 else {
             // Its ports may be hidden, so that its flow is not known.
             flush()
-            return pass(packet, view.octets, isVerified: false)
+            return pass(packet, view.octets, queue, isVerified: false)
         }
         let raw = UnsafeRawPointer(packet)
         let tcpOctets = Int(raw.load(fromByteOffset: plainOctets + 12, as: UInt8.self) >> 4) * 4
@@ -70,7 +71,7 @@ final class Coalescer {
         // Only data with ACK, and PSH at most (RFC 9293 §3.1): other flags mean something where they stand.
         guard tcpOctets >= 20, payloadOctets > 0, flags & ~0x08 == 0x10, Self.isIntact(raw, view) else {
             if let index { flush(index) }
-            return pass(packet, view.octets, isVerified: false)
+            return pass(packet, view.octets, queue, isVerified: false)
         }
         let sequence = raw.bigEndian32(at: plainOctets + 4)
         if let index, let slot = slots[index] {
@@ -84,7 +85,7 @@ final class Coalescer {
             }
             flush(index)
         }
-        start(packet, view, headerOctets, payloadOctets, sequence, isPushed: flags & 0x08 != 0)
+        start(packet, view, queue, headerOctets, payloadOctets, sequence, isPushed: flags & 0x08 != 0)
     }
 
     /// Writes all that waits.
@@ -93,10 +94,10 @@ final class Coalescer {
     }
 
     private func start(
-        _ packet: UnsafeMutableRawPointer, _ view: PacketView, _ headerOctets: Int, _ payloadOctets: Int,
-        _ sequence: UInt32, isPushed: Bool
+        _ packet: UnsafeMutableRawPointer, _ view: PacketView, _ queue: Int, _ headerOctets: Int,
+        _ payloadOctets: Int, _ sequence: UInt32, isPushed: Bool
     ) {
-        if isPushed { return pass(packet, view.octets, isVerified: true) }
+        if isPushed { return pass(packet, view.octets, queue, isVerified: true) }
         let index: Int
         if let free = slots.firstIndex(where: { $0 == nil }) {
             index = free
@@ -110,7 +111,7 @@ final class Coalescer {
             segmentOctets: payloadOctets, totalOctets: view.octets,
             nextSequence: sequence &+ UInt32(truncatingIfNeeded: payloadOctets),
             acknowledgement: UnsafeRawPointer(packet).bigEndian32(at: view.headerOctets + 8), segments: 1,
-            isPushed: false)
+            isPushed: false, queue: queue)
         parts[index * Self.partsPerSlot + 1] = parley_part(base: packet, count: view.octets)
     }
 
@@ -131,7 +132,7 @@ final class Coalescer {
     private func flush(_ index: Int) {
         guard let slot = slots[index] else { return }
         slots[index] = nil
-        if slot.segments == 1 { return pass(slot.first, slot.totalOctets, isVerified: true) }
+        if slot.segments == 1 { return pass(slot.first, slot.totalOctets, slot.queue, isVerified: true) }
         let packet = slot.first
         if slot.flow.family == .v4 {
             packet.store(bigEndian: UInt16(truncatingIfNeeded: slot.totalOctets), at: 2)
@@ -154,22 +155,22 @@ final class Coalescer {
         header.segmentOctets = UInt16(truncatingIfNeeded: slot.segmentOctets)
         header.checksumStart = UInt16(truncatingIfNeeded: slot.ipOctets)
         header.checksumOffset = 16
-        emit(header, index, count: slot.segments + 1)
+        emit(header, index, count: slot.segments + 1, slot.queue)
     }
 
     /// Writes a packet as it is.
-    private func pass(_ packet: UnsafeMutableRawPointer, _ octets: Int, isVerified: Bool) {
+    private func pass(_ packet: UnsafeMutableRawPointer, _ octets: Int, _ queue: Int, isVerified: Bool) {
         var header = OffloadHeader()
         if isVerified { header.flags = OffloadHeader.checksumIsValid }
         parts[Self.slotCount * Self.partsPerSlot + 1] = parley_part(base: packet, count: octets)
-        emit(header, Self.slotCount, count: 2)
+        emit(header, Self.slotCount, count: 2, queue)
     }
 
-    private func emit(_ header: OffloadHeader, _ index: Int, count: Int) {
+    private func emit(_ header: OffloadHeader, _ index: Int, count: Int, _ queue: Int) {
         header.write(headers + index * 16)
         let run = parts + index * Self.partsPerSlot
         run[0] = parley_part(base: headers + index * 16, count: OffloadHeader.octets)
-        write(run, count)
+        write(run, count, queue)
     }
 
     /// Whether the packet's checksums hold. A joined packet gets new ones, which must not hide that they did not.

@@ -32,13 +32,16 @@ final class DatagramSocket: Sendable {
         _ = parley_forbid_fragments(descriptor, family.rawValue, forbids ? 1 : 0)
     }
 
-    /// Binds to `address` (unspecified for all of its family) and `port` (0 for any).
-    init(_ purpose: Purpose, _ address: IPAddress, port: UInt16, mark: UInt32) throws(PlatformError) {
+    /// Binds to `address` (unspecified for all of its family) and `port` (0 for any), which others may be bound to as well
+    /// where it is `shared`.
+    init(
+        _ purpose: Purpose, _ address: IPAddress, port: UInt16, mark: UInt32, shared: Bool = false
+    ) throws(PlatformError) {
         var local = parley_address(address, port: port)
         let isRaw = purpose == .raw || purpose == .header
         let descriptor: Int32
         switch purpose {
-        case .exchange, .encapsulation: descriptor = parley_datagram_socket(&local, mark)
+        case .exchange, .encapsulation: descriptor = parley_datagram_socket(&local, mark, shared ? 1 : 0)
         case .raw: descriptor = parley_raw_socket(&local, 50, 0, mark)
         case .header: descriptor = parley_raw_socket(&local, 51, 1, mark)
         }
@@ -56,7 +59,10 @@ final class DatagramSocket: Sendable {
 
 /// The sockets of one engine. Their descriptors may be used from any thread; the kernel keeps packets whole.
 final class SocketSet: Sendable {
+    /// Of the first worker: all kinds.
     let all: [DatagramSocket]
+    /// Of each other worker: sockets that share the port of ESP inside UDP, one for each family.
+    private let others: [[DatagramSocket]]
     let port: UInt16
     let natPort: UInt16
     /// Whether ESP and AH can go bare: raw sockets want a privilege.
@@ -64,7 +70,8 @@ final class SocketSet: Sendable {
 
     /// Binds IKE's ports, and the raw sockets for ESP and AH where the process may have them. A machine without IPv6 is fine as
     /// long as no IPv6 address was asked for.
-    init(_ configuration: UserspaceConfiguration) throws(PlatformError) {
+    init(_ configuration: UserspaceConfiguration, workers: Int = 1) throws(PlatformError) {
+        var others: [[DatagramSocket]] = Array(repeating: [], count: max(0, workers - 1))
         var sockets: [DatagramSocket] = []
         var port = configuration.port
         var natPort = configuration.natPort
@@ -73,10 +80,19 @@ final class SocketSet: Sendable {
         for address in addresses {
             do throws(PlatformError) {
                 let exchange = try DatagramSocket(.exchange, address, port: port, mark: mark)
-                let encapsulation = try DatagramSocket(.encapsulation, address, port: natPort, mark: mark)
+                let encapsulation = try DatagramSocket(
+                    .encapsulation, address, port: natPort, mark: mark, shared: workers > 1)
                 sockets += [exchange, encapsulation]
                 port = exchange.port
                 natPort = encapsulation.port
+                for index in others.indices {
+                    others[index].append(
+                        try DatagramSocket(.encapsulation, address, port: natPort, mark: mark, shared: true))
+                }
+                if workers > 1 {
+                    _ = try PlatformError.check(
+                        parley_steer(encapsulation.descriptor, UInt32(workers)), "spreading packets by SPI")
+                }
             } catch
                 where address == .any(.v6) && !sockets.isEmpty
                 && [EAFNOSUPPORT, EADDRNOTAVAIL].contains(error.code)
@@ -88,6 +104,7 @@ final class SocketSet: Sendable {
             }
         }
         all = sockets
+        self.others = others
         carriesBare = sockets.allSatisfy { socket in
             [.raw, .header].allSatisfy { purpose in
                 sockets.contains { $0.purpose == purpose && $0.family == socket.family }
@@ -103,8 +120,14 @@ final class SocketSet: Sendable {
         return all.first { $0.purpose == purpose && $0.family == local.address.family }
     }
 
-    /// The socket that sends packets of this kind to an address of this family.
-    func packets(_ family: IPAddress.Family, _ purpose: DatagramSocket.Purpose) -> DatagramSocket? {
-        all.first { $0.purpose == purpose && $0.family == family }
+    /// What a worker receives from.
+    func received(by worker: Int) -> [DatagramSocket] { worker == 0 ? all : others[worker - 1] }
+
+    /// The socket by which a worker sends packets of this kind to an address of this family.
+    func packets(
+        _ family: IPAddress.Family, _ purpose: DatagramSocket.Purpose, by worker: Int
+    ) -> DatagramSocket? {
+        if worker > 0, purpose == .encapsulation { return others[worker - 1].first { $0.family == family } }
+        return all.first { $0.purpose == purpose && $0.family == family }
     }
 }

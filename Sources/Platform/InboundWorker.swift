@@ -8,18 +8,22 @@ import Primitives
 /// in it is its own; buffers are allocated once.
 ///
 /// 1. Receive a batch of datagrams, each of which may be many packets.
-/// 2. Sort IKE, keepalives and ESP apart (RFC 3948 §2.2, §2.3).
+/// 2. Sort IKE, keepalives and ESP apart (RFC 3948 §2.2, §2.3), and hand over what other workers' SAs are for.
 /// 3. Open ESP in place.
 /// 4. Write inner packets to the device, TCP segments joined.
 final class InboundWorker {
     private static let messages: UInt32 = 16
     private static let messageOctets = 65_536
+    /// Packets that each other worker may have handed over before sockets are looked at anew.
+    private static let handOversAtOnce = 256
 
     private let plane: InboundPlane
     private let mailbox: Mailbox
+    private let desk: HandOver.Desk
     private let tunnel: TunnelDevice
-    private let sockets: SocketSet
-    private let streams: StreamReceiver
+    private let sockets: [DatagramSocket]
+    /// The first worker's.
+    private let streams: StreamReceiver?
     private let drops: DropCounters
     private let receiveIKE: @Sendable (Datagram, Instant) -> Void
     private let receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?
@@ -36,7 +40,8 @@ final class InboundWorker {
     private let coalescer: Coalescer?
 
     init?(
-        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, sockets: SocketSet, streams: StreamSet, drops: DropCounters,
+        mailbox: Mailbox, desk: HandOver.Desk, tunnel: TunnelDevice, mtu: Int, sockets: SocketSet, streams: StreamSet,
+        drops: DropCounters,
         receiveIKE: @escaping @Sendable (Datagram, Instant) -> Void,
         receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?, report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
@@ -45,9 +50,10 @@ final class InboundWorker {
         segmentLimit = mtu
         plane = InboundPlane(drops: drops, report: report)
         self.mailbox = mailbox
+        self.desk = desk
         self.tunnel = tunnel
-        self.sockets = sockets
-        self.streams = StreamReceiver(streams)
+        self.sockets = sockets.received(by: desk.worker)
+        self.streams = desk.worker == 0 ? StreamReceiver(streams) : nil
         self.drops = drops
         self.receiveIKE = receiveIKE
         self.receivePacket = receivePacket
@@ -56,8 +62,8 @@ final class InboundWorker {
         scratch = .allocate(byteCount: Self.scratchOctets, alignment: 64)
         scratch.initializeMemory(as: UInt8.self, repeating: 0, count: Self.scratchOctets)
         coalescer = tunnel.interface.map { _ in
-            Coalescer { parts, count in
-                if parley_write(tunnel.descriptor, parts, UInt32(count)) < 0 { drops.count(.deliveryFailed) }
+            Coalescer { parts, count, queue in
+                if parley_write(tunnel.descriptors[queue], parts, UInt32(count)) < 0 { drops.count(.deliveryFailed) }
             }
         }
     }
@@ -69,21 +75,46 @@ final class InboundWorker {
     }
 
     func run() {
-        var descriptors = sockets.all.map(\.descriptor) + [mailbox.wakeup.descriptor, streams.descriptor]
+        var descriptors = sockets.map(\.descriptor) + [mailbox.wakeup.descriptor]
+        if let streams { descriptors.append(streams.descriptor) }
         var ready = [UInt8](repeating: 0, count: descriptors.count)
+        var hasMore = false
         while true {
-            guard parley_wait(&descriptors, &ready, UInt32(descriptors.count), streams.patience) >= 0 else { return }
-            if ready[sockets.all.count] != 0 { mailbox.wakeup.clear() }
+            let patience = hasMore ? 0 : streams?.patience ?? -1
+            guard parley_wait(&descriptors, &ready, UInt32(descriptors.count), patience) >= 0 else { return }
+            if ready[sockets.count] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
-            for (index, socket) in sockets.all.enumerated() where ready[index] != 0 {
+            if desk.count > 1 {
+                guard let rest = takeHandedOver() else { return }
+                hasMore = rest
+            }
+            for (index, socket) in sockets.enumerated() where ready[index] != 0 {
                 guard receive(socket) else { return }
             }
-            if ready[sockets.all.count + 1] != 0 || streams.patience >= 0 { receiveStreams() }
+            if let streams, ready[sockets.count + 1] != 0 || streams.patience >= 0 { receiveStreams(streams) }
+            desk.knock()
         }
     }
 
+    /// Takes what other workers have received for SAs of this one. Whether there may be more; `nil` where the worker should
+    /// stop.
+    private func takeHandedOver() -> Bool? {
+        mailbox.answer()
+        let now = Clock.now()
+        var goesOn = true
+        let mayHaveMore = desk.receive(most: Self.handOversAtOnce) { packet in
+            // Changes posted before the packet came hold for it.
+            goesOn = applyChanges()
+            if goesOn { openOwn(packet.octets, packet.count, packet.trafficClass, packet.from, now) }
+            return goesOn
+        }
+        release()
+        desk.release()
+        return goesOn ? mayHaveMore : nil
+    }
+
     /// Takes what came over TCP (RFC 9329).
-    private func receiveStreams() {
+    private func receiveStreams(_ streams: StreamReceiver) {
         let now = Clock.now()
         streams.serve(
             now: now,
@@ -99,8 +130,8 @@ final class InboundWorker {
         if mailbox.isEmpty { return true }
         for change in mailbox.take() {
             switch change {
-            case .install(let association, let counters):
-                plane.insert(InboundAssociation(association, counters: counters))
+            case .install(let association, let counters, let owner):
+                plane.insert(InboundAssociation(association, counters: counters, queue: owner))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .setMTU(let mtu): segmentLimit = mtu
@@ -184,7 +215,24 @@ final class InboundWorker {
         receiveIKE(Datagram(local: to, remote: from, octets: octets), now)
     }
 
+    /// The worker that opens packets with this SPI. The sockets spread them in the same way, but several packets that the
+    /// kernel took together all go where the first one belongs.
+    static func owner(of spi: SPI, among workers: Int) -> Int { Int(spi.value % UInt32(workers)) }
+
     private func open(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ from: Endpoint, _ now: Instant
+    ) {
+        if desk.count > 1, count >= 4 {
+            let owner = Self.owner(of: SPI(UnsafeRawPointer(packet).bigEndian32(at: 0)), among: desk.count)
+            if owner != desk.worker {
+                let isTaken = desk.give(packet, count: count, to: owner, from: from, trafficClass: trafficClass)
+                return isTaken ? () : drops.count(.workerBusy)
+            }
+        }
+        openOwn(packet, count, trafficClass, from, now)
+    }
+
+    private func openOwn(
         _ packet: UnsafeMutableRawPointer, _ count: Int, _ trafficClass: UInt8, _ from: Endpoint, _ now: Instant
     ) {
         if !plane.hasRoom { release() }
@@ -235,7 +283,7 @@ final class InboundWorker {
         guard case .opened(let opened) = outcome else { return }
         SegmentSize.clamp(opened.packet, opened.view, limit: segmentLimit)
         if let coalescer {
-            coalescer.add(opened.packet, view: opened.view)
+            coalescer.add(opened.packet, view: opened.view, queue: opened.queue)
         } else {
             receivePacket?(
                 Array(UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)), opened.child)

@@ -6,7 +6,8 @@ import Synchronization
 
 /// A change that the control side posts to a worker.
 enum PlaneChange: Sendable {
-    case install(SecurityAssociation, AssociationCounters)
+    /// Its counters, and the worker that seals packets of the same policy.
+    case install(SecurityAssociation, AssociationCounters, owner: Int)
     case remove(SPI, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// The MTU of the tunnel device changed.
@@ -21,6 +22,7 @@ enum PlaneChange: Sendable {
 final class Mailbox: Sendable {
     let wakeup = Wakeup()
     private let pending = Atomic<Bool>(false)
+    private let hasKnocked = Atomic<Bool>(false)
     private let changes = Mutex<[PlaneChange]>([])
 
     func post(_ change: PlaneChange) {
@@ -28,6 +30,14 @@ final class Mailbox: Sendable {
         pending.store(true, ordering: .releasing)
         wakeup.signal()
     }
+
+    /// Says that another worker has handed packets over; wakes the worker unless it has been told already.
+    func knock() {
+        if !hasKnocked.exchange(true, ordering: .sequentiallyConsistent) { wakeup.signal() }
+    }
+
+    /// To be called before handed-over packets are looked for.
+    func answer() { hasKnocked.store(false, ordering: .sequentiallyConsistent) }
 
     var isEmpty: Bool { !pending.load(ordering: .acquiring) }
 

@@ -8,7 +8,7 @@ import Primitives
 /// once.
 ///
 /// 1. Read a packet, or a TCP packet of many segments.
-/// 2. Find its SA.
+/// 2. Find its SA. Where that is another worker's, hand the packet over.
 /// 3. Copy it (or each segment of it) to its place in the batch, with room for ESP around.
 /// 4. Seal it there.
 /// 5. Send the batch, one system call for packets of equal size to one peer.
@@ -19,10 +19,15 @@ final class OutboundWorker {
     private static let readOctets = OffloadHeader.octets + 65_536
     /// Reads before the device's descriptor is looked at anew, so that a flood cannot hold a batch back.
     private static let readsAtOnce = 64
+    /// Packets that each other worker may have handed over, likewise.
+    private static let handOversAtOnce = 64
 
     private let plane: OutboundPlane
     private let mailbox: Mailbox
+    private let desk: HandOver.Desk
     private let tunnel: TunnelDevice
+    /// The worker's queue of the device.
+    private let queue: Int32
     private let sockets: SocketSet
     private let streams: StreamSet
     private let drops: DropCounters
@@ -55,7 +60,8 @@ final class OutboundWorker {
     private var isClosed = false
 
     init(
-        mailbox: Mailbox, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet, streams: StreamSet,
+        mailbox: Mailbox, desk: HandOver.Desk, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet,
+        streams: StreamSet,
         drops: DropCounters,
         report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
@@ -65,6 +71,8 @@ final class OutboundWorker {
         notice = .allocate(byteCount: Self.noticeOctets, alignment: 16)
         notice.initializeMemory(as: UInt8.self, repeating: 0, count: Self.noticeOctets)
         self.mailbox = mailbox
+        self.desk = desk
+        queue = tunnel.descriptors[desk.worker]
         self.tunnel = tunnel
         self.sockets = sockets
         self.streams = streams
@@ -86,27 +94,56 @@ final class OutboundWorker {
     }
 
     func run() {
-        var descriptors = [mailbox.wakeup.descriptor, tunnel.descriptor]
+        var descriptors = [mailbox.wakeup.descriptor, queue]
         var ready: [UInt8] = [0, 0]
         // A device that somebody deleted is ready for ever; the worker then serves its mailbox alone.
         var count: UInt32 = 2
+        var hasMore = false
         while true {
-            guard parley_wait(&descriptors, &ready, count, -1) >= 0 else { return }
+            guard parley_wait(&descriptors, &ready, count, hasMore ? 0 : -1) >= 0 else { return }
             if ready[0] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
+            if desk.count > 1 {
+                guard let rest = takeHandedOver() else { return }
+                hasMore = rest
+            }
             guard count == 2, ready[1] != 0 else { continue }
             let now = Clock.now()
             for _ in 0..<Self.readsAtOnce {
-                let octets = parley_read(tunnel.descriptor, readBuffer, Self.readOctets)
+                let octets = parley_read(queue, readBuffer, Self.readOctets)
                 guard octets > 0 else {
                     if octets != -Int(EAGAIN) { count = 1 }
                     break
                 }
                 guard applyChanges() else { return }
-                take(octets, now: now)
+                take(readBuffer, octets, now: now)
             }
             flush()
+            desk.knock()
         }
+    }
+
+    /// Takes what other workers have read for SAs of this one. Whether there may be more; `nil` where the worker should
+    /// stop.
+    private func takeHandedOver() -> Bool? {
+        mailbox.answer()
+        let now = Clock.now()
+        var goesOn = true
+        let mayHaveMore = desk.receive(most: Self.handOversAtOnce) { packet in
+            // The SA that it is for was posted here before anybody could hand a packet over for it.
+            goesOn = applyChanges()
+            if goesOn { take(packet.octets, packet.count, now: now) }
+            return goesOn
+        }
+        flush()
+        desk.release()
+        desk.knock()
+        return goesOn ? mayHaveMore : nil
+    }
+
+    /// Hands a packet behind its offload header to the worker whose SA it is for.
+    private func handOver(_ read: UnsafeRawPointer, _ count: Int, _ packets: Int, to association: OutboundAssociation) {
+        if !desk.give(read, count: count, to: association.owner) { drops.count(.workerBusy, UInt64(packets)) }
     }
 
     /// False where the worker should stop. The batch must not outlive its SA, so it goes first.
@@ -115,8 +152,10 @@ final class OutboundWorker {
         flush()
         for change in mailbox.take() {
             switch change {
-            case .install(let association, let counters):
-                plane.insert(OutboundAssociation(association, counters: counters))
+            case .install(let association, let counters, let owner):
+                plane.insert(
+                    OutboundAssociation(
+                        association, counters: counters, owner: owner, isForeign: owner != desk.worker))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .setMTU(let mtu): segmentLimit = mtu
@@ -137,22 +176,30 @@ final class OutboundWorker {
                 guard let packet = buffer.baseAddress, let view = PacketView(packet, count: buffer.count),
                     let association = plane.association(for: view, of: packet, now: now)
                 else { return }
+                guard association.owner == desk.worker else {
+                    guard prefixOctets + view.octets <= Self.scratchOctets else { return }
+                    if prefixOctets != 0 { OffloadHeader().write(scratch) }
+                    (scratch + prefixOctets).copyMemory(from: packet, byteCount: view.octets)
+                    return handOver(scratch, prefixOctets + view.octets, 1, to: association)
+                }
                 put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
             }
         }
         flush()
+        desk.knock()
     }
 
-    private func take(_ count: Int, now: Instant) {
+    /// Takes what was read from a queue of the device.
+    private func take(_ read: UnsafeMutableRawPointer, _ count: Int, now: Instant) {
         guard count > prefixOctets else { return }
-        let packet = readBuffer + prefixOctets
+        let packet = read + prefixOctets
         let octets = count - prefixOctets
         guard let view = PacketView(packet, count: octets) else {
             drops.count(.malformed)
             return
         }
         var header = OffloadHeader()
-        if prefixOctets != 0 { header = OffloadHeader(readBuffer) }
+        if prefixOctets != 0 { header = OffloadHeader(read) }
         switch header.kind & ~OffloadHeader.congestionBit {
         case 0:
             guard header.completeChecksum(packet, count: octets) else {
@@ -161,6 +208,11 @@ final class OutboundWorker {
             }
             SegmentSize.clamp(packet, view, limit: segmentLimit)
             guard let association = plane.association(for: view, of: packet, now: now) else { return }
+            guard association.owner == desk.worker else {
+                // Its checksum is whole by now.
+                if prefixOctets != 0 { OffloadHeader().write(read) }
+                return handOver(read, count, 1, to: association)
+            }
             put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
         case OffloadHeader.tcpV4, OffloadHeader.tcpV6:
             guard let segments = TCPSegments(packet, view: view, segmentOctets: Int(header.segmentOctets)) else {
@@ -171,6 +223,9 @@ final class OutboundWorker {
                 let association = plane.association(
                     for: view, of: packet, packets: UInt64(segments.count), now: now)
             else { return }
+            guard association.owner == desk.worker else {
+                return handOver(read, count, segments.count, to: association)
+            }
             for index in 0..<segments.count {
                 put(segments.octets(index), view, association, now) { segments.write(index, to: $0) }
             }
@@ -257,8 +312,8 @@ final class OutboundWorker {
         if purpose != .encapsulation { remote.port = 0 }
         let trafficClass = association.outerClass(view.trafficClass)
         let forbids = association.forbidsFragments(view)
-        sockets.packets(association.remote.address.family, purpose)?.forbidFragments(forbids)
-        guard let socket = sockets.packets(association.remote.address.family, purpose),
+        sockets.packets(association.remote.address.family, purpose, by: desk.worker)?.forbidFragments(forbids)
+        guard let socket = sockets.packets(association.remote.address.family, purpose, by: desk.worker),
             parley_send(
                 socket.descriptor, &local, &remote, room + outcome.start, outcome.octets, 0, 0, trafficClass) == 0
         else { return drops.count(.sendFailed) }
@@ -290,7 +345,9 @@ final class OutboundWorker {
             if !isSent { drops.count(.sendFailed, UInt64(packets)) }
             return
         }
-        guard let socket = sockets.packets(association.remote.address.family, encapsulated ? .encapsulation : .raw)
+        guard
+            let socket = sockets.packets(
+                association.remote.address.family, encapsulated ? .encapsulation : .raw, by: desk.worker)
         else {
             drops.count(.sendFailed, UInt64(packets))
             return
@@ -328,6 +385,6 @@ final class OutboundWorker {
             to: message + OffloadHeader.octets, about: notice, view, quoted: headOctets,
             mtu: association.overhead.innerLimit(pathMTU: path))
         var part = parley_part(base: message, count: OffloadHeader.octets + count)
-        _ = parley_write(tunnel.descriptor, &part, 1)
+        _ = parley_write(queue, &part, 1)
     }
 }

@@ -23,7 +23,7 @@ package final class QuerySocket {
     package init(_ address: IPAddress, port: UInt16 = 0) throws(PlatformError) {
         var local = parley_address(address, port: port)
         let descriptor = try PlatformError.check(
-            parley_datagram_socket(&local, 0), "socket on \(address)[\(port)]")
+            parley_datagram_socket(&local, 0, 0), "socket on \(address)[\(port)]")
         guard let receiver = parley_receiver_create(Self.messages, Self.messageOctets) else {
             _ = close(descriptor)
             throw PlatformError("buffers of a socket", code: ENOMEM)

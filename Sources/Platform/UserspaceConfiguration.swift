@@ -24,11 +24,19 @@ package struct UserspaceConfiguration: Sendable {
     package var installsRoutes = true
     /// Our own packets carry this mark and so pass the table by.
     package var firewallMark: UInt32 = 220
+    /// Threads that carry packets in each direction; `nil`: as many as there are processors, within
+    /// ``mostUsefulWorkers``. Without a device there is one.
+    package var workers: Int?
     /// Hears of opened packets where there is no device. Runs on the inbound worker's thread.
     package var receivePacket: (@Sendable ([UInt8], ChildID) -> Void)?
     /// Takes the place of a device for programs of this machine; with it, ``tunnelName`` is `nil` and ``receivePacket`` not
     /// asked.
     package var front: Front?
+
+    /// More than this were never seen to help.
+    package static let mostUsefulWorkers = 4
+    /// The most that ``workers`` may be.
+    package static let mostWorkers = 16
 
     package init() {}
 }

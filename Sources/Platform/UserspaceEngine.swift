@@ -4,7 +4,10 @@ package import IPsec
 package import Primitives
 import Synchronization
 
-/// The data plane at work: sockets, a TUN device, routes and two worker threads around the cores of `DataPlane`.
+/// The data plane at work: sockets, a TUN device, routes and worker threads around the cores of `DataPlane`.
+///
+/// Each direction has as many workers as the device has queues. An outbound SA belongs to one of them, which all SAs of the
+/// same policy share; an inbound SA to the one that its SPI names.
 ///
 /// May be called from any thread. IKE messages and events come on the workers' threads; handlers should pass them on and
 /// return.
@@ -14,6 +17,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var direction: SecurityAssociation.Direction
         var remote: Endpoint
         var remoteSelectors: [TrafficSelector]
+        var requestID: UInt32
         var counters: AssociationCounters
         /// Of an outbound SA.
         var size: PathSize?
@@ -24,6 +28,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var installed: [ChildID: [Installed]] = [:]
         var routes: RouteTable?
         var workers: [Worker] = []
+        var owners: WorkerShares
         var isClosed = false
     }
 
@@ -33,8 +38,9 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     private let sockets: SocketSet
     private let streams: StreamSet
     private let tunnel: TunnelDevice
-    private let inbound = Mailbox()
-    private let outbound = Mailbox()
+    /// One for each worker.
+    private let inbound: [Mailbox]
+    private let outbound: [Mailbox]
     private let state: Mutex<State>
 
     /// Binds sockets, creates the device and starts the workers. Throws what the kernel refused.
@@ -45,13 +51,20 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         report: @escaping @Sendable (PlaneEvent) -> Void
     ) throws(PlatformError) {
         self.configuration = configuration
-        sockets = try SocketSet(configuration)
-        streams = try StreamSet(configuration)
+        let wanted =
+            configuration.workers
+            ?? min(Int(parley_processors()), UserspaceConfiguration.mostUsefulWorkers)
         if let name = configuration.tunnelName {
-            tunnel = try TunnelDevice(name: name, mtu: configuration.mtu)
+            tunnel = try TunnelDevice(
+                name: name, mtu: configuration.mtu, queues: max(1, min(wanted, UserspaceConfiguration.mostWorkers)))
         } else {
             tunnel = try TunnelDevice()
         }
+        let workers = tunnel.descriptors.count
+        sockets = try SocketSet(configuration, workers: workers)
+        streams = try StreamSet(configuration)
+        inbound = (0..<workers).map { _ in Mailbox() }
+        outbound = (0..<workers).map { _ in Mailbox() }
         let (inbound, outbound, tunnel, sockets, drops) = (inbound, outbound, tunnel, sockets, dropCounters)
         let streams = streams
         var receivePacket = configuration.receivePacket
@@ -61,25 +74,29 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         }
         let deliver = receivePacket
         let (mtu, mark) = (configuration.mtu, configuration.firewallMark)
-        var state = State(mtu: mtu)
+        var state = State(mtu: mtu, owners: WorkerShares(workers: workers))
         if let interface = tunnel.interface {
             state.routes = RouteTable(
                 table: configuration.routingTable, interface: interface.index, mark: configuration.firewallMark,
                 installsRoutes: configuration.installsRoutes)
         }
-        state.workers = [
-            Worker {
-                InboundWorker(
-                    mailbox: inbound, tunnel: tunnel, mtu: mtu, sockets: sockets, streams: streams, drops: drops,
-                    receiveIKE: receiveIKE, receivePacket: deliver, report: report)?.run()
-            },
-            Worker {
-                OutboundWorker(
-                    mailbox: outbound, tunnel: tunnel, mtu: mtu, mark: mark, sockets: sockets, streams: streams,
-                    drops: drops, report: report
-                ).run()
-            },
-        ]
+        let (inboundRings, outboundRings) = (HandOver(inbound), HandOver(outbound))
+        for index in 0..<workers {
+            state.workers.append(
+                Worker {
+                    InboundWorker(
+                        mailbox: inbound[index], desk: inboundRings.desk(of: index), tunnel: tunnel, mtu: mtu,
+                        sockets: sockets, streams: streams, drops: drops, receiveIKE: receiveIKE,
+                        receivePacket: deliver, report: report)?.run()
+                })
+            state.workers.append(
+                Worker {
+                    OutboundWorker(
+                        mailbox: outbound[index], desk: outboundRings.desk(of: index), tunnel: tunnel, mtu: mtu,
+                        mark: mark, sockets: sockets, streams: streams, drops: drops, report: report
+                    ).run()
+                })
+        }
         self.state = Mutex(state)
     }
 
@@ -111,8 +128,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             return state.workers
         }
         configuration.front?.close()
-        inbound.post(.stop)
-        outbound.post(.stop)
+        post(.stop)
         for worker in workers { worker.join() }
     }
 
@@ -126,12 +142,21 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             state.installed[association.child, default: []].append(
                 Installed(
                     spi: association.spi, direction: association.direction, remote: association.remote,
-                    remoteSelectors: association.remoteSelectors, counters: counters, size: size))
+                    remoteSelectors: association.remoteSelectors, requestID: association.requestID,
+                    counters: counters, size: size))
             streams.retain(association.remote)
             adapt(&state)
             let association = association.padded(toMTU: state.mtu)
-            mailbox(association.direction).post(.install(association, counters))
-            if association.direction == .outbound { state.routes?.add(association) }
+            let owner = state.owners.take(association.requestID)
+            let change = PlaneChange.install(association, counters, owner: owner)
+            switch association.direction {
+            case .inbound: inbound[inboundOwner(association)].post(change)
+            case .outbound:
+                // The owner knows the SA before anybody hands packets over for it.
+                outbound[owner].post(change)
+                for index in outbound.indices where index != owner { outbound[index].post(change) }
+                state.routes?.add(association)
+            }
         }
     }
 
@@ -142,7 +167,14 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 let removed = state.installed[child]?.remove(at: index)
             else { return }
             if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
-            mailbox(direction).post(.remove(spi, child))
+            let owner = state.owners.release(removed.requestID)
+            switch direction {
+            case .inbound: for mailbox in inbound { mailbox.post(.remove(spi, child)) }
+            case .outbound:
+                // Nobody hands packets over any more when the owner forgets the SA.
+                for index in outbound.indices where index != owner { outbound[index].post(.remove(spi, child)) }
+                outbound[owner].post(.remove(spi, child))
+            }
             streams.release(removed.remote)
             if direction == .outbound { adapt(&state) }
             if direction == .outbound { state.routes?.remove(removed.remoteSelectors) }
@@ -152,14 +184,14 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     package func install(_ policy: SecurityPolicy) {
         state.withLock { state in
             guard !state.isClosed else { return }
-            outbound.post(.setPolicy(policy))
+            for mailbox in outbound { mailbox.post(.setPolicy(policy)) }
             state.routes?.add(policy)
         }
     }
 
     package func remove(_ policy: SecurityPolicy) {
         state.withLock { state in
-            outbound.post(.clearPolicy(policy))
+            for mailbox in outbound { mailbox.post(.clearPolicy(policy)) }
             state.routes?.remove(policy)
         }
     }
@@ -174,8 +206,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 state.installed[child]?[index].remote = remote
             }
         }
-        inbound.post(.move(child, local: local, remote: remote))
-        outbound.post(.move(child, local: local, remote: remote))
+        post(.move(child, local: local, remote: remote))
     }
 
     /// A virtual address is this host's: the tunnel device gets it, or the front that is there instead.
@@ -199,8 +230,15 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         }
     }
 
-    private func mailbox(_ direction: SecurityAssociation.Direction) -> Mailbox {
-        direction == .inbound ? inbound : outbound
+    /// Tells all workers.
+    private func post(_ change: PlaneChange) {
+        for mailbox in inbound + outbound { mailbox.post(change) }
+    }
+
+    /// The worker that opens an SA's packets. AH comes to a socket that the first one has alone.
+    private func inboundOwner(_ association: SecurityAssociation) -> Int {
+        guard association.securityProtocol == .esp, association.authenticationHeader == nil else { return 0 }
+        return InboundWorker.owner(of: association.spi, among: inbound.count)
     }
 
     // MARK: Sizes
@@ -231,8 +269,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         let mtu = min(max(least, Self.leastMTU), 65_535)
         guard mtu != state.mtu, parley_tunnel_mtu(interface.name, UInt32(mtu)) == 0 else { return }
         state.mtu = mtu
-        inbound.post(.setMTU(mtu))
-        outbound.post(.setMTU(mtu))
+        post(.setMTU(mtu))
     }
 
     /// What the paths of a child's outbound SAs take, the narrowest; `nil` where nothing is known.

@@ -22,6 +22,7 @@ import Testing
                 keep_alive = 5s
                 half_open_timeout = 10
                 replay_window = 64
+                packet_workers = 3
                 fragment_size = 1400
                 fragment_size_v6 = 0
                 cookie_threshold = 7
@@ -45,7 +46,8 @@ import Testing
         #expect(settings.engine.retransmitBase == 1.5 && settings.engine.retransmitTries == 3)
         #expect(settings.engine.retransmitLimit == .seconds(20))
         #expect(settings.engine.keepaliveInterval == .seconds(5) && settings.engine.halfOpenTimeout == .seconds(10))
-        #expect(settings.replayWindowPackets == 64)
+        #expect(settings.replayWindowPackets == 64 && settings.packetWorkers == 3)
+        #expect(try read("charon { packet_workers = 0 }").packetWorkers == nil)
         #expect(settings.engine.fragmentOctetsV4 == 1400 && settings.engine.fragmentOctetsV6 == 1280)
         #expect(settings.engine.cookieThreshold == 7 && settings.engine.cookieThresholdPerSource == 2)
         #expect(settings.engine.blockThreshold == 9)

@@ -13,7 +13,7 @@ private final class Bench {
     private var coalescer: Coalescer?
 
     init() {
-        coalescer = Coalescer { [unowned self] parts, count in
+        coalescer = Coalescer { [unowned self] parts, count, _ in
             let octets = (0..<count).flatMap {
                 Array(UnsafeRawBufferPointer(start: parts[$0].base, count: parts[$0].count))
             }

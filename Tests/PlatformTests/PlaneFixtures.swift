@@ -18,23 +18,25 @@ struct ChildPair {
     init(
         _ suite: Suite = Suite(encryption: Encryption(.aesGCM16, keyBits: 256)), child: UInt32 = 1,
         westEnd: Endpoint, eastEnd: Endpoint, westNet: [TrafficSelector], eastNet: [TrafficSelector],
-        encapsulated: Bool = true, window: Int = 1024
+        encapsulated: Bool = true, window: Int = 1024, requestID: UInt32 = 1, firstSPI: UInt32? = nil
     ) {
         for (index, fromWest) in [true, false].enumerated() {
             var random = Randomness.seeded(UInt64(child) * 2 + UInt64(index))
             let keys = KeyMaterial(
                 encryption: Secret(random.octets(suite.encryption.keyMaterialOctets)),
                 integrity: suite.integrity.map { Secret(random.octets($0.keyOctets)) })
-            let spi = SPI(0x1000_0000 + child * 2 + UInt32(index))
+            let spi = SPI((firstSPI ?? 0x1000_0000 + child * 2) + UInt32(index))
             west.append(
                 SecurityAssociation(
-                    direction: fromWest ? .outbound : .inbound, child: ChildID(child), name: "net", requestID: 1,
+                    direction: fromWest ? .outbound : .inbound, child: ChildID(child), name: "net",
+                    requestID: requestID,
                     spi: spi,
                     local: westEnd, remote: eastEnd, udpEncapsulation: encapsulated, suite: suite, keys: keys,
                     localSelectors: westNet, remoteSelectors: eastNet, replayWindowPackets: window))
             east.append(
                 SecurityAssociation(
-                    direction: fromWest ? .inbound : .outbound, child: ChildID(child), name: "net", requestID: 1,
+                    direction: fromWest ? .inbound : .outbound, child: ChildID(child), name: "net",
+                    requestID: requestID,
                     spi: spi,
                     local: eastEnd, remote: westEnd, udpEncapsulation: encapsulated, suite: suite, keys: keys,
                     localSelectors: eastNet, remoteSelectors: westNet, replayWindowPackets: window))

@@ -37,8 +37,13 @@ int parley_receive(
     struct parley_incoming *incoming);
 
 /// A UDP socket bound to `local`, which says the address its packets came to and takes and gives segments.
-/// `mark` is set where it is not 0 and the process may.
-int parley_datagram_socket(const struct parley_address *local, uint32_t mark);
+/// `mark` is set where it is not 0 and the process may. With `shared`, other sockets of this user that are shared too may be
+/// bound to the same.
+int parley_datagram_socket(const struct parley_address *local, uint32_t mark, int shared);
+/// Has the `count` sockets that share this one's port get each packet by the first four octets of its payload, a number in
+/// network order: the remainder of its division by `count` is the socket's place in the order of binding. Shorter ones go to
+/// the first.
+int parley_steer(int descriptor, unsigned count);
 /// A raw socket for an IP protocol, bound to `local`. With `header`, what is sent begins with its IP header.
 int parley_raw_socket(const struct parley_address *local, uint8_t protocol, int header, uint32_t mark);
 /// Whether the socket's packets may be cut on their way; with `forbids` they have DF, and those that are larger than the
@@ -84,8 +89,8 @@ int parley_path_mtu(const struct parley_address *to, uint32_t mark);
 // TUN
 
 /// Creates a TUN device with virtio headers; with `offload` it takes TCP packets of up to 64 KiB. The descriptor; `name`
-/// becomes the device's.
-int parley_tunnel_open(char name[16], int offload);
+/// becomes the device's. With `queues`, each call for the same name opens another of the device's queues.
+int parley_tunnel_open(char name[16], int offload, int queues);
 /// Sets the MTU and brings the device up.
 int parley_tunnel_configure(const char *name, unsigned mtu);
 /// Changes the MTU.
@@ -157,6 +162,11 @@ long parley_tap_read(int descriptor, void *buffer, size_t count, struct parley_t
 int parley_tap_lost(int descriptor, uint32_t *lost);
 /// Who runs the other end of a UNIX socket.
 int parley_peer_user(int descriptor, uint32_t *user);
+
+// Processors
+
+/// Processors that this process may run on, at least 1.
+unsigned parley_processors(void);
 
 // Memory
 

@@ -1,0 +1,124 @@
+import CPlatform
+import Cryptography
+import DataPlane
+import Glibc
+import IPsec
+import Primitives
+import Testing
+
+@testable import Platform
+
+extension NamespaceTests {
+    /// Several workers on both hosts, several SAs between them.
+    @Suite struct WorkerTests {
+        private static let children = 4
+
+        private func engine(_ hosts: TwoHosts, _ host: Int, workers: Int) throws -> UserspaceEngine {
+            try hosts.on(host) {
+                var configuration = UserspaceConfiguration()
+                configuration.tunnelName = "plane%d"
+                configuration.workers = workers
+                return try UserspaceEngine(configuration, receiveIKE: { _, _ in }, report: { _ in })
+            }
+        }
+
+        /// Each child has a network of its own behind the east; the SPIs of one direction lie with alternating workers.
+        private func pair(_ child: UInt32, number: UInt32, encapsulated: Bool) -> ChildPair {
+            ChildPair(
+                child: number, westEnd: Endpoint(IPAddress("192.0.2.1")!, port: 4500),
+                eastEnd: Endpoint(IPAddress("192.0.2.2")!, port: 4500), westNet: [selector("10.1.0.0/16")],
+                eastNet: [selector("10.2.\(child).0/24")], encapsulated: encapsulated, requestID: child,
+                firstSPI: 0x1000_0000 + number * 3)
+        }
+
+        /// Sends `count` UDP datagrams of 1,000 octets to each child's network, each from one of 16 ports: their flows lie
+        /// in all queues of the device, wherever their SA is at home.
+        private func flood(_ hosts: TwoHosts, _ count: Int, between: @escaping @Sendable (Int) -> Void) throws {
+            try hosts.on(0) {
+                let sockets = try (0..<16).map { _ in
+                    try DatagramSocket(.exchange, IPAddress("10.1.0.1")!, port: 0, mark: 0)
+                }
+                let payload = [UInt8](repeating: 7, count: 1000)
+                for number in 0..<count {
+                    for child in 1...Self.children {
+                        var to = parley_address(IPAddress("10.2.\(child).1")!, port: 9)
+                        let code = parley_send(
+                            sockets[number % 16].descriptor, nil, &to, payload, payload.count, 0, 0, 0)
+                        precondition(code == 0, "the device takes the packet")
+                    }
+                    // Few enough at a time for any queue.
+                    if number % 8 == 7 { between(number) }
+                }
+            }
+        }
+
+        private func received(_ engine: UserspaceEngine, _ children: ClosedRange<UInt32>) -> UInt64 {
+            children.reduce(0) { $0 + (engine.counters(of: ChildID($1))?.inbound.packets ?? 0) }
+        }
+
+        @Test(arguments: [true, false])
+        func everyPacketGoesThroughItsOwnWorker(encapsulated: Bool) throws {
+            guard let hosts = TwoHosts() else { return }
+            let west = try engine(hosts, 0, workers: 2)
+            defer { west.close() }
+            let east = try engine(hosts, 1, workers: 3)
+            defer { east.close() }
+            #expect(west.workerCount == 4)
+            #expect(east.workerCount == 6)
+            let pairs = (1...UInt32(Self.children)).map { pair($0, number: $0, encapsulated: encapsulated) }
+            try hosts.on(0) { for pair in pairs { pair.west.forEach(west.install) } }
+            try hosts.on(1) { for pair in pairs { pair.east.forEach(east.install) } }
+            let count = 800
+            try flood(hosts, count) { [east] number in
+                while (1...UInt32(Self.children)).contains(where: {
+                    (east.counters(of: ChildID($0))?.inbound.packets ?? 0) < UInt64(number + 1)
+                }) {
+                    usleep(100)
+                }
+            }
+            for child in 1...UInt32(Self.children) {
+                #expect(west.counters(of: ChildID(child))?.outbound.packets == UInt64(count))
+                #expect(east.counters(of: ChildID(child))?.inbound.packets == UInt64(count))
+            }
+            for engine in [west, east] {
+                // Devices that come up announce themselves over IPv6, and no answer comes from where nobody listens.
+                #expect(engine.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
+            }
+        }
+
+        /// SAs are replaced while packets run: none is lost, none is sealed by two workers (which the replay window, here
+        /// of 64 packets, would show).
+        @Test func rekeyingLosesNothing() throws {
+            guard let hosts = TwoHosts() else { return }
+            let west = try engine(hosts, 0, workers: 2)
+            defer { west.close() }
+            let east = try engine(hosts, 1, workers: 2)
+            defer { east.close() }
+            let children = UInt32(Self.children)
+            @Sendable func install(_ number: UInt32) throws {
+                let new = pair((number - 1) % children + 1, number: number, encapsulated: true)
+                try hosts.on(1) { new.east.forEach(east.install) }
+                try hosts.on(0) { new.west.forEach(west.install) }
+            }
+            for child in 1...children { try install(child) }
+            let count = 400
+            nonisolated(unsafe) var newest = children
+            try flood(hosts, count) { number in
+                while received(east, 1...newest) < UInt64((number + 1) * Self.children) { usleep(100) }
+                newest += 1
+                do { try install(newest) } catch { preconditionFailure("\(error)") }
+                // The one before the last of this child goes from the sender.
+                if newest > 2 * children {
+                    let old = newest - 2 * children
+                    let spi = SPI(0x1000_0000 + old * 3)
+                    try? hosts.on(0) { west.remove(spi, .outbound, of: ChildID(old)) }
+                }
+            }
+            #expect(newest == children + 50)
+            #expect(received(east, 1...newest) == UInt64(count) * UInt64(Self.children))
+            for engine in [west, east] {
+                #expect(engine.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
+            }
+        }
+    }
+}
