@@ -38,6 +38,8 @@ package struct Configuration: Sendable {
         package var streamPorts: [UInt16] = []
         /// `charon.packet_workers`: threads that carry packets, for each direction; `nil`: as the machine has processors.
         package var packetWorkers: Int?
+        /// The section `charon.iptfs`: how children of that mode share payloads.
+        package var aggregation = Aggregation()
         /// `charon.replay_window`: packets, for children that set none.
         package var replayWindowPackets = 32
         /// `install_virtual_ip` and `install_routes`: whether the daemon changes the machine's addresses and routes.

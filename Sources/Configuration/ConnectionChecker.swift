@@ -239,6 +239,7 @@ extension ConfigurationChecker {
         (child.mode, child.action) =
             reader.word("mode", ConfigurationChecker.modes, refused: ConfigurationChecker.refusedModes)
             ?? (.tunnel, nil)
+        child.aggregation = aggregation(reader, connection, settings)
         lifetimes(of: &child, reader)
         child.rehearsesRekeying = reader.boolean("rehearse_rekey") ?? false
         child.startAction =
@@ -265,6 +266,12 @@ extension ConfigurationChecker {
                 "'non_first_fragments = yes' in \(reader.path) has no meaning in version 1, which cannot negotiate it",
                 at: setting.value.position)
         }
+        child.usesResources = usesResources(reader)
+        if child.usesResources, connection.version == .v1, let setting = reader.setting("per_cpu_sas") {
+            log.report(
+                "'per_cpu_sas = yes' in \(reader.path) has no meaning in version 1, which cannot negotiate it",
+                at: setting.value.position)
+        }
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
@@ -276,12 +283,12 @@ extension ConfigurationChecker {
 
     private static let modes: [(String, (SecurityMode, SecurityPolicy.Action?))] = [
         ("tunnel", (.tunnel, nil)), ("transport", (.transport, nil)), ("pass", (.tunnel, .bypass)),
-        ("drop", (.tunnel, .discard)),
+        ("drop", (.tunnel, .discard)), ("iptfs", (.tunnel, nil)),
     ]
 
     private static let refusedModes = [
         "transport_proxy": "a mobile host's home agent (RFC 4877) is no peer of this version",
-        "beet": "the kernel's BEET mode was never standardized", "iptfs": "aggregation (RFC 9347) is not done",
+        "beet": "the kernel's BEET mode was never standardized",
     ]
 
     private static let afterwards: [(String, ChildAction)] = [
@@ -317,6 +324,34 @@ extension ConfigurationChecker {
                     + "both halves of a bundle", at: setting.value.position)
         }
         return true
+    }
+
+    /// `mode = iptfs` is the tunnel mode whose packets share payloads.
+    private func aggregation(
+        _ reader: SectionReader, _ connection: Connection, _ settings: Configuration.Settings
+    ) -> Aggregation? {
+        guard let setting = reader.setting("mode"), setting.value.text.lowercased() == "iptfs" else { return nil }
+        if connection.version == .v1 {
+            log.report(
+                "'mode = iptfs' in \(reader.path) has no meaning in version 1, which cannot negotiate it",
+                at: setting.value.position)
+        }
+        if reader.boolean("ipcomp") == true {
+            log.report(
+                "'ipcomp = yes' in \(reader.path) does not go with 'mode = iptfs': packets that share payloads are not compressed",
+                at: setting.value.position)
+        }
+        return settings.aggregation
+    }
+
+    private func usesResources(_ reader: SectionReader) -> Bool {
+        if let setting = reader.setting("per_cpu_sas"), setting.value.text.lowercased() == "encap" {
+            log.report(
+                "'per_cpu_sas = encap' in \(reader.path) is \(SectionReader.notSupported): all SAs share the daemon's port",
+                at: setting.value.position)
+            return false
+        }
+        return reader.boolean("per_cpu_sas") ?? false
     }
 
     /// charon's defaults: nothing is counted; the end is a tenth behind the replacement, and the jitter as large.

@@ -64,7 +64,7 @@ enum KnownKeys {
             "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
             "priority", "ipcomp", "copy_df", "rehearse_rekey",
-            "non_first_fragments",
+            "non_first_fragments", "per_cpu_sas",
         ],
         fixed: [
             "sha256_96": no("HMAC-SHA-256 is cut to 128 bits alone, as RFC 4868 has it"),
@@ -75,7 +75,6 @@ enum KnownKeys {
             "mark_in": zero(marks), "mark_out": zero(marks), "mark_in_sa": no(marks),
             "set_mark_in": zero(marks), "set_mark_out": zero(marks), "if_id_in": zero(interfaceIDs),
             "if_id_out": zero(interfaceIDs),
-            "per_cpu_sas": no("one pair of SAs carries a child's traffic"),
             "hw_offload": no("packets are carried in userspace, where no network card takes them over"),
             "icmp": no("packets are carried in userspace, without the kernel's flag for ICMP errors"),
         ],

@@ -75,13 +75,23 @@ extension KnownKeys {
             "spi_min": "SPIs are random, above 255", "spi_max": "SPIs are random, above 255", "threads": threads,
         ])
 
+    /// The section `charon.iptfs`.
+    static let aggregation = rules(
+        supported: [
+            "packet_size", "reorder_window", "max_queue_size", "accept_fragments", "dont_frag", "packet_rate",
+        ],
+        unsupported: [
+            "drop_time": "whole packets are passed on at once, so that nothing waits for those that were lost",
+            "init_delay": "a payload waits for packets that are there already, and not for others",
+        ])
+
     /// Sections of `charon` that change nothing here, with the reason.
     static let settingsSections = [
         "crypto_test": build, "host_resolver": "names are looked up by a thread of their own",
         "leak_detective": build, "processor": threads, "start-scripts": "scripts are not run yet",
         "stop-scripts": "scripts are not run yet", "tls": "TLS takes versions and suites of its own choice",
         "x509": keys,
-        "iptfs": "aggregation (RFC 9347) is not done", "imcv": "no TNC is spoken", "tnc": "no TNC is spoken",
+        "imcv": "no TNC is spoken", "tnc": "no TNC is spoken",
         "syslog": "the log goes to standard error, from where systemd's journal takes it",
     ]
 

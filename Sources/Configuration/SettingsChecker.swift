@@ -17,7 +17,7 @@ extension ConfigurationChecker {
             note(section, reader)
         } else {
             reader.check(keys: KnownKeys.settings) { inner in
-                if inner.name.text == "filelog" || inner.name.text == "journal" { return true }
+                if ["filelog", "journal", "iptfs"].contains(inner.name.text) { return true }
                 let reason =
                     KnownKeys.settingsSections[inner.name.text] ?? (inner.name.text == "plugins" ? "it has none" : nil)
                 guard let reason else { return false }
@@ -30,6 +30,7 @@ extension ConfigurationChecker {
         retransmission(&settings, reader)
         limits(&settings, reader)
         machine(&settings, reader)
+        aggregation(&settings, section, isLenient)
         logLevels(&settings, section)
         return settings
     }
@@ -125,6 +126,25 @@ extension ConfigurationChecker {
         if !netBIOS.isEmpty { settings.netBIOSNameServers = netBIOS }
     }
 
+    /// How packets share payloads (RFC 9347).
+    private func aggregation(_ settings: inout Configuration.Settings, _ section: SettingsSection, _ isLenient: Bool) {
+        guard let section = section.section("iptfs") else { return }
+        let reader = SectionReader(section: section, path: "charon.iptfs", log: log)
+        if isLenient {
+            note(section, reader, KnownKeys.aggregation)
+        } else {
+            reader.check(keys: KnownKeys.aggregation) { _ in false }
+        }
+        var found = settings.aggregation
+        if let octets = reader.unsigned("packet_size", 0...65_535) { found.packetOctets = Int(octets) }
+        if let packets = reader.unsigned("reorder_window", 0...255) { found.reorderWindow = Int(packets) }
+        if let octets = reader.unsigned("max_queue_size", 0...(64 << 20)) { found.queueOctets = Int(octets) }
+        if let packets = reader.unsigned("packet_rate", 0...100_000) { found.packetRate = Int(packets) }
+        if let takes = reader.boolean("accept_fragments") { found.takesFragments = takes }
+        if let whole = reader.boolean("dont_frag") { found.keepsWhole = whole }
+        settings.aggregation = found
+    }
+
     // MARK: Logs
 
     /// The levels of all logs: the most talkative counts, since there is one log here.
@@ -168,10 +188,12 @@ extension ConfigurationChecker {
     // MARK: strongswan.conf
 
     /// Says of everything in a section `charon` that changes nothing here why it does not.
-    private func note(_ section: SettingsSection, _ reader: SectionReader) {
+    private func note(
+        _ section: SettingsSection, _ reader: SectionReader, _ rules: [String: KeyRule] = KnownKeys.settings
+    ) {
         for setting in section.settings where !setting.value.text.isEmpty {
             let name = setting.name
-            switch KnownKeys.settings[name] {
+            switch rules[name] {
             case .supported: break
             case .fixed(let values, let reason):
                 let isSaid =
@@ -189,13 +211,13 @@ extension ConfigurationChecker {
             case nil:
                 log.note(
                     "unknown key '\(name.excerpt)' in \(reader.path)", at: setting.key.position,
-                    suggestion: NearestName.find(name, in: KnownKeys.settings.keys.sorted()))
+                    suggestion: NearestName.find(name, in: rules.keys.sorted()))
             }
         }
         for inner in section.sections {
             let name = inner.name.text
             switch name {
-            case "filelog", "journal": break
+            case "filelog", "journal", "iptfs": break
             case "plugins": inner.sections.forEach(notePlugin)
             default:
                 if let reason = KnownKeys.settingsSections[name] {
@@ -204,7 +226,7 @@ extension ConfigurationChecker {
                     log.note(
                         "unknown section '\(name.excerpt)' in \(reader.path)", at: inner.name.position,
                         suggestion: NearestName.find(
-                            name, in: KnownKeys.settingsSections.keys.sorted() + ["plugins", "filelog"]))
+                            name, in: KnownKeys.settingsSections.keys.sorted() + ["plugins", "filelog", "iptfs"]))
                 }
             }
         }

@@ -123,6 +123,7 @@ final class ControlLoop {
         settings.natPort = plane.boundNATPort
         settings.forceEncapsulation = !plane.carriesBarePackets
         settings.preferEncapsulation = true
+        settings.packetWorkers = plane.workersEachWay
         settings.traceMessages = true
         settings.disclosesKeys = disclosesKeys
         return settings

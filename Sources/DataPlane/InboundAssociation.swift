@@ -21,6 +21,7 @@ package final class InboundAssociation {
     private let remoteSelectors: [TrafficSelector]
     private let cipher: PacketCipher?
     private let extended: Bool
+    let disaggregator: Disaggregator?
     private let decompressor: PayloadDecompressor?
     private let compressionIndex: UInt16
     private let isServed: Bool
@@ -55,6 +56,7 @@ package final class InboundAssociation {
             InboundHeader($0, windowPackets: association.replayWindowPackets)
         }
         isServed = association.isServed(cipher: cipher != nil, header: header != nil)
+        disaggregator = association.aggregation.map { Disaggregator(window: $0.reorderWindow) }
         decompressor = association.compression == nil ? nil : PayloadDecompressor()
         compressionIndex = association.compression?.index ?? 0
         extended = association.suite.extendedSequenceNumbers
@@ -68,6 +70,8 @@ package final class InboundAssociation {
         /// The inner packet, with what follows it, and its headers.
         var packet: UnsafeMutableRawPointer?
         var view: PacketView?
+        /// Or several packets.
+        var bundle: InboundBundle?
         /// Whether traffic should be reported now.
         var reportsTraffic = false
         /// Whether a new endpoint of the peer should be reported now.
@@ -169,6 +173,12 @@ package final class InboundAssociation {
             outcome.dropped = .dummy
             return outcome
         }
+        if nextHeader == AggregatedPayload.nextHeader, disaggregator != nil {
+            outcome.bundle = InboundBundle(
+                association: self, payload: inner, count: payloadOctets, sequence: sequence,
+                trafficClass: trafficClass, now: now)
+            return outcome
+        }
         // 2. What is inside.
         deliver(inner, payloadOctets, nextHeader, trafficClass, arena, now, &outcome)
         return outcome
@@ -210,6 +220,18 @@ package final class InboundAssociation {
         guard lastReport.map({ now - $0 >= .seconds(1) }) ?? true else { return }
         lastReport = now
         outcome.reportsTraffic = true
+    }
+
+    /// Checks an inner packet that was one of several. `isMoved`: it lies where the arena's next packet would.
+    func deliver(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ bundle: InboundBundle, isMoved: Bool, _ arena: PacketArena,
+        _ outcome: inout Outcome
+    ) {
+        let version = packet.load(as: UInt8.self) >> 4
+        deliver(
+            packet, count, version == 4 ? ESP.nextHeaderIPv4 : ESP.nextHeaderIPv6, bundle.trafficClass, arena,
+            bundle.now, &outcome)
+        if isMoved, outcome.packet != nil { arena.keep(count) }
     }
 
     /// Makes an inner packet of what the protocols held, and checks it against the policy.

@@ -122,6 +122,7 @@ package final class InlineEngine: IPsecEngine {
         guard let association = found else { return .dropped(.noPolicy) }
         var buffer: [UInt8]
         let outcome: OutboundAssociation.Outcome?
+        if association.aggregator != nil { return sealAlone(packet, view, association, now: now) }
         if association.isPlain {
             guard let placement = association.placement(view, count: view.octets) else { return drop(.unsupported) }
             buffer = [UInt8](repeating: 0, count: placement.sealedOctets)
@@ -177,9 +178,86 @@ package final class InlineEngine: IPsecEngine {
                 let packet = UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)
                 return .opened(packet: Array(packet), child: opened.child, spi: opened.spi)
             case .dropped(let reason): return .dropped(reason)
+            case .bundle(let bundle):
+                // Who has several packets in one asks for them (``openAll(_:from:now:)``).
+                var first: OpenResult?
+                inbound.unpack(bundle) { if first == nil { first = result($0) } }
+                return first ?? drop(.dummy)
             case .deferred: return drop(.unsupported)
             }
         }
+    }
+
+    private func result(_ outcome: InboundPlane.Outcome) -> OpenResult {
+        switch outcome {
+        case .opened(let opened):
+            // SAFETY: as in `open`.
+            let packet = UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)
+            return .opened(packet: Array(packet), child: opened.child, spi: opened.spi)
+        case .dropped(let reason): return .dropped(reason)
+        case .bundle, .deferred: return .dropped(.unsupported)
+        }
+    }
+
+    /// As ``open(_:from:to:trafficClass:now:)``, with all inner packets that it holds or completes.
+    package func openAll(_ esp: [UInt8], from: Endpoint, now: Instant) -> [OpenResult] {
+        var buffer = esp
+        defer { inbound.forgetPackets() }
+        return buffer.withUnsafeMutableBytes { octets in
+            guard let base = octets.baseAddress else { return [] }
+            let outcome = inbound.open(base, count: octets.count, from: from, now: now)
+            guard case .bundle(let bundle) = outcome else { return [result(outcome)] }
+            var results: [OpenResult] = []
+            inbound.unpack(bundle) { results.append(result($0)) }
+            return results
+        }
+    }
+
+    /// The payloads of inner packets that share them (RFC 9347), sealed; all are of one SA.
+    package func sealTogether(_ packets: [[UInt8]], now: Instant) -> [SealResult] {
+        var results: [SealResult] = []
+        var last: OutboundAssociation?
+        for packet in packets {
+            packet.withUnsafeBytes { octets in
+                guard let base = octets.baseAddress, let view = PacketView(base, count: octets.count),
+                    let association = outbound.association(for: view, of: base, now: now),
+                    let aggregator = association.aggregator
+                else { return results.append(drop(.noPolicy)) }
+                last = association
+                let reason = association.admit(view.octets, now: now).dropped
+                guard reason == nil else { return results.append(drop(reason ?? .unsupported)) }
+                aggregator.add(base, view.octets) { results.append(sealPayload($0, $1, association)) }
+            }
+        }
+        if let last { last.aggregator?.finish { results.append(sealPayload($0, $1, last)) } }
+        return results
+    }
+
+    private func sealPayload(
+        _ payload: UnsafeRawPointer, _ count: Int, _ association: OutboundAssociation
+    ) -> SealResult {
+        guard let placement = association.payloadPlacement(count: count) else { return drop(.unsupported) }
+        var buffer = [UInt8](repeating: 0, count: placement.sealedOctets)
+        let outcome = buffer.withUnsafeMutableBytes { octets -> OutboundAssociation.Outcome? in
+            // SAFETY: the buffer has the placement's size.
+            guard let base = octets.baseAddress else { return nil }
+            (base + placement.offset).copyMemory(from: payload, byteCount: count)
+            return outbound.sealPayload(base, placement, with: association)
+        }
+        guard let outcome, outcome.dropped == nil else { return .dropped(outcome?.dropped ?? .malformed) }
+        return .sealed(
+            octets: buffer, child: association.child, spi: association.spi, local: association.local,
+            remote: association.remote)
+    }
+
+    /// A packet in a payload of its own, where it fits into one.
+    private func sealAlone(
+        _ packet: [UInt8], _ view: PacketView, _ association: OutboundAssociation, now: Instant
+    ) -> SealResult {
+        guard let aggregator = association.aggregator,
+            view.octets <= aggregator.capacity - AggregatedPayload.headerOctets
+        else { return drop(.tooBig) }
+        return sealTogether([packet], now: now).last ?? drop(.unsupported)
     }
 
     /// A dummy packet (RFC 4303 §2.6) of the SA that would carry `packet`, with `count` octets inside.

@@ -22,6 +22,8 @@ package final class OutboundAssociation {
     package let overhead: Overhead
     /// The worker that alone seals with this SA; the others know it by its selectors.
     package let owner: Int
+    /// Where inner packets share payloads.
+    package let aggregator: Aggregator?
 
     private let cipher: PacketCipher?
     private let counter: SequenceCounter
@@ -63,6 +65,16 @@ package final class OutboundAssociation {
         header = isForeign ? nil : association.header.flatMap { OutboundHeader($0, sequence: sequence) }
         compressor = isForeign || association.compression == nil ? nil : PayloadCompressor()
         compressionIndex = association.compression?.index ?? 0
+        let size = association.aggregation?.packetOctets ?? 0
+        aggregator =
+            isForeign
+            ? nil
+            : association.aggregation.map {
+                Aggregator(
+                    $0,
+                    capacity: Overhead(association).innerLimit(pathMTU: size == 0 ? 1500 : size)
+                        + AggregatedPayload.headerOctets)
+            }
         isServed = association.isServed(cipher: cipher != nil, header: header != nil)
         usage = Usage(association.limits)
         work = cipher?.prefersBatches == true ? WorkQueue() : nil
@@ -151,6 +163,34 @@ package final class OutboundAssociation {
         defer { work.count = 0 }
         cipher.seal(work.batch, esn: counter.extended)
         return work.batch.allSatisfy(\.isDone)
+    }
+
+    /// Counts an inner packet in that goes into a payload with others.
+    package func admit(_ count: Int, now: Instant) -> Outcome {
+        var outcome = Outcome(octets: 0)
+        guard isServed else { return Outcome(octets: 0, dropped: .unsupported) }
+        guard let aggregator, aggregator.takes(count) else { return Outcome(octets: 0, dropped: .tooBig) }
+        if charge(count, &outcome) { counters.add(octets: count, now: now) }
+        return outcome
+    }
+
+    /// Where an AGGFRAG payload of `count` octets goes.
+    package func payloadPlacement(count: Int) -> Placement? {
+        guard isServed, let cipher else { return nil }
+        return Placement(
+            skippedOctets: 0, innerOctets: count, paddedOctets: count, nextHeader: AggregatedPayload.nextHeader,
+            offset: ESP.headerOctets + cipher.ivOctets, sealedOctets: sealedOctets(count, cipher))
+    }
+
+    /// Wraps a payload whose packets were counted by ``admit(_:now:)``.
+    ///
+    /// SAFETY: as for ``seal(_:_:deferring:now:)``.
+    package func sealPayload(
+        _ start: UnsafeMutableRawPointer, _ placement: Placement, deferring: Bool = false
+    ) -> Outcome {
+        var outcome = Outcome(octets: 0)
+        _ = encapsulate(start, placement, deferring: deferring, &outcome)
+        return outcome
     }
 
     /// A dummy packet (RFC 4303 §2.6): `count` octets of zeros that the peer discards, indistinguishable from others

@@ -7,6 +7,8 @@ package struct Overhead: Equatable, Sendable {
     /// 0 without ESP.
     private var blockOctets = 0
     private var innerHeaderOctets: Int
+    /// Of a payload that several packets share.
+    private var sharedOctets = 0
 
     package init(_ association: SecurityAssociation) {
         let family = association.remote.address.family
@@ -22,6 +24,7 @@ package struct Overhead: Equatable, Sendable {
             fixedOctets += ESP.headerOctets + id.ivOctets + tagOctets
             blockOctets = max(4, id.blockOctets)
         }
+        if association.aggregation != nil { sharedOctets = AggregatedPayload.headerOctets }
         // In transport mode the outer header is the inner one.
         innerHeaderOctets = association.mode == .transport ? ipOctets : 0
     }
@@ -31,7 +34,7 @@ package struct Overhead: Equatable, Sendable {
     package func innerLimit(pathMTU: Int) -> Int {
         var room = max(0, pathMTU - fixedOctets)
         if blockOctets > 0 { room = room / blockOctets * blockOctets - 2 }
-        return max(0, room + innerHeaderOctets)
+        return max(0, room + innerHeaderOctets - sharedOctets)
     }
 }
 

@@ -16,8 +16,8 @@ final class PacketArena {
 
     deinit { base.deallocate() }
 
-    /// Whether ``next`` has room for a packet.
-    var hasRoom: Bool { used + Self.packetOctets <= Self.capacity }
+    /// Whether ``next`` has room for a packet and another.
+    var hasRoom: Bool { used + 2 * Self.packetOctets <= Self.capacity }
 
     /// Where the next packet may be written, ``packetOctets`` long at most.
     var next: UnsafeMutableRawPointer { base + used }

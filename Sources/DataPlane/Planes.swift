@@ -4,7 +4,7 @@ package import Primitives
 
 /// The outbound half of the data plane: policy, numbers and sealing. Owned by one worker.
 package final class OutboundPlane {
-    private var policies = PolicyTable()
+    private var policies: PolicyTable
     private var children: [ChildID: [OutboundAssociation]] = [:]
     private let waiting = WaitingPackets()
     /// Since the first SA that carries later fragments.
@@ -13,7 +13,8 @@ package final class OutboundPlane {
     private let report: (PlaneEvent) -> Void
 
     /// `report` hears of SAs that are nearly used up, and of packets that want one.
-    package init(drops: DropCounters, report: @escaping (PlaneEvent) -> Void) {
+    package init(drops: DropCounters, worker: Int = 0, report: @escaping (PlaneEvent) -> Void) {
+        policies = PolicyTable(worker: worker)
         self.drops = drops
         self.report = report
     }
@@ -137,6 +138,21 @@ package final class OutboundPlane {
         note(association.wrap(packet, view: view, into: room, now: now), association)
     }
 
+    /// Counts an inner packet in that goes into a payload with others. Drops are counted.
+    package func admit(_ count: Int, to association: OutboundAssociation, now: Instant) -> Bool {
+        note(association.admit(count, now: now), association).dropped == nil
+    }
+
+    /// Seals a payload in place. Drops are counted.
+    ///
+    /// SAFETY: the room that ``OutboundAssociation/sealPayload(_:_:deferring:)`` asks for.
+    package func sealPayload(
+        _ start: UnsafeMutableRawPointer, _ placement: Placement, with association: OutboundAssociation,
+        deferring: Bool = false
+    ) -> OutboundAssociation.Outcome {
+        note(association.sealPayload(start, placement, deferring: deferring), association)
+    }
+
     @inline(__always)
     private func note(
         _ outcome: OutboundAssociation.Outcome, _ association: OutboundAssociation
@@ -153,7 +169,7 @@ package final class InboundPlane {
     private var associations = AssociationTable()
     /// Those with AH, by the SPI of that.
     private var headers = AssociationTable()
-    private let arena = PacketArena()
+    let arena = PacketArena()
     private let deferred = DeferredPackets()
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
@@ -201,6 +217,8 @@ package final class InboundPlane {
     package enum Outcome {
         case opened(Opened)
         case dropped(DropReason)
+        /// Several packets, which ``unpack(_:_:)`` tells of: before the SA or the octets go.
+        case bundle(InboundBundle)
         /// ``openDeferred(now:_:)`` will tell.
         case deferred
     }
@@ -285,7 +303,7 @@ package final class InboundPlane {
     }
 
     @inline(__always)
-    private func finish(
+    func finish(
         _ outcome: InboundAssociation.Outcome, _ association: InboundAssociation, _ from: Endpoint, _ now: Instant
     ) -> Outcome {
         if outcome.reportsEndpoint { report(.mappingChanged(association.child, from)) }
@@ -293,13 +311,14 @@ package final class InboundPlane {
         if outcome.exhausted { report(.exhausted(association.child)) }
         if outcome.expired { report(.expired(association.child)) }
         if let reason = outcome.dropped { return drop(reason) }
+        if let bundle = outcome.bundle { return .bundle(bundle) }
         guard let packet = outcome.packet, let view = outcome.view else { return drop(.malformed) }
         return .opened(
             Opened(packet: packet, view: view, child: association.child, spi: association.spi, queue: association.queue)
         )
     }
 
-    private func drop(_ reason: DropReason) -> Outcome {
+    func drop(_ reason: DropReason) -> Outcome {
         drops.count(reason)
         return .dropped(reason)
     }

@@ -57,13 +57,18 @@ package struct PolicyTable: ~Copyable {
             }
         }
 
-        func verdict(_ flow: Flow) -> PolicyVerdict? {
+        func verdict(_ flow: Flow, for worker: Int) -> PolicyVerdict? {
             if let policy {
                 return flow.isCovered(local: policy.localSelectors, remote: policy.remoteSelectors)
                     ? .other(policy) : nil
             }
-            for association in associations where association.matches(flow) { return .protect(association) }
-            return nil
+            // Of several that are in use together (RFC 9611), that of the worker itself.
+            var other: OutboundAssociation?
+            for association in associations where association.matches(flow) {
+                if association.owner == worker { return .protect(association) }
+                if other == nil { other = association }
+            }
+            return other.map { .protect($0) }
         }
     }
 
@@ -111,7 +116,10 @@ package struct PolicyTable: ~Copyable {
     // SAFETY of `unowned(unsafe)`: every change of the entries empties the cache, so a slot never outlives its entry.
     private var cache: [CacheSlot?] = Array(repeating: nil, count: cacheSlots)
 
-    package init() {}
+    private let worker: Int
+
+    /// The table of one worker, which takes its own SAs first.
+    package init(worker: Int = 0) { self.worker = worker }
 
     package var isEmpty: Bool { requests.isEmpty && plain.isEmpty }
 
@@ -125,7 +133,7 @@ package struct PolicyTable: ~Copyable {
             guard let entries = shelf.entries[key] else { continue }
             for entry in entries {
                 if let best, !entry.precedes(best.entry) { break }
-                guard let verdict = entry.verdict(flow) else { continue }
+                guard let verdict = entry.verdict(flow, for: worker) else { continue }
                 best = (entry, verdict)
                 break
             }

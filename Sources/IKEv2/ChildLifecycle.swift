@@ -35,6 +35,8 @@ extension IKESession {
             if !agreed.takesPadding { association.treatment.padding = .none }
             association.priority = policy.priority
             association.carriesFragments = agreed.carriesFragments
+            association.aggregation = agreed.aggregation
+            association.resource = agreed.resource ?? 0
             association.compression =
                 direction == .inbound ? agreed.inboundCompression : agreed.outboundCompression
             return association
@@ -47,6 +49,8 @@ extension IKESession {
             remoteSelectors: agreed.remoteSelectors)
         child.takesPadding = agreed.takesPadding
         child.carriesFragments = agreed.carriesFragments
+        child.aggregation = agreed.aggregation
+        child.resource = agreed.resource
         child.isCompressed = agreed.inboundCompression != nil
         context.emit(.install(association(.inbound, agreed.inboundSPI, agreed.inboundKeys)))
         let outbound = association(.outbound, agreed.outboundSPI, agreed.outboundKeys)

@@ -25,6 +25,8 @@ struct ProposedChild: Sendable {
     var inboundCompression: Compression?
     var outboundCompression: Compression?
     var carriesFragments = false
+    var aggregation: Aggregation?
+    var resource: Int?
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var material: ChildMaterial
@@ -48,6 +50,10 @@ struct AgreedChild: Sendable {
     var outboundCompression: Compression?
     /// Whether both ends send and take later fragments.
     var carriesFragments = false
+    /// How packets share payloads, where both ends have it so.
+    var aggregation: Aggregation?
+    /// Its number among children with the same selectors (RFC 9611).
+    var resource: Int?
     var localSelectors: [TrafficSelector]
     var remoteSelectors: [TrafficSelector]
     var inboundKeys: KeyMaterial
@@ -56,11 +62,14 @@ struct AgreedChild: Sendable {
 
 extension IKESession {
     /// A fresh attempt to create a child of `policy`, with an SPI and without key exchange.
-    mutating func attempt(_ policy: ChildPolicy, replacing old: Child?, _ context: inout Context) -> ChildAttempt {
+    mutating func attempt(
+        _ policy: ChildPolicy, replacing old: Child?, beside sibling: Child? = nil, _ context: inout Context
+    ) -> ChildAttempt {
         ChildAttempt(
             policy: policy.name, replaces: old?.id,
-            requestID: old?.requestID ?? inheritRequestID(policy) ?? requestID(for: policy, &context),
-            spi: context.takeSPI(),
+            requestID: old?.requestID ?? sibling?.requestID ?? inheritRequestID(policy)
+                ?? requestID(for: policy, &context),
+            resource: sibling.map(numberBeside) ?? old?.resource, sibling: sibling?.id, spi: context.takeSPI(),
             offeredLocal: localSelectors(of: policy), offeredRemote: remoteSelectors(of: policy))
     }
 
@@ -90,7 +99,8 @@ extension IKESession {
         var payloads: [Payload] = []
         if policy.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
         if policy.compresses { payloads.append(CompressionNotification.payload(attempt.spi.compression)) }
-        payloads += policy.fragmentPayloads
+        payloads += policy.fragmentPayloads + policy.aggregationPayloads
+        if attempt.replaces == nil || attempt.resource != nil { payloads += policy.resourcePayloads(attempt.resource) }
         payloads.append(ProposalPayload.offer(usable(proposals), spi: attempt.spi.octets))
         if !attempt.nonce.isEmpty { payloads.append(Payload(.nonceV2, body: attempt.nonce)) }
         if let keyExchange {
@@ -112,6 +122,7 @@ extension IKESession {
         let offeredRemote = try content.required(content.selectorsInitiator, "TSi")
         let offeredLocal = try content.required(content.selectorsResponder, "TSr")
         let (policy, localSelectors, remoteSelectors) = try choosePolicy(offeredLocal, offeredRemote, old)
+        let place = try placeAmongResources(content, policy, localSelectors, remoteSelectors, replacing: old)
         let selection: Selection
         switch Proposal.select(
             configured: usable(policy.proposals), offered: offers.map(\.proposal), ignoringKeyExchange: material.isFirst
@@ -131,7 +142,7 @@ extension IKESession {
         let offer = offers[selection.offer]
         let asksTransport = content.notification(.useTransportMode) != nil
         var agreed = ProposedChild(
-            policy: policy, requestID: old?.requestID ?? requestID(for: policy, &context),
+            policy: policy, requestID: old?.requestID ?? place?.requestID ?? requestID(for: policy, &context),
             inboundSPI: context.takeSPI(), outboundSPI: SPI(network: offer.spi), suite: selection.suite,
             securityProtocol: offer.proposal.securityProtocol,
             mode: asksTransport && policy.mode == .transport ? .transport : .tunnel,
@@ -142,11 +153,15 @@ extension IKESession {
             agreed.outboundCompression = theirs
         }
         agreed.carriesFragments = policy.agreesOnFragments(content, agreed.mode)
+        agreed.aggregation = policy.agreedAggregation(content, agreed.mode, agreed.securityProtocol)
+        agreed.resource = place?.number
 
         var payloads: [Payload] = []
         if let own = agreed.inboundCompression { payloads.append(CompressionNotification.payload(own)) }
         if agreed.mode == .transport { payloads.append(NotifyPayload(.useTransportMode).payload) }
         if agreed.carriesFragments { payloads += policy.fragmentPayloads }
+        if agreed.aggregation != nil { payloads += policy.aggregationPayloads }
+        if let place { payloads += policy.resourcePayloads(place.number) }
         payloads.append(
             ProposalPayload.answer(agreed.suite, to: offer, spi: agreed.inboundSPI.octets))
         if !material.isFirst { payloads.append(Payload(.nonceV2, body: material.responderNonce)) }
@@ -177,7 +192,8 @@ extension IKESession {
                 inboundSPI: proposed.inboundSPI, outboundSPI: proposed.outboundSPI, suite: proposed.suite,
                 securityProtocol: proposed.securityProtocol, mode: proposed.mode, takesPadding: proposed.takesPadding,
                 inboundCompression: proposed.inboundCompression, outboundCompression: proposed.outboundCompression,
-                carriesFragments: proposed.carriesFragments,
+                carriesFragments: proposed.carriesFragments, aggregation: proposed.aggregation,
+                resource: proposed.resource,
                 localSelectors: proposed.localSelectors, remoteSelectors: proposed.remoteSelectors,
                 inboundKeys: keys.fromInitiator,
                 outboundKeys: keys.fromResponder), holdingOutbound: replaced != nil, &context)
@@ -266,6 +282,10 @@ extension IKESession {
             agreed.outboundCompression = theirs
         }
         agreed.carriesFragments = policy.agreesOnFragments(content, mode)
+        agreed.aggregation = policy.agreedAggregation(content, mode, agreed.securityProtocol)
+        if policy.usesResources, content.notification(.resourceInformation) != nil {
+            agreed.resource = attempt.resource ?? (attempt.replaces == nil ? nextNumber(agreed) : nil)
+        }
         return agreed
     }
 }

@@ -13,14 +13,15 @@ extension IKESession {
 
     mutating func startChild(
         _ name: String, replacing old: Child?,
-        selecting selectors: (local: [TrafficSelector], remote: [TrafficSelector])? = nil, _ context: inout Context
+        selecting selectors: (local: [TrafficSelector], remote: [TrafficSelector])? = nil,
+        beside sibling: Child? = nil, _ context: inout Context
     ) throws(Fault) {
         guard let policy = connection?.child(name) else {
             context.report(.refused(child: name, .policy("no child of this name is configured")))
             return
         }
         guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
-        var attempt = attempt(policy, replacing: old, &context)
+        var attempt = attempt(policy, replacing: old, beside: sibling, &context)
         if let selectors { (attempt.offeredLocal, attempt.offeredRemote) = selectors }
         attempt.nonce = context.environment.randomness.octets(IKESession.nonceOctets)
         // A rekeying keeps the group that was agreed on before, where there was one.
@@ -89,6 +90,7 @@ extension IKESession {
             let material = ChildMaterial(initiatorNonce: attempt.nonce, responderNonce: nonce, isFirst: false)
             let agreed = try agree(attempt, policy, content, sa, material, further: followUp.secrets)
             conclude(agreed, attempt, lowestNonce: NonceRule.lower(attempt.nonce, nonce), &context)
+            if attempt.replaces == nil { planSibling(of: children.last?.id, &context) }
             offerRest(of: agreed, attempt, content)
         } catch {
             // The peer installed what we cannot use: take it away again.
@@ -126,6 +128,7 @@ extension IKESession {
             let agreed = try agree(attempt, policy, content, sa, material)
             install(agreed, holdingOutbound: false, &context)
             optimizedRekey.initialChild = children.last?.id
+            planSibling(of: children.last?.id, &context)
             offerRest(of: agreed, attempt, content)
             // Its keys came of the IKE SA's: whether the ends agree on a key exchange of its own would show hours later.
             if policy.rehearsesRekeying, policy.firstGroup != nil, let new = children.last { plan(.rekeyChild(new.id)) }
@@ -197,6 +200,10 @@ extension IKESession {
         _ error: NotifyPayload, _ attempt: ChildAttempt, _ policy: ChildPolicy, _ context: inout Context
     ) {
         let refusal = Refusal.peer(notification: error.type.rawValue, name: error.type.name)
+        if let sibling = attempt.sibling, error.type != .invalidKeyExchange {
+            concludeSiblingRefusal(error, beside: sibling, &context)
+            return
+        }
         let old = attempt.replaces.flatMap(child)
         if attempt.inheritance != nil, error.type.leavesWholeRekeying, let old, old.state == .rekeying,
             attempt.collision == nil

@@ -8,6 +8,8 @@ enum PlannedExchange: Hashable, Sendable {
     case createChild(String)
     /// A child with some of its selectors alone.
     case createSelected(String, local: [TrafficSelector], remote: [TrafficSelector])
+    /// Another child with the selectors of this one (RFC 9611).
+    case createSibling(ChildID)
     case rekeyChild(ChildID)
     case deleteChild(ChildID)
     /// A child that only the peer has: its SPI towards us.
@@ -31,7 +33,7 @@ enum PlannedExchange: Hashable, Sendable {
     /// charon's names, for ``SessionSnapshot/queuedExchanges``.
     var name: String {
         switch self {
-        case .createChild, .createSelected: "CHILD_CREATE"
+        case .createChild, .createSelected, .createSibling: "CHILD_CREATE"
         case .rekeyChild: "CHILD_REKEY"
         case .deleteChild, .deleteSPI: "CHILD_DELETE"
         case .rekeyIKE: "IKE_REKEY"
@@ -116,6 +118,9 @@ struct ChildAttempt: Sendable {
     /// The child that the new one takes over from.
     var replaces: ChildID?
     var requestID: UInt32
+    /// Its number among children with the same selectors, and the one beside which it is made (RFC 9611).
+    var resource: Int?
+    var sibling: ChildID?
     var spi: SPI
     var offeredLocal: [TrafficSelector]
     var offeredRemote: [TrafficSelector]
@@ -201,6 +206,9 @@ struct Child: Sendable {
     var takesPadding = true
     var isCompressed = false
     var carriesFragments = false
+    var aggregation: Aggregation?
+    /// Its number among children with the same selectors, where both ends know of such (RFC 9611).
+    var resource: Int?
     var inboundSPI: SPI
     var outboundSPI: SPI
     var suite: Suite

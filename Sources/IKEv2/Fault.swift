@@ -43,6 +43,8 @@ enum Fault: Error {
     case tooManyChildren
     /// There is no further clone of the IKE SA (RFC 7791 §5.3).
     case notCloned(String)
+    /// There are enough children with the same selectors.
+    case tooManyQueues
     case cryptography(String)
 
     /// The refusal that observers see.
@@ -72,6 +74,7 @@ enum Fault: Error {
         case .redirected(let gateway, _): .policy("sent on to \(gateway)")
         case .tooManyChildren: .policy("an IKE SA holds at most \(IKESession.maximumChildren) children")
         case .notCloned(let reason): .policy(reason)
+        case .tooManyQueues: .policy("at most \(IKESession.maximumQueues) children have the same selectors")
         case .cryptography(let reason): .policy(reason)
         }
     }
@@ -98,6 +101,7 @@ enum Fault: Error {
         case .ticket: NotifyPayload(.ticketNack)
         case .redirected(let gateway, let nonce):
             NotifyPayload(.redirect, data: RedirectData(gateway, nonce: nonce).octets)
+        case .tooManyQueues: NotifyPayload(.maximumQueues)
         case .tooManyChildren, .notCloned: NotifyPayload(.noAdditionalSAs)
         }
     }

@@ -186,6 +186,7 @@ extension Fault {
         case .noCredential: "no key is known for this pair of identities"
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"
+        case .tooManyQueues: "too many children with the same selectors"
         case .tooManyChildren: "too many children"
         case .notCloned(let why): why
         case .noVirtualAddress: "there is no virtual address"

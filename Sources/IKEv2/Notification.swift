@@ -23,6 +23,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let temporaryFailure = NotificationType(rawValue: 43)
     static let childNotFound = NotificationType(rawValue: 44)
     static let stateNotFound = NotificationType(rawValue: 47)
+    /// RFC 9611 §5.2.
+    static let maximumQueues = NotificationType(rawValue: 48)
 
     static let initialContact = NotificationType(rawValue: 16384)
     static let setWindowSize = NotificationType(rawValue: 16385)
@@ -81,6 +83,10 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let ip4Allowed = NotificationType(rawValue: 16439)
     static let ip6Allowed = NotificationType(rawValue: 16440)
     static let additionalKeyExchange = NotificationType(rawValue: 16441)
+    /// RFC 9347 §5.1.
+    static let useAggregation = NotificationType(rawValue: 16442)
+    /// RFC 9611 §5.1.
+    static let resourceInformation = NotificationType(rawValue: 16444)
     // draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt §6: no numbers are registered yet, so these are for private use.
     static let optimizedRekeySupported = NotificationType(rawValue: 61_440)
     static let optimizedRekey = NotificationType(rawValue: 61_441)
@@ -110,6 +116,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .temporaryFailure: "TEMPORARY_FAILURE"
         case .childNotFound: "CHILD_SA_NOT_FOUND"
         case .stateNotFound: "STATE_NOT_FOUND"
+        case .maximumQueues: "TS_MAX_QUEUE"
+        case .useAggregation: "USE_AGGFRAG"
+        case .resourceInformation: "SA_RESOURCE_INFO"
         case .initialContact: "INITIAL_CONTACT"
         case .setWindowSize: "SET_WINDOW_SIZE"
         case .additionalSelectorsPossible: "ADDITIONAL_TS_POSSIBLE"

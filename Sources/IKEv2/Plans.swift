@@ -127,7 +127,7 @@ extension IKESession {
             switch next {
             case .rekeyIKE, .deleteIKE: return nil
             case .liveness, .updateAddresses, .checkRoutability, .redirect, .announceToken, .requestTicket: continue
-            case .createChild, .createSelected, .deleteSPI, .cloneIKE: return index
+            case .createChild, .createSelected, .createSibling, .deleteSPI, .cloneIKE: return index
             case .rekeyChild(let id), .deleteChild(let id):
                 if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
             }
@@ -141,6 +141,7 @@ extension IKESession {
         case .createChild(let name): try startChild(name, replacing: nil, &context)
         case .createSelected(let name, let local, let remote):
             try startChild(name, replacing: nil, selecting: (local, remote), &context)
+        case .createSibling(let id): try startSibling(of: id, &context)
         case .rekeyChild(let id):
             guard let child = child(id), child.state == .installed else { return }
             guard child.heldOutbound == nil else {

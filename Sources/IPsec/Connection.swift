@@ -95,6 +95,10 @@ package struct ChildPolicy: Hashable, Sendable {
     package var compresses = false
     /// Version 2: where its selectors have ports, later fragments pass as well, if the peer agrees (RFC 4301 §7.3).
     package var carriesFragments = false
+    /// Version 2: packets share payloads, if the peer agrees (RFC 9347).
+    package var aggregation: Aggregation?
+    /// Version 2: a pair of SAs for each processor, if the peer agrees (RFC 9611).
+    package var usesResources = false
     /// Before others where smaller; 0: by how narrow the selectors are (RFC 4301 §4.4.1, the SPD is ordered).
     package var priority: UInt32 = 0
     /// Version 1: what its proposals have of AH goes around what they have of ESP, instead of in its place: ESP and AH of one

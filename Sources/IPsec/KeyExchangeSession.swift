@@ -60,8 +60,7 @@ package enum SessionCommand: Hashable, Sendable {
     case delete
     /// The same without a word to the peer, which has forgotten it.
     case abandon
-    /// Another session has taken its place, and has taken over what it did: it ends soon, when no packet of it is on its
-    /// way any more.
+    /// Another session does what it did: it ends soon, when no packet of it is on its way any more.
     case retire
     /// The child of another session's, whose request ID stays, so that its traffic passes over (IKEv2).
     case succeedChild(name: String, requestID: UInt32)
@@ -243,10 +242,11 @@ package struct EngineSettings: Hashable, Sendable {
     package var halfOpenTimeout: Duration = .seconds(30)
     /// The data plane can carry ESP only inside UDP: claim a NAT in every negotiation.
     package var forceEncapsulation = false
-    /// The data plane carries ESP inside UDP better than bare: claim a NAT where the connection does not ask for the
-    /// contrary.
+    /// ESP goes inside UDP better than bare: claim a NAT where the connection does not ask for the contrary.
     package var preferEncapsulation = false
     package var traceMessages = false
+    /// Threads of the data plane that seal packets: pairs of SAs of a child that has one for each (RFC 9611).
+    package var packetWorkers = 1
     /// Hand out the keys of every IKE SA, for a protocol analyser. Who has them reads and forges everything.
     package var disclosesKeys = false
     /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.

@@ -85,6 +85,10 @@ package struct SecurityAssociation: Sendable {
     package var authenticationHeader: AuthenticationHeader?
     /// Whether later fragments pass whose first fragment the selectors cover (RFC 4301 §7.3).
     package var carriesFragments = false
+    /// AGGFRAG payloads in place of inner packets (RFC 9347); tunnel mode and ESP alone.
+    package var aggregation: Aggregation?
+    /// Its number among SAs of the same policy that are in use together, 0 for the first or only one (RFC 9611).
+    package var resource = 0
     /// Compression inside this SA (RFC 3173).
     package var compression: Compression?
 

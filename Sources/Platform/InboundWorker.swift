@@ -280,6 +280,7 @@ final class InboundWorker {
     }
 
     private func deliver(_ outcome: InboundPlane.Outcome) {
+        if case .bundle(let bundle) = outcome { return plane.unpack(bundle) { deliver($0) } }
         guard case .opened(let opened) = outcome else { return }
         SegmentSize.clamp(opened.packet, opened.view, limit: segmentLimit)
         if let coalescer {

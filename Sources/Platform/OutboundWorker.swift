@@ -15,14 +15,14 @@ import Primitives
 final class OutboundWorker {
     /// The kernel's limit for one segmented send, and what fits into a UDP datagram over either IP.
     private static let maximumSegments = 64
-    private static let maximumOctets = 65_000
+    static let maximumOctets = 65_000
     private static let readOctets = OffloadHeader.octets + 65_536
     /// Reads before the device's descriptor is looked at anew, so that a flood cannot hold a batch back.
     private static let readsAtOnce = 64
     /// Packets that each other worker may have handed over, likewise.
     private static let handOversAtOnce = 64
 
-    private let plane: OutboundPlane
+    let plane: OutboundPlane
     private let mailbox: Mailbox
     private let desk: HandOver.Desk
     private let tunnel: TunnelDevice
@@ -30,14 +30,14 @@ final class OutboundWorker {
     private let queue: Int32
     private let sockets: SocketSet
     private let streams: StreamSet
-    private let drops: DropCounters
+    let drops: DropCounters
     private let prefixOctets: Int
 
     // SAFETY: allocated in init, freed in deinit, used by this worker's thread alone.
     private let readBuffer: UnsafeMutableRawPointer
     private let arena: UnsafeMutableRawPointer
     /// For packets that are not sealed where they are sent from, and what they become.
-    private let scratch: UnsafeMutableRawPointer
+    let scratch: UnsafeMutableRawPointer
     private static let scratchOctets = 65_536
     private static let wrapOctets = OutboundAssociation.wrapOctets(65_536)
     /// The head of the batch, and room for what is said of it.
@@ -51,13 +51,17 @@ final class OutboundWorker {
     private var association: OutboundAssociation?
     private var segment = 0
     private var used = 0
-    private var packets = 0
+    private(set) var packets = 0
     private var trafficClass: UInt8 = 0
     private var forbidsFragments = false
     /// The first packet of the batch, as far as its sender must be told of it.
-    private var head: PacketView?
+    var head: PacketView?
     private var headOctets = 0
     private var isClosed = false
+    /// SAs that have begun a payload which waits for more packets.
+    var begun: [OutboundAssociation] = []
+    /// SAs that send at a constant rate.
+    var paced: [(association: OutboundAssociation, pace: Pace)] = []
 
     init(
         mailbox: Mailbox, desk: HandOver.Desk, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet,
@@ -65,7 +69,7 @@ final class OutboundWorker {
         drops: DropCounters,
         report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
-        plane = OutboundPlane(drops: drops, report: report)
+        plane = OutboundPlane(drops: drops, worker: desk.worker, report: report)
         segmentLimit = mtu
         self.mark = mark
         notice = .allocate(byteCount: Self.noticeOctets, alignment: 16)
@@ -100,13 +104,15 @@ final class OutboundWorker {
         var count: UInt32 = 2
         var hasMore = false
         while true {
-            guard parley_wait(&descriptors, &ready, count, hasMore ? 0 : -1) >= 0 else { return }
+            let patience: Int32 = hasMore ? 0 : paced.isEmpty ? -1 : 1
+            guard parley_wait(&descriptors, &ready, count, patience) >= 0 else { return }
             if ready[0] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
             if desk.count > 1 {
                 guard let rest = takeHandedOver() else { return }
                 hasMore = rest
             }
+            if !paced.isEmpty { keepPace() }
             guard count == 2, ready[1] != 0 else { continue }
             let now = Clock.now()
             for _ in 0..<Self.readsAtOnce {
@@ -118,6 +124,7 @@ final class OutboundWorker {
                 guard applyChanges() else { return }
                 take(readBuffer, octets, now: now)
             }
+            finishBegun()
             flush()
             desk.knock()
         }
@@ -135,6 +142,7 @@ final class OutboundWorker {
             if goesOn { take(packet.octets, packet.count, now: now) }
             return goesOn
         }
+        finishBegun()
         flush()
         desk.release()
         desk.knock()
@@ -149,14 +157,18 @@ final class OutboundWorker {
     /// False where the worker should stop. The batch must not outlive its SA, so it goes first.
     private func applyChanges() -> Bool {
         if mailbox.isEmpty { return true }
+        finishBegun()
         flush()
         for change in mailbox.take() {
             switch change {
             case .install(let association, let counters, let owner):
-                plane.insert(
-                    OutboundAssociation(
-                        association, counters: counters, owner: owner, isForeign: owner != desk.worker))
-            case .remove(let spi, let child): plane.remove(spi, of: child)
+                let new = OutboundAssociation(
+                    association, counters: counters, owner: owner, isForeign: owner != desk.worker)
+                plane.insert(new)
+                if let rate = new.aggregator?.packetRate, rate > 0 { paced.append((new, Pace(rate: rate))) }
+            case .remove(let spi, let child):
+                plane.remove(spi, of: child)
+                paced.removeAll { $0.association.spi == spi && $0.association.child == child }
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .setMTU(let mtu): segmentLimit = mtu
             case .setPolicy(let policy): plane.insert(policy)
@@ -185,6 +197,7 @@ final class OutboundWorker {
                 put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
             }
         }
+        finishBegun()
         flush()
         desk.knock()
     }
@@ -239,6 +252,7 @@ final class OutboundWorker {
         _ octets: Int, _ view: PacketView, _ association: OutboundAssociation, _ now: Instant,
         write: (UnsafeMutableRawPointer) -> Void
     ) {
+        if association.aggregator != nil { return aggregate(octets, association, now, write: write) }
         guard association.isPlain else { return wrap(octets, view, association, now, write: write) }
         guard let placement = association.placement(view, count: octets),
             placement.sealedOctets <= Self.maximumOctets
@@ -249,15 +263,7 @@ final class OutboundWorker {
         let sealed = placement.sealedOctets
         let outerClass = association.outerClass(view.trafficClass)
         let forbidsFragments = association.forbidsFragments(view)
-        if packets != 0,
-            isClosed || self.association !== association || sealed > segment || packets == Self.maximumSegments
-                || outerClass != trafficClass || forbidsFragments != self.forbidsFragments
-                || used + sealed > Self.maximumOctets
-        {
-            flush()
-        }
-        // SAFETY: `used + sealed` stays within half of the arena, so the packet and its trailer do.
-        let start = arena + used
+        let start = place(sealed, association, outerClass, forbidsFragments: forbidsFragments)
         if placement.skippedOctets == 0 {
             write(start + placement.offset)
         } else {
@@ -273,6 +279,30 @@ final class OutboundWorker {
         }
         let outcome = plane.seal(start, placement, with: association, deferring: true, now: now)
         guard outcome.dropped == nil else { return }
+        count(sealed, association, outerClass, forbidsFragments: forbidsFragments)
+    }
+
+    /// Where a packet of `sealed` octets goes, in this batch or, where it does not fit in there, in the next.
+    @inline(__always)
+    func place(
+        _ sealed: Int, _ association: OutboundAssociation, _ outerClass: UInt8, forbidsFragments: Bool
+    ) -> UnsafeMutableRawPointer {
+        if packets != 0,
+            isClosed || self.association !== association || sealed > segment || packets == Self.maximumSegments
+                || outerClass != trafficClass || forbidsFragments != self.forbidsFragments
+                || used + sealed > Self.maximumOctets
+        {
+            flush()
+        }
+        // SAFETY: `used + sealed` stays within half of the arena, so the packet and its trailer do.
+        return arena + used
+    }
+
+    /// The packet at ``place(_:_:_:forbidsFragments:)`` is part of the batch.
+    @inline(__always)
+    func count(
+        _ sealed: Int, _ association: OutboundAssociation, _ outerClass: UInt8, forbidsFragments: Bool
+    ) {
         if packets == 0 {
             self.association = association
             segment = sealed
@@ -320,7 +350,7 @@ final class OutboundWorker {
     }
 
     /// Sends the batch.
-    private func flush() {
+    func flush() {
         guard packets != 0, let association else { return }
         guard association.sealDeferred() else {
             drops.count(.sealFailed, UInt64(packets))

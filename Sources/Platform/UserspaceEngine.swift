@@ -7,7 +7,7 @@ import Synchronization
 /// The data plane at work: sockets, a TUN device, routes and worker threads around the cores of `DataPlane`.
 ///
 /// Each direction has as many workers as the device has queues. An outbound SA belongs to one of them, which all SAs of the
-/// same policy share; an inbound SA to the one that its SPI names.
+/// same policy share, unless it has several in use together; an inbound SA to the one that its SPI names.
 ///
 /// May be called from any thread. IKE messages and events come on the workers' threads; handlers should pass them on and
 /// return.
@@ -18,6 +18,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var remote: Endpoint
         var remoteSelectors: [TrafficSelector]
         var requestID: UInt32
+        var owner: Int
         var counters: AssociationCounters
         /// Of an outbound SA.
         var size: PathSize?
@@ -114,6 +115,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     package var streamCount: Int { streams.count }
     /// Threads that carry packets.
     package var workerCount: Int { state.withLock { $0.workers.count } }
+    /// Threads that seal packets, and as many that open them.
+    package var workersEachWay: Int { outbound.count }
     /// The TUN device's name; `nil` without a device.
     package var tunnelName: String? { tunnel.interface?.name }
 
@@ -139,15 +142,16 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         let size = association.direction == .outbound ? pathSize(association) : nil
         state.withLock { state in
             guard !state.isClosed else { return }
+            let first = state.owners.take(association.requestID)
+            let owner = (first + association.resource) % outbound.count
             state.installed[association.child, default: []].append(
                 Installed(
                     spi: association.spi, direction: association.direction, remote: association.remote,
-                    remoteSelectors: association.remoteSelectors, requestID: association.requestID,
+                    remoteSelectors: association.remoteSelectors, requestID: association.requestID, owner: owner,
                     counters: counters, size: size))
             streams.retain(association.remote)
             adapt(&state)
-            let association = association.padded(toMTU: state.mtu)
-            let owner = state.owners.take(association.requestID)
+            let association = association.padded(toMTU: state.mtu).aggregated(for: size)
             let change = PlaneChange.install(association, counters, owner: owner)
             switch association.direction {
             case .inbound: inbound[inboundOwner(association)].post(change)
@@ -167,13 +171,13 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 let removed = state.installed[child]?.remove(at: index)
             else { return }
             if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
-            let owner = state.owners.release(removed.requestID)
+            state.owners.release(removed.requestID)
             switch direction {
             case .inbound: for mailbox in inbound { mailbox.post(.remove(spi, child)) }
             case .outbound:
                 // Nobody hands packets over any more when the owner forgets the SA.
-                for index in outbound.indices where index != owner { outbound[index].post(.remove(spi, child)) }
-                outbound[owner].post(.remove(spi, child))
+                for index in outbound.indices where index != removed.owner { outbound[index].post(.remove(spi, child)) }
+                outbound[removed.owner].post(.remove(spi, child))
             }
             streams.release(removed.remote)
             if direction == .outbound { adapt(&state) }
@@ -325,5 +329,16 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             if state.routes == nil { return [] }
             return state.routes?.failures ?? []
         }
+    }
+}
+
+extension SecurityAssociation {
+    /// The same SA, with the size of its aggregated packets where the configuration leaves that to the path.
+    fileprivate func aggregated(for size: UserspaceEngine.PathSize?) -> SecurityAssociation {
+        guard let path = size?.path, var aggregation else { return self }
+        aggregation.packetOctets = aggregation.packetOctets == 0 ? path : min(aggregation.packetOctets, path)
+        var association = self
+        association.aggregation = aggregation
+        return association
     }
 }

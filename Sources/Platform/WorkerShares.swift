@@ -19,15 +19,14 @@ struct WorkerShares {
         return least
     }
 
-    /// An SA of the policy is gone; its worker.
-    mutating func release(_ requestID: UInt32) -> Int {
-        guard let owner = owners[requestID] else { return 0 }
+    /// An SA of the policy is gone.
+    mutating func release(_ requestID: UInt32) {
+        guard let owner = owners[requestID] else { return }
         if owner.associations > 1 {
             owners[requestID]?.associations -= 1
         } else {
             owners[requestID] = nil
             policies[owner.worker] -= 1
         }
-        return owner.worker
     }
 }

@@ -94,7 +94,7 @@ import Testing
     /// The values that a few keys have besides their defaults.
     @Test func values() throws {
         #expect(errors(child("mode = pass")).isEmpty && errors(child("mode = drop")).isEmpty)
-        for mode in ["beet", "iptfs", "transport_proxy"] { #expect(errors(child("mode = \(mode)")).count == 1) }
+        for mode in ["beet", "transport_proxy"] { #expect(errors(child("mode = \(mode)")).count == 1) }
         let both = try Configuration.read(SourceFile(name: "f", text: child("start_action = trap|start")))
         let net = try #require(both.connections.first?.child("net"))
         #expect(net.startAction == .start && net.standingAction == .trap)

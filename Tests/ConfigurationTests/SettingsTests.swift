@@ -1,3 +1,4 @@
+import IPsec
 import Primitives
 import Testing
 
@@ -66,6 +67,55 @@ import Testing
         #expect(try !read("").usesCertificateLocations)
         #expect(try read("charon { hash_and_url = yes }").usesCertificateLocations)
         #expect(try read("charon { dos_protection = no }").engine.cookieThreshold == 0)
+    }
+
+    /// `mode = iptfs`, and the section that says how.
+    @Test func aggregationIsReadWhole() throws {
+        let settings = try read(
+            """
+            charon {
+                iptfs {
+                    packet_size = 1200
+                    reorder_window = 7
+                    max_queue_size = 5000
+                    packet_rate = 250
+                    accept_fragments = no
+                    dont_frag = yes
+                    drop_time = 5
+                    other = 1
+                }
+            }
+            """)
+        var expected = Aggregation()
+        expected.packetOctets = 1200
+        expected.reorderWindow = 7
+        expected.queueOctets = 5000
+        expected.packetRate = 250
+        expected.takesFragments = false
+        expected.keepsWhole = true
+        #expect(settings.aggregation == expected)
+        #expect(settings.notes.count == 2)
+        #expect(settings.notes.contains { $0.contains("'drop_time' in charon.iptfs changes nothing") })
+        #expect(settings.notes.contains { $0.contains("unknown key 'other' in charon.iptfs") })
+        func child(_ lines: String, version: Int = 2) throws -> ChildPolicy? {
+            let text = """
+                connections { a { version = \(version)
+                    remote_addrs = 192.0.2.1
+                    local { auth = psk }
+                    remote { auth = psk }
+                    children { b { \(lines) } } } }
+                """
+            return try Configuration.read(SourceFile(name: "swanctl.conf", text: text), settings: settings)
+                .connections.first?.children.first
+        }
+        let policy = try child("mode = iptfs")
+        #expect(policy?.aggregation == expected && policy?.mode == .tunnel && policy?.action == nil)
+        #expect(try child("mode = tunnel")?.aggregation == nil)
+        #expect(throws: ConfigurationErrors.self) { try child("mode = iptfs", version: 1) }
+        #expect(throws: ConfigurationErrors.self) { try child("mode = iptfs\nipcomp = yes") }
+        #expect(try child("per_cpu_sas = yes")?.usesResources == true && child("")?.usesResources == false)
+        #expect(throws: ConfigurationErrors.self) { try child("per_cpu_sas = encap") }
+        #expect(throws: ConfigurationErrors.self) { try child("per_cpu_sas = yes", version: 1) }
     }
 
     /// charon-systemd's own section comes before the common one, and swanctl.conf's before both.

@@ -25,6 +25,30 @@ import Testing
         #expect(west.counters(of: ChildID(1)) == nil)
     }
 
+    /// RFC 9611: several SAs of one request in use together.
+    @Test func aWorkerTakesItsOwnOfSeveralSAs() throws {
+        let pairs = (0..<4).map { AssociationPair(child: UInt32($0) + 1, requestID: 7, spi: 0x1001 + UInt32($0)) }
+        for worker in 0..<2 {
+            let plane = OutboundPlane(drops: DropCounters(), worker: worker) { _ in }
+            func insert(_ number: Int, owner: Int) {
+                plane.insert(
+                    OutboundAssociation(
+                        pairs[number].west, counters: AssociationCounters(), owner: owner, isForeign: owner != worker))
+            }
+            let flow = try #require(packet().withUnsafeBytes { PacketView($0.baseAddress!, count: $0.count)?.flow })
+            insert(0, owner: 0)
+            #expect(plane.association(for: flow)?.spi == SPI(0x1001), "the only one, whosever it is")
+            insert(1, owner: 1)
+            #expect(plane.association(for: flow)?.spi == SPI(0x1001 + UInt32(worker)))
+            // The first one's successor.
+            insert(2, owner: 0)
+            #expect(plane.association(for: flow)?.spi == SPI(worker == 0 ? 0x1003 : 0x1002))
+            plane.remove(SPI(0x1001), of: ChildID(1))
+            plane.remove(SPI(0x1002), of: ChildID(2))
+            #expect(plane.association(for: flow)?.spi == SPI(0x1003))
+        }
+    }
+
     @Test func removedInboundSAsAreGone() throws {
         let (west, east) = engines(AssociationPair())
         let first = try #require(west.seal(packet()).octets)

@@ -18,7 +18,9 @@ struct ChildPair {
     init(
         _ suite: Suite = Suite(encryption: Encryption(.aesGCM16, keyBits: 256)), child: UInt32 = 1,
         westEnd: Endpoint, eastEnd: Endpoint, westNet: [TrafficSelector], eastNet: [TrafficSelector],
-        encapsulated: Bool = true, window: Int = 1024, requestID: UInt32 = 1, firstSPI: UInt32? = nil
+        encapsulated: Bool = true, window: Int = 1024, requestID: UInt32 = 1, firstSPI: UInt32? = nil,
+        resource: Int = 0,
+        aggregation: Aggregation? = nil
     ) {
         for (index, fromWest) in [true, false].enumerated() {
             var random = Randomness.seeded(UInt64(child) * 2 + UInt64(index))
@@ -40,6 +42,10 @@ struct ChildPair {
                     spi: spi,
                     local: eastEnd, remote: westEnd, udpEncapsulation: encapsulated, suite: suite, keys: keys,
                     localSelectors: eastNet, remoteSelectors: westNet, replayWindowPackets: window))
+            west[index].resource = resource
+            east[index].resource = resource
+            west[index].aggregation = aggregation
+            east[index].aggregation = aggregation
         }
     }
 }

@@ -86,6 +86,60 @@ extension NamespaceTests {
             }
         }
 
+        /// RFC 9611: SAs of one policy, one for each worker. Flows lie in both queues of the device, so both SAs are used, and
+        /// nothing is handed over or lost.
+        @Test func eachWorkerUsesItsOwnSAOfAPolicy() throws {
+            guard let hosts = TwoHosts() else { return }
+            let west = try engine(hosts, 0, workers: 2)
+            defer { west.close() }
+            let east = try engine(hosts, 1, workers: 2)
+            defer { east.close() }
+            let ends = ["192.0.2.1", "192.0.2.2"].map { Endpoint(IPAddress($0)!, port: 4500) }
+            for number in 0..<2 {
+                let pair = ChildPair(
+                    child: UInt32(number) + 1, westEnd: ends[0], eastEnd: ends[1], westNet: [selector("10.1.0.0/16")],
+                    eastNet: [selector("10.2.0.0/16")], window: 64, resource: number)
+                try hosts.on(0) { pair.west.forEach(west.install) }
+                try hosts.on(1) { pair.east.forEach(east.install) }
+            }
+            let count = 400
+            try flood(hosts, count) { number in
+                while received(east, 1...2) < UInt64((number + 1) * Self.children) { usleep(100) }
+            }
+            let sent = (1...2).map { west.counters(of: ChildID($0))?.outbound.packets ?? 0 }
+            #expect(sent.reduce(0, +) == UInt64(count * Self.children))
+            #expect(sent.allSatisfy { $0 > 0 })
+            #expect(west.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
+            #expect(east.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
+        }
+
+        /// RFC 9347: packets that share payloads all come, as they are there and at a constant rate.
+        @Test(arguments: [0, 400]) func packetsShareAPayload(rate: Int) throws {
+            guard let hosts = TwoHosts() else { return }
+            let west = try engine(hosts, 0, workers: 1)
+            defer { west.close() }
+            let east = try engine(hosts, 1, workers: 2)
+            defer { east.close() }
+            var aggregation = Aggregation()
+            aggregation.packetRate = rate
+            let ends = ["192.0.2.1", "192.0.2.2"].map { Endpoint(IPAddress($0)!, port: 4500) }
+            let pair = ChildPair(
+                child: 1, westEnd: ends[0], eastEnd: ends[1], westNet: [selector("10.1.0.0/16")],
+                eastNet: [selector("10.2.0.0/16")], window: 4096, aggregation: aggregation)
+            // A constant rate begins at once, and meets who can open it.
+            for direction in [SecurityAssociation.Direction.inbound, .outbound] {
+                try hosts.on(1) { pair.east.filter { $0.direction == direction }.forEach(east.install) }
+                try hosts.on(0) { pair.west.filter { $0.direction == direction }.forEach(west.install) }
+            }
+            let count = 200
+            try flood(hosts, count) { number in
+                while received(east, 1...1) < UInt64((number + 1) * Self.children) { usleep(100) }
+            }
+            #expect(west.counters(of: ChildID(1))?.outbound.packets == UInt64(count * Self.children))
+            #expect(west.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
+            #expect(east.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
+        }
+
         /// SAs are replaced while packets run: none is lost, none is sealed by two workers (which the replay window, here
         /// of 64 packets, would show).
         @Test func rekeyingLosesNothing() throws {

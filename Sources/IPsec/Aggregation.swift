@@ -1,0 +1,17 @@
+/// How inner packets share the payloads of one SA and are cut over them (RFC 9347).
+package struct Aggregation: Hashable, Sendable {
+    /// Octets of outer IP packets; 0 for what the path takes.
+    package var packetOctets = 0
+    /// Inner packets go whole: the peer takes no fragments, or we send none.
+    package var keepsWhole = false
+    /// Whether we take fragments; otherwise the peer is told to send none.
+    package var takesFragments = true
+    /// Packets a second, full ones, whatever there is to carry; 0: as packets come, and as large as they make them.
+    package var packetRate = 0
+    /// Octets of inner packets that may wait for their turn where there is a rate.
+    package var queueOctets = 1 << 20
+    /// How many payloads may overtake one before the fragments next to it are given up, 0 to 255.
+    package var reorderWindow = 3
+
+    package init() {}
+}

@@ -1,0 +1,50 @@
+import DataPlane
+import IPsec
+import Primitives
+
+/// Packets that share payloads (RFC 9347).
+extension OutboundWorker {
+    /// Lets `write` make an inner packet, and puts it into a payload; those that are full by it go into the batch.
+    func aggregate(
+        _ octets: Int, _ association: OutboundAssociation, _ now: Instant, write: (UnsafeMutableRawPointer) -> Void
+    ) {
+        guard let aggregator = association.aggregator, plane.admit(octets, to: association, now: now) else { return }
+        write(scratch)
+        aggregator.add(scratch, octets) { put(payload: $0, $1, association) }
+        guard aggregator.isOpen, aggregator.packetRate == 0 else { return }
+        if !begun.contains(where: { $0 === association }) { begun.append(association) }
+    }
+
+    /// Sends payloads as far as they are filled: no more packets are there for now.
+    func finishBegun() {
+        guard !begun.isEmpty else { return }
+        for association in begun { association.aggregator?.finish { put(payload: $0, $1, association) } }
+        begun.removeAll(keepingCapacity: true)
+    }
+
+    /// Sends what is due of SAs that have a constant rate.
+    func keepPace() {
+        let now = Clock.now().nanoseconds
+        for index in paced.indices {
+            let association = paced[index].association
+            for _ in 0..<paced[index].pace.due(at: now) {
+                association.aggregator?.next { put(payload: $0, $1, association) }
+            }
+            // Late ones are not later for each other.
+            flush()
+        }
+    }
+
+    private func put(payload: UnsafeRawPointer, _ count: Int, _ association: OutboundAssociation) {
+        guard let placement = association.payloadPlacement(count: count), placement.sealedOctets <= Self.maximumOctets
+        else { return drops.count(.unsupported) }
+        // Nothing of the packets inside shows outside (RFC 9347 §2.2.6); a payload is made for the path, and goes whole or in
+        // pieces as the path has it.
+        let start = place(placement.sealedOctets, association, 0, forbidsFragments: false)
+        (start + placement.offset).copyMemory(from: payload, byteCount: count)
+        let outcome = plane.sealPayload(start, placement, with: association, deferring: true)
+        guard outcome.dropped == nil else { return }
+        if packets == 0 { head = nil }
+        self.count(placement.sealedOctets, association, 0, forbidsFragments: false)
+    }
+}
