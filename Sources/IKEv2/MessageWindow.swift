@@ -307,6 +307,8 @@ extension IKESession {
         case .cloneIKE(let attempt): concludeClone(attempt, content, on: spi, &context)
         case .deleteChild(let child): concludeDelete(child, &context)
         case .liveness: concludeLiveness(content, &context)
+        // Asked again on the SA that replaced this one.
+        case .updateAddresses where spi != current?.ownSPI, .checkRoutability where spi != current?.ownSPI: return
         case .updateAddresses(let local, let remote, let cookie):
             try concludeOrClose(&context) { (session, context) throws(Fault) in
                 try session.concludeUpdate(content, local: local, remote: remote, cookie: cookie, &context)

@@ -117,8 +117,9 @@ extension IKESession {
     mutating func answerMobility(
         _ content: MessageContent, _ datagram: Datagram, _ spi: UInt64, _ context: inout Context
     ) throws(Fault) -> [Payload] {
-        guard mobility.isSupported, let sa = current, sa.ownSPI == spi else { return [] }
-        noteAddresses(content)
+        guard mobility.isSupported, let index = index(of: spi) else { return [] }
+        let sa = associations[index]
+        if index == 0 { noteAddresses(content) }
         var payloads: [Payload] = []
         if content.notification(.natDetectionSource) != nil {
             payloads += try natNotifications(sa, local: datagram.local, remote: datagram.remote, context)
@@ -126,7 +127,9 @@ extension IKESession {
         if let cookie = content.notification(.cookie2), (8...64).contains(cookie.data.count) {
             payloads.append(NotifyPayload(.cookie2, data: cookie.data).payload)
         }
-        guard !isInitiator, content.notification(.updateSAAddresses) != nil else { return payloads }
+        // On an SA that was replaced meanwhile it is answered, and counts when it comes on the SA in use: what came before
+        // that may have come late.
+        guard !isInitiator, index == 0, content.notification(.updateSAAddresses) != nil else { return payloads }
         if let prohibited = content.notification(.noNATsAllowed), !matches(prohibited.data, datagram) {
             return [NotifyPayload(.unexpectedNATDetected).payload]
         }
@@ -161,6 +164,21 @@ extension IKESession {
         }
         for child in children { context.emit(.move(child.id, local: local, remote: remote)) }
         context.note("the peer moved to \(remote)")
+    }
+
+    /// What is under way on an SA that is being replaced is asked on its successor: the peer may have replaced it before the
+    /// request comes.
+    mutating func repeatMobility(of replaced: IKESA) {
+        for pending in replaced.pending {
+            switch pending.exchange {
+            case .updateAddresses: plan(.updateAddresses, first: true)
+            case .checkRoutability: plan(.checkRoutability, first: true)
+            case .initial, .intermediate, .authentication, .child, .rekeyIKE, .cloneIKE, .deleteChild, .liveness,
+                .redirect,
+                .deleteIKE, .farewell:
+                continue
+            }
+        }
     }
 
     // MARK: NAT

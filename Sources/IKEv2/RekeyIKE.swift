@@ -157,6 +157,7 @@ extension IKESession {
         let old = associations[0].ownSPI
         associations[0].role = .replaced
         associations.insert(new, at: 0)
+        repeatMobility(of: associations[1])
         context.set(.linger(spi: old), after: IKESession.replacedLinger)
         planned.removeAll { $0 == .rekeyIKE }
         postponed.removeAll { $0 == .rekeyIKE }

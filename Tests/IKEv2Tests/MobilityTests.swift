@@ -73,6 +73,52 @@ import Testing
         #expect(pair.initiator.sent.count == sent && pair.initiator.session.local.address == Pair.left)
     }
 
+    /// The update comes on an IKE SA that the responder has just replaced.
+    @Test func anUpdateThatCrossesARekeyingArrives() throws {
+        var pair = Self.pair()
+        let before = pair.initiator.session.current?.ownSPI
+        pair.give(.command(.rekeyIKE), to: .responder)
+        pair.give(.command(.move(Self.elsewhere)), to: .initiator)
+        // The rekeying first, with its answer, and only then the update.
+        let update = pair.wire.remove(at: 1)
+        #expect(update.to == .responder && pair.wire.map(\.to) == [.initiator])
+        let rekeying = pair.wire.removeFirst().datagram
+        pair.give(.datagram(rekeying.mirrored), to: .initiator)
+        let answer = try #require(pair.wire.firstIndex { $0.to == .responder })
+        let response = pair.wire.remove(at: answer).datagram
+        pair.give(.datagram(response.mirrored), to: .responder)
+        #expect(pair.initiator.session.current?.ownSPI != before && pair.responder.session.associations.count == 2)
+        pair.give(.datagram(update.datagram.mirrored), to: .responder)
+        pair.run(for: .seconds(60))
+        #expect(pair.initiator.closed == nil && pair.responder.closed == nil)
+        #expect(pair.responder.session.remote.address == Self.elsewhere)
+        #expect(endpoints(pair.responder) == [[pair.responder.session.local, pair.responder.session.remote]])
+        #expect(endpoints(pair.initiator) == [[pair.initiator.session.local, pair.initiator.session.remote]])
+        #expect(pair.initiator.session.associations.count == 1 && pair.disagreements == [])
+    }
+
+    /// The check whether the initiator receives at its new address comes on an IKE SA that the initiator has just replaced.
+    @Test func aCheckThatCrossesARekeyingIsRepeated() throws {
+        var pair = Self.pair()
+        pair.give(.command(.move(Self.elsewhere)), to: .initiator)
+        let update = pair.wire.removeFirst().datagram
+        pair.give(.datagram(update.mirrored), to: .responder)
+        // The answer, and the responder's check.
+        let answer = pair.wire.removeFirst().datagram
+        let check = pair.wire.removeFirst().datagram
+        pair.give(.datagram(answer.mirrored), to: .initiator)
+        pair.give(.command(.rekeyIKE), to: .initiator)
+        let rekeying = pair.wire.removeFirst().datagram
+        pair.give(.datagram(rekeying.mirrored), to: .responder)
+        let response = pair.wire.removeFirst().datagram
+        pair.give(.datagram(response.mirrored), to: .initiator)
+        pair.give(.datagram(check.mirrored), to: .initiator)
+        pair.run(for: .seconds(60))
+        #expect(pair.initiator.closed == nil && pair.responder.closed == nil)
+        #expect(endpoints(pair.responder) == [[pair.responder.session.local, pair.responder.session.remote]])
+        #expect(pair.responder.session.remote.address == Self.elsewhere && pair.disagreements == [])
+    }
+
     @Test func theResponderDoesNotDecide() {
         var pair = Self.pair()
         pair.give(.command(.move(Self.elsewhere)), to: .responder)
