@@ -19,7 +19,7 @@ package enum RefusalText {
         case .userAuthentication(let user?): "'\(user)' did not authenticate: nobody has that name and that password"
         case .userAuthentication(nil): "the peer has no user name and password to give"
         case .userRefused(let user):
-            "the peer does not accept the name and password of our user" + (user.map { " '\($0)'" } ?? "")
+            "the peer does not accept the proof of our user" + (user.map { " '\($0)'" } ?? "")
         case .certificate(let report): ChainReportText.summary(report)
         case .peer(let number, let name): "the peer refused with \(name) (\(number))\(peerHint(number))"
         case .protocolViolation(let rule): "the peer broke the protocol: \(rule)"
@@ -47,8 +47,9 @@ package enum RefusalText {
             ["compare the secret of '\(user)' in secrets.xauth* with what the user types"]
         case .userRefused(let user):
             [
-                "see that secrets.xauth* has a section with 'id = \(user.map { "\($0)" } ?? "USER")' and the password, and that "
-                    + "'xauth_id' names the user"
+                "see that secrets.xauth* or secrets.eap* has a section with 'id = \(user.map { "\($0)" } ?? "USER")' and the "
+                    + "password, and that 'xauth_id' or 'eap_id' names the user",
+                "where a certificate is the proof (auth = eap-tls), see that the peer trusts its authority; the log has TLS's reason",
             ]
         case .certificate(let report): ChainReportText.lines(report)
         case .userAuthentication(nil), .peer, .protocolViolation, .timeout, .policy: []
