@@ -33,6 +33,9 @@ struct TunnelLab {
         var userHasOtherAuthority = false
         var serverHasOtherAuthority = false
         var userHasCertificate = true
+        /// What the server wants of the user's certificate besides, and the user of the server's.
+        var userConstraints = CertificateConstraints()
+        var serverConstraints = CertificateConstraints()
         /// The user's certificate carries this much more, so that there are many fragments.
         var extraNames = 0
         /// Changes the data of the packet of a number.
@@ -168,7 +171,7 @@ private struct TunnelRun {
             session: session, method: method, isServer: isServer,
             own: AuthenticationRound(.extensible(method)),
             ownIdentity: isServer ? TunnelLab.gate : Identity(setting.certified)!,
-            peer: CertificateConstraints(),
+            peer: isServer ? setting.userConstraints : setting.serverConstraints,
             peerIdentity: isServer ? nil : setting.wantedServer, input: input)
     }
 

@@ -136,6 +136,26 @@ import Testing
         #expect(common.user == Identity("joe"))
     }
 
+    /// `cacerts` and `certs` of the round: a file that nobody has lets nobody in.
+    @Test(arguments: versions) func constraintsBindBothEnds(_ version: TLSConnection.Version) throws {
+        var named = CertificateConstraints()
+        named.authorityFiles = ["one.pem"]
+        var missing = CertificateConstraints()
+        missing.authorityFiles = ["another.pem"]
+        // "one.pem" in x509 is each end's own certificate.
+        var pinned = CertificateConstraints()
+        pinned.certificateFiles = ["one.pem"]
+        let good = try TunnelLab.run(
+            setting(.tls, version) { ($0.userConstraints, $0.serverConstraints) = (named, named) })
+        #expect(good.user == joe && good.peerKey != nil)
+        for constraints in [missing, pinned] {
+            let atServer = try TunnelLab.run(setting(.tls, version) { $0.userConstraints = constraints })
+            #expect(atServer.user == nil && atServer.peerKey == nil && problems(atServer.serverReport) == [.trust])
+            let atHost = try TunnelLab.run(setting(.ttls, version) { $0.serverConstraints = constraints })
+            #expect(atHost.user == nil && atHost.peerKey == nil && problems(atHost.peerReport) == [.trust])
+        }
+    }
+
     @Test func whoHasNoCertificateSaysSo() throws {
         let outcome = try TunnelLab.run(setting(.tls, .v12) { $0.userHasCertificate = false })
         #expect(
