@@ -113,7 +113,33 @@ extension Interop {
                 if lab.right.implementation == .parley {
                     let log = lab.right.log
                     #expect(log.contains("no certificate of its issuer 'O=Lab, CN=Stranger' is known"), "\(log)")
+                    let told = try Self.explanation(lab.right)
+                    #expect(told.contains("CN=Stranger") && told.contains("left.example"), "\(told)")
                 }
+                try lab.awaitEmpty()
+            }
+        }
+
+        private static func explanation(_ peer: Peer) throws -> String {
+            guard let parley = peer as? Parley else { throw LabFailure("charon explains nothing") }
+            return try parley.client(["explain", "last"]).output
+        }
+
+        /// A good certificate of somebody whom the connection is not for.
+        @Test(
+            "a user whom the connection does not want is refused with both names",
+            arguments: tls.filter { $0.scenario.pairing.responder == .parley })
+        func otherUser(_ one: Case) throws {
+            try Lab.with(one.scenario) { lab in
+                try lab.issueCertificates("ecdsa")
+                let setting = VirtualHost()
+                let user = User(method: "eap-tls")
+                try lab.right.load(
+                    setting.text(of: .right, user).replacingOccurrences(of: "eap_id = %any", with: "eap_id = jane"))
+                try lab.left.load(setting.text(of: .left, user))
+                #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                let told = try Self.explanation(lab.right)
+                #expect(told.contains("it does not name 'jane'") && told.contains("left.example"), "\(told)")
                 try lab.awaitEmpty()
             }
         }
@@ -128,6 +154,8 @@ extension Interop {
                 try load(lab, User(method: one.method, hostLines: ["aaa_id = aaa.example"]))
                 let result = try lab.left.up("inner", seconds: 10)
                 #expect(!result.succeeded && result.output.contains("it does not name 'aaa.example'"), "\(result)")
+                let told = try Self.explanation(lab.left)
+                #expect(told.contains("it does not name 'aaa.example'") && told.contains("right.example"), "\(told)")
                 try lab.awaitEmpty()
             }
         }
