@@ -44,7 +44,7 @@ import Testing
         let loopback = IPAddress(v4: 0x7F00_0001)
         var local = parley_address(Endpoint(loopback, port: 0))
         // SAFETY: the address lives for the call.
-        let descriptor = parley_datagram_socket(&local, 0)
+        let descriptor = parley_datagram_socket(&local, 0, 0)
         try #require(descriptor >= 0)
         defer { close(descriptor) }
         let port = UInt16(parley_bound_port(descriptor))
