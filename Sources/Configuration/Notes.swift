@@ -7,8 +7,9 @@ extension Configuration {
         connections.flatMap { connection in
             connection.children.compactMap { connection.forwardSecrecyNote($0) }
         }
-            + authorities.filter { $0.certificateURIBase != nil }.map {
-                "authorities.\($0.name).cert_uri_base changes nothing: certificates are sent whole, not as hash and URL"
+            + authorities.filter { $0.certificateURIBase != nil && !settings.usesCertificateLocations }.map {
+                "authorities.\($0.name).cert_uri_base changes nothing without charon.hash_and_url = yes: certificates are sent "
+                    + "whole"
             }
     }
 }

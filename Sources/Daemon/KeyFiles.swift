@@ -56,6 +56,7 @@ enum KeyFiles {
                 for certificate in store.named(authority.certificateFile, in: store.authorities) {
                     store.locations[certificate.keyHash] = RevocationLocations(
                         lists: authority.revocationListURIs, responders: authority.responderURIs)
+                    store.uriBases[certificate.keyHash] = authority.certificateURIBase
                 }
             }
             return store

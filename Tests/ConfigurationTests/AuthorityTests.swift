@@ -30,7 +30,7 @@ import Testing
             ])
         #expect(
             configuration.notes == [
-                "authorities.lab.cert_uri_base changes nothing: certificates are sent whole, not as hash and URL"
+                "authorities.lab.cert_uri_base changes nothing without charon.hash_and_url = yes: certificates are sent whole"
             ])
     }
 

@@ -9,7 +9,7 @@ extension Interop {
         private static let responderURI = "http://127.0.0.1:8888/"
 
         /// What the authority's servers are and say.
-        private enum Source: String, CaseIterable {
+        enum Source: String, CaseIterable, Sendable {
             case list, responder
         }
 
@@ -142,6 +142,24 @@ extension Interop {
             }
         }
 
+        /// Certificates that say nothing, and a configuration that says whom to ask about its authority.
+        @Test(arguments: mixed, Source.allCases)
+        func theConfigurationSaysWhomToAsk(_ pairing: Pairing, _ source: Source) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try Authority(lab, [])
+                defer { authority.stop() }
+                let judge = judge(lab)
+                try authority.serve(source, on: judge)
+                let uris =
+                    source == .list
+                    ? "crl_uris = \(RevocationTests.listURI)" : "ocsp_uris = \(RevocationTests.responderURI)"
+                let text = "authorities { lab {\n cacert = ca.pem\n \(uris)\n } }\n"
+                try lab.load(link(lab, "strict"), besides: [judge: text])
+                try lab.up()
+                #expect(try lab.ping().loss == 0)
+            }
+        }
+
         /// Asked once, and again only after the list has run out; a restart does not forget it.
         @Test(arguments: mixed) func listsAreKept(_ pairing: Pairing) throws {
             try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
@@ -233,6 +251,31 @@ extension Interop {
                     try lab.awaitEmpty()
                 }
                 #expect(authority.log.contains("GET /\(sum)"), "\(authority.log)")
+            }
+        }
+
+        /// The same the other way round: charon fetches what Parley says the place of.
+        @Test(arguments: mixed) func ownPlacesAreSaid(_ pairing: Pairing) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try Authority(lab, [])
+                defer { authority.stop() }
+                let own = judge(lab)
+                let folder = lab.directory.appendingPathComponent("root/web")
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+                let path = lab.directory.appendingPathComponent("own.der").path
+                try Subprocess.require([
+                    "openssl", "x509", "-outform", "DER", "-out", path, "-in",
+                    lab.peer(own).directory.appendingPathComponent("x509/\(own.identity).pem").path,
+                ])
+                let sum = try Subprocess.require(["sha1sum", path]).prefix(40)
+                try FileManager.default.copyItem(atPath: path, toPath: folder.path + "/\(sum)")
+                try authority.serve(folder, on: own.other)
+                for side in Side.allCases { lab.peer(side).settings = ["hash_and_url = yes"] }
+                let text = "authorities { lab {\n cacert = ca.pem\n cert_uri_base = http://127.0.0.1:8080/\n } }\n"
+                try lab.load(Link(.v2).withCertificates(), besides: [own: text])
+                try lab.up()
+                #expect(authority.log.contains("GET /\(sum)"), "\(authority.log)")
+                #expect(try lab.ping().loss == 0)
             }
         }
 
