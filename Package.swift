@@ -170,15 +170,16 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Certificates", "Daemon", "Configuration", "Control", "Cryptography", "IPsec", "KeyDeterminationModes",
-                "KeyManagement",
+                "Certificates", "Daemon", "Configuration", "Control", "Cryptography", "Explain", "IPsec",
+                "KeyDeterminationModes", "KeyManagement",
                 "Platform", "Primitives", "VectorSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(
             name: "CommandLineTests",
             dependencies: [
-                "parley", "Certificates", "Configuration", "Control", "Cryptography", "Explain", "IPsec", "Platform",
+                "parley", "Capture", "Certificates", "Configuration", "Control", "Cryptography", "Explain", "IPsec",
+                "Platform",
                 "Primitives",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
