@@ -219,6 +219,8 @@ import Testing
                 payload[2] = UInt8(random.below(2))
                 payload[4] = [0x45, 0x60, 0x00, 0x45][Int(random.below(4))]
                 payload[6] = UInt8(random.below(2))
+                // A packet begins at once, so that some are whole.
+                if random.below(2) == 0 { (payload[2], payload[3], payload[6]) = (0, 0, 0) }
             }
             sequence = max(3, sequence + random.below(6)) - 2
             for found in takeAll(disaggregator, payload, sequence).0 {

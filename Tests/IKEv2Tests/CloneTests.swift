@@ -230,7 +230,7 @@ import Testing
     }
 
     @Test func itsPeersAreToAuthenticateWhenTheFirstOnesAre() throws {
-        var pair = Self.pair { $0.reauthenticationTime = .seconds(600) }
+        var pair = Self.pair { ($0.reauthenticationTime, $0.randomTime) = (.seconds(600), .zero) }
         pair.run(for: .seconds(100))
         let due = try #require(pair.initiator.session.reauthenticateAt)
         pair.give(.command(.clone(tag: 1)), to: .initiator)
