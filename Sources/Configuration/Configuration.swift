@@ -38,6 +38,8 @@ package struct Configuration: Sendable {
         package var streamPorts: [UInt16] = []
         /// `charon.packet_workers`: threads that carry packets, for each direction; `nil`: as the machine has processors.
         package var packetWorkers: Int?
+        /// `charon.path_probing`: how large packets may be is learned from what arrives (RFC 8899).
+        package var probesPaths = false
         /// The section `charon.iptfs`: how children of that mode share payloads.
         package var aggregation = Aggregation()
         /// `charon.replay_window`: packets, for children that set none.

@@ -107,6 +107,7 @@ extension ConfigurationChecker {
         if let workers = reader.unsigned("packet_workers", 0...16) {
             settings.packetWorkers = workers == 0 ? nil : Int(workers)
         }
+        set(&settings, \.probesPaths, reader.boolean("path_probing"))
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
         set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))

@@ -124,6 +124,7 @@ final class ControlLoop {
         settings.forceEncapsulation = !plane.carriesBarePackets
         settings.preferEncapsulation = true
         settings.packetWorkers = plane.workersEachWay
+        settings.probesPaths = configuration.settings.probesPaths
         settings.traceMessages = true
         settings.disclosesKeys = disclosesKeys
         return settings
@@ -264,6 +265,9 @@ final class ControlLoop {
             userService.record(event, loop: self)
             tunnels.record(event)
             if let problem = nameServers?.record(event) { note(.daemon, problem) }
+            if case .session(.pathMeasured(let octets)) = event.kind, let peer = event.snapshot?.remote.address {
+                plane.learn(path: octets, to: peer)
+            }
             let record = journal.decisions.record(
                 event, policies: manager.policies,
                 secrets: running.secrets.map { SecretOwners(name: $0.name, identities: $0.identities) },
@@ -471,7 +475,7 @@ final class ControlLoop {
 
 extension UserspaceEngine {
     /// The device's MTU with what a child's path takes; `nil` where that is not known.
-    fileprivate func sizes(of child: ChildID) -> (device: Int, path: Int, inner: Int)? {
-        pathSize(of: child).map { (mtu, $0.path, $0.inner) }
+    fileprivate func sizes(of child: ChildID) -> ChildSizes? {
+        pathSize(of: child).map { ChildSizes(device: mtu, path: $0.path, inner: $0.inner, source: $0.source.rawValue) }
     }
 }

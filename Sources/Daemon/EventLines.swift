@@ -43,6 +43,8 @@ enum EventLines {
                     .child, 0, event,
                     "\(childName(new, event)) replaces {\(old)}\(childDetail(new, event))")
             ]
+        case .pathMeasured(let octets):
+            [line(.ike, 1, event, "packets of \(octets) octets reach the peer of \(name(event))")]
         case .childClosed(let child): [line(.child, 0, event, "\(childName(child, event)) closed")]
         case .refused(let child, let refusal):
             ([(child.map { "\($0) of \(name(event))" } ?? name(event)) + " refused: \(RefusalText.explain(refusal))"]

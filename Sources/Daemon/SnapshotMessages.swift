@@ -13,7 +13,7 @@ package enum SnapshotMessages {
     ///   - counters: of a child's two directions; `nil` where the data plane knows nothing of it.
     package static func message(
         _ session: SessionSnapshot, now: Instant,
-        sizes: (ChildID) -> (device: Int, path: Int, inner: Int)? = { _ in nil },
+        sizes: (ChildID) -> ChildSizes? = { _ in nil },
         counters: (ChildID) -> (inbound: TrafficCounters, outbound: TrafficCounters)?
     ) -> ViciMessage {
         var body = ViciMessage()
@@ -61,7 +61,7 @@ package enum SnapshotMessages {
     }
 
     private static func message(
-        _ child: ChildSnapshot, now: Instant, sizes: (device: Int, path: Int, inner: Int)?,
+        _ child: ChildSnapshot, now: Instant, sizes: ChildSizes?,
         counters: (inbound: TrafficCounters, outbound: TrafficCounters)?
     ) -> ViciMessage {
         var message = ViciMessage()
@@ -84,6 +84,7 @@ package enum SnapshotMessages {
             message.add("mtu", sizes.device)
             message.add("mtu-path", sizes.path)
             message.add("mtu-inner", sizes.inner)
+            message.add("mtu-source", sizes.source)
         }
         message.add("install-time", seconds(now - child.installed))
         message.add("local-ts", list: child.localSelectors)
@@ -113,4 +114,14 @@ package enum SnapshotMessages {
 
     /// Whole seconds, never negative: a timer that is due and waits its turn reads 0.
     private static func seconds(_ duration: Duration) -> Int64 { max(0, duration.wholeSeconds) }
+}
+
+/// What is known of the sizes of a child's packets: the device's MTU, what the path takes and who says so, and what inner
+/// packets fit into that.
+package struct ChildSizes {
+    var device: Int
+    var path: Int
+    var inner: Int
+    /// `kernel` for the interface's MTU and what ICMP said, `probing` for what larger packets did not do.
+    var source: String
 }

@@ -174,7 +174,7 @@ package struct IKEv1Session: Sendable {
         case .linger: forgetFinishedExchanges(&context)
         case .renewAddress: try renewAddress(&context)
         // Puzzles are version 2's.
-        case .puzzle: break
+        case .puzzle, .probePath: break
         case .reauthenticate, .retry: break
         }
     }

@@ -70,7 +70,9 @@ extension IKESession {
         } else {
             context.emit(.install(outbound))
         }
+        let isFirst = children.isEmpty
         children.append(child)
+        if isFirst { measurePath(&context) }
         if let old = agreed.replaces {
             context.report(.childRekeyed(old: old, new: id))
         } else {
@@ -164,7 +166,7 @@ extension IKESession {
         planned = []
         postponed = []
         let timers: [SessionTimer] = [
-            .halfOpen, .liveness, .keepalive, .rekeyIKE, .reauthenticate, .expireIKE, .retry,
+            .halfOpen, .liveness, .keepalive, .rekeyIKE, .reauthenticate, .expireIKE, .retry, .probePath,
         ]
         for timer in timers { context.cancel(timer) }
         phase = .closed

@@ -58,8 +58,14 @@ struct Context {
     }
 
     /// Sends and, where asked for, traces.
-    mutating func send(_ datagrams: [[UInt8]], from local: Endpoint, to remote: Endpoint) {
-        for octets in datagrams { emit(.send(Datagram(local: local, remote: remote, octets: octets))) }
+    mutating func send(
+        _ datagrams: [[UInt8]], from local: Endpoint, to remote: Endpoint, forbidsFragments: Bool = false
+    ) {
+        for octets in datagrams {
+            var datagram = Datagram(local: local, remote: remote, octets: octets)
+            datagram.forbidsFragments = forbidsFragments
+            emit(.send(datagram))
+        }
     }
 
     mutating func trace(

@@ -28,6 +28,8 @@ enum PlannedExchange: Hashable, Sendable {
     case announceToken
     /// A new ticket is wanted (RFC 5723).
     case requestTicket
+    /// The next size of packets is to be tried (RFC 8899).
+    case probePath
     case deleteIKE(ClosureReason)
 
     /// charon's names, for ``SessionSnapshot/queuedExchanges``.
@@ -38,7 +40,7 @@ enum PlannedExchange: Hashable, Sendable {
         case .deleteChild, .deleteSPI: "CHILD_DELETE"
         case .rekeyIKE: "IKE_REKEY"
         case .cloneIKE: "IKE_CLONE"
-        case .liveness: "IKE_DPD"
+        case .liveness, .probePath: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .redirect: "IKE_REDIRECT"
         case .announceToken: "IKE_TOKEN"
@@ -61,6 +63,8 @@ enum Exchange: Sendable {
     case updateAddresses(local: Endpoint, remote: Endpoint, cookie: [UInt8])
     case checkRoutability(local: Endpoint, remote: Endpoint, cookie: [UInt8])
     case redirect
+    /// A packet for this size, of so many octets, was sent, in one piece so far or not.
+    case probe(size: Int, octets: Int, isWhole: Bool)
     /// The IKE SA's own Delete.
     case deleteIKE(ClosureReason)
     /// Tells the peer that its proof was wrong; the session ends with the answer.
@@ -75,7 +79,7 @@ enum Exchange: Sendable {
         case .rekeyIKE: "IKE_REKEY"
         case .cloneIKE: "IKE_CLONE"
         case .deleteChild: "CHILD_DELETE"
-        case .liveness: "IKE_DPD"
+        case .liveness, .probe: "IKE_DPD"
         case .updateAddresses, .checkRoutability: "IKE_MOBIKE"
         case .redirect: "IKE_REDIRECT"
         case .deleteIKE, .farewell: "IKE_DELETE"
@@ -89,9 +93,13 @@ extension Exchange {
         switch self {
         case .rekeyIKE, .deleteIKE, .farewell: true
         case .initial, .intermediate, .authentication, .child, .cloneIKE, .deleteChild, .liveness, .updateAddresses,
-            .checkRoutability, .redirect:
+            .checkRoutability, .redirect, .probe:
             false
         }
+    }
+
+    var isProbe: Bool {
+        if case .probe = self { true } else { false }
     }
 
     var createsChild: Bool {
@@ -105,7 +113,7 @@ extension Exchange {
         case .deleteChild(let child): child == id
         case .initial, .intermediate, .authentication, .rekeyIKE, .cloneIKE, .liveness, .updateAddresses,
             .checkRoutability,
-            .redirect, .deleteIKE, .farewell:
+            .redirect, .probe, .deleteIKE, .farewell:
             false
         }
     }

@@ -80,7 +80,8 @@ struct IKESA: Sendable {
         let protection = Protection(suite: suite, keys: keys, fromInitiator: isInitiator)
         let first = payloads.first?.type ?? .none
         let pieces = Fragmentation.pieces(
-            plaintext, overhead: protection.overhead, limit: min(limit, pathLimit), isAllowed: peerTakesFragments)
+            plaintext, overhead: protection.overhead, limit: limit == .max ? limit : min(limit, pathLimit),
+            isAllowed: peerTakesFragments)
         var datagrams: [[UInt8]] = []
         for (index, piece) in pieces.enumerated() {
             let number = UInt16(truncatingIfNeeded: index + 1)

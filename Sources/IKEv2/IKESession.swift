@@ -50,6 +50,7 @@ package struct IKESession: Sendable {
     /// The first is the one in use; others are candidates, replaced or deleted.
     var associations: [IKESA] = []
     var children: [Child] = []
+    var probing = PathProbing()
     var planned: [PlannedExchange] = []
     /// Refused for a while by the peer: planned again when the timer fires.
     var postponed: [PlannedExchange] = []

@@ -33,7 +33,7 @@ extension IKESession {
         let messageID = associations[index].nextRequestID
         let datagrams = try associations[index].seal(
             type, messageID: messageID, isResponse: false, payloads, &context.environment.randomness,
-            limit: Fragmentation.limit(context.settings, local.address.family))
+            limit: exchange.isProbe ? .max : Fragmentation.limit(context.settings, local.address.family))
         associations[index].nextRequestID += 1
         associations[index].pending.append(
             PendingRequest(
@@ -41,7 +41,7 @@ extension IKESession {
         if let first = datagrams.first {
             context.trace(outgoing: true, local, remote, first, clear: [], inner: payloads)
         }
-        context.send(datagrams, from: local, to: remote)
+        context.send(datagrams, from: local, to: remote, forbidsFragments: exchange.isProbe)
         context.set(
             .retransmit(spi: spi, messageID: messageID), after: context.settings.retransmitDelay(attempt: 0))
     }
@@ -107,6 +107,7 @@ extension IKESession {
             return
         }
         pending.attempt += 1
+        if case .probe(_, _, true) = pending.exchange { try? cutProbe(&pending, index, &context) }
         if pending.attempt == IKESession.probingAttempt { try? cutAnew(&pending, index, &context) }
         associations[index].pending[place] = pending
         context.report(.retransmitting(messageID: messageID, attempt: pending.attempt))
@@ -149,7 +150,7 @@ extension IKESession {
         case .deleteIKE(let reason): close(reason, &context)
         case .farewell(let refusal): close(.refused(refusal), &context)
         case .initial, .intermediate, .authentication, .child, .rekeyIKE, .cloneIKE, .deleteChild, .liveness,
-            .updateAddresses, .checkRoutability, .redirect:
+            .updateAddresses, .checkRoutability, .redirect, .probe:
             close(.peerUnresponsive, &context)
         }
     }
@@ -309,6 +310,8 @@ extension IKESession {
         case .liveness: concludeLiveness(content, &context)
         // Asked again on the SA that replaced this one.
         case .updateAddresses where spi != current?.ownSPI, .checkRoutability where spi != current?.ownSPI: return
+        case .probe(let size, let octets, let isWhole):
+            concludeProbe(size, octets: octets, isWhole: isWhole, &context)
         case .updateAddresses(let local, let remote, let cookie):
             try concludeOrClose(&context) { (session, context) throws(Fault) in
                 try session.concludeUpdate(content, local: local, remote: remote, cookie: cookie, &context)

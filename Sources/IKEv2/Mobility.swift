@@ -64,6 +64,7 @@ extension IKESession {
         // What is under way must be answered before anything else is asked.
         for pending in current?.pending ?? [] { context.send(pending.datagrams, from: local, to: remote) }
         plan(.updateAddresses, first: true)
+        measurePath(&context)
     }
 
     /// Requests go unanswered: the peer may be met at another of its addresses.

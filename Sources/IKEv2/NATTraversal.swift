@@ -72,6 +72,7 @@ extension IKESession {
         remote = datagram.remote
         for child in children { context.emit(.move(child.id, local: local, remote: remote)) }
         context.note("the peer moved to \(remote)")
+        measurePath(&context)
     }
 
     /// RFC 3948 §4: one octet 0xFF keeps the mapping of a NAT in front of us alive.

@@ -90,6 +90,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     // draft-ietf-ipsecme-ikev2-sa-ts-payloads-opt §6: no numbers are registered yet, so these are for private use.
     static let optimizedRekeySupported = NotificationType(rawValue: 61_440)
     static let optimizedRekey = NotificationType(rawValue: 61_441)
+    /// Of private use: what makes a probe long. It means nothing.
+    static let pathProbe = NotificationType(rawValue: 61_442)
 
     var isError: Bool { rawValue < 16384 }
 

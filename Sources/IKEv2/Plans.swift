@@ -96,6 +96,7 @@ extension IKESession {
             for exchange in due { plan(exchange) }
         case .linger(let spi): forget(association: spi, &context)
         case .puzzle: try workOn(&context)
+        case .probePath: if isEstablished { plan(.probePath) }
         case .renewAddress: break
         }
     }
@@ -126,7 +127,8 @@ extension IKESession {
         for (index, next) in planned.enumerated() {
             switch next {
             case .rekeyIKE, .deleteIKE: return nil
-            case .liveness, .updateAddresses, .checkRoutability, .redirect, .announceToken, .requestTicket: continue
+            case .liveness, .updateAddresses, .checkRoutability, .redirect, .announceToken, .requestTicket, .probePath:
+                continue
             case .createChild, .createSelected, .createSibling, .deleteSPI, .cloneIKE: return index
             case .rekeyChild(let id), .deleteChild(let id):
                 if !sa.pending.contains(where: { $0.exchange.concerns(id) }) { return index }
@@ -160,6 +162,7 @@ extension IKESession {
         case .liveness: try request(spi, .informationalV2, try livenessPayloads(context), .liveness, &context)
         case .updateAddresses: try startUpdate(&context)
         case .checkRoutability: try startRoutabilityCheck(&context)
+        case .probePath: try startProbe(&context)
         case .requestTicket: try request(spi, .informationalV2, ticketRequest, .liveness, &context)
         case .announceToken:
             try request(spi, .informationalV2, crashTokenPayloads(current, context), .liveness, &context)

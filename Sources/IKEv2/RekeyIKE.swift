@@ -281,7 +281,8 @@ extension IKESession {
             case .rekeyIKE(let attempt):
                 guard attempt.collision == nil else { throw .temporary("the IKE SA is being replaced") }
                 own = attempt
-            case .liveness, .updateAddresses, .checkRoutability, .redirect, .initial, .intermediate, .authentication:
+            case .liveness, .updateAddresses, .checkRoutability, .redirect, .probe, .initial, .intermediate,
+                .authentication:
                 break
             }
         }

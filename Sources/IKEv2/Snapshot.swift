@@ -45,7 +45,7 @@ extension IKESession {
                 case .rekeyIKE: return .rekeying
                 case .deleteIKE, .farewell: return .deleting
                 case .initial, .intermediate, .authentication, .child, .cloneIKE, .deleteChild, .liveness,
-                    .updateAddresses, .checkRoutability, .redirect:
+                    .updateAddresses, .checkRoutability, .redirect, .probe:
                     continue
                 }
             }

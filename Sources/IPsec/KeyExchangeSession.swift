@@ -8,20 +8,6 @@ package struct SessionID: Hashable, Sendable, CustomStringConvertible {
     package var description: String { String(value) }
 }
 
-/// An IKE message between two endpoints, without the non-ESP marker: whether one goes on the wire follows from the local
-/// port (RFC 3948 §2.2), and is the driver's affair.
-package struct Datagram: Hashable, Sendable {
-    package var local: Endpoint
-    package var remote: Endpoint
-    package var octets: [UInt8]
-
-    package init(local: Endpoint, remote: Endpoint, octets: [UInt8]) {
-        self.local = local
-        self.remote = remote
-        self.octets = octets
-    }
-}
-
 /// A timer of one session. Setting a key that is set already moves it.
 package enum SessionTimer: Hashable, Sendable {
     /// Send the request with this message ID again; `spi` is our own SPI or cookie of the IKE SA it belongs to.
@@ -45,6 +31,8 @@ package enum SessionTimer: Hashable, Sendable {
     case renewAddress
     /// Go on with the work that a responder wants to be shown (RFC 8019).
     case puzzle
+    /// Look how large packets may be.
+    case probePath
 }
 
 /// What an operator or the intent behind a connection wants of a session.
@@ -219,6 +207,8 @@ package enum SessionEvent: Hashable, Sendable {
     case childEstablished(ChildID)
     case childRekeyed(old: ChildID, new: ChildID)
     case childClosed(ChildID)
+    /// IP packets of this size reach the peer, and larger ones seem not to.
+    case pathMeasured(octets: Int)
     /// A child, or the whole SA, was refused; `child` names the configuration where one was meant.
     case refused(child: String?, Refusal)
     /// A request goes out again, the `attempt`-th time.
@@ -247,6 +237,8 @@ package struct EngineSettings: Hashable, Sendable {
     package var traceMessages = false
     /// Threads of the data plane that seal packets: pairs of SAs of a child that has one for each (RFC 9611).
     package var packetWorkers = 1
+    /// Learn by probing how large packets may be (RFC 8899); version 2.
+    package var probesPaths = false
     /// Hand out the keys of every IKE SA, for a protocol analyser. Who has them reads and forges everything.
     package var disclosesKeys = false
     /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.

@@ -419,6 +419,7 @@ package struct KeyManager: Sendable {
             pending.childWasRefused(key, refusal)
             connections.failed(key, now: environment.now, &environment.randomness)
         case .refused(nil, _): break
+        case .pathMeasured: break
         case .message, .retransmitting, .note: withSnapshot = false
         }
         effects.append(

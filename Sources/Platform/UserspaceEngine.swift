@@ -22,6 +22,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var counters: AssociationCounters
         /// Of an outbound SA.
         var size: PathSize?
+        var overhead: Overhead
     }
 
     private struct State: ~Copyable {
@@ -30,6 +31,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var routes: RouteTable?
         var workers: [Worker] = []
         var owners: WorkerShares
+        /// Octets of packets that were seen to reach an address, where larger ones were not.
+        var measured: [IPAddress: Int] = [:]
         var isClosed = false
     }
 
@@ -139,7 +142,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
 
     package func install(_ association: SecurityAssociation) {
         let counters = AssociationCounters()
-        let size = association.direction == .outbound ? pathSize(association) : nil
+        let measured = state.withLock { $0.measured[association.remote.address] }
+        let size = association.direction == .outbound ? pathSize(association, measured: measured) : nil
         state.withLock { state in
             guard !state.isClosed else { return }
             let first = state.owners.take(association.requestID)
@@ -148,7 +152,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 Installed(
                     spi: association.spi, direction: association.direction, remote: association.remote,
                     remoteSelectors: association.remoteSelectors, requestID: association.requestID, owner: owner,
-                    counters: counters, size: size))
+                    counters: counters, size: size, overhead: Overhead(association)))
             streams.retain(association.remote)
             adapt(&state)
             let association = association.padded(toMTU: state.mtu).aggregated(for: size)
@@ -249,16 +253,27 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
 
     /// What a path takes, and what of that is left for inner packets.
     package struct PathSize: Hashable, Sendable {
+        package enum Source: String, Sendable {
+            /// The interface's MTU, or what ICMP said of the path since.
+            case kernel
+            /// What larger packets did not do.
+            case probing
+        }
+
         /// Octets of the largest outer packet.
         package var path: Int
         /// Octets of the largest inner packet that goes into it.
         package var inner: Int
+        package var source = Source.kernel
     }
 
-    private func pathSize(_ association: SecurityAssociation) -> PathSize? {
+    private func pathSize(_ association: SecurityAssociation, measured: Int? = nil) -> PathSize? {
         var remote = parley_address(association.remote)
         let path = Int(parley_path_mtu(&remote, configuration.firewallMark))
         guard path > 0 else { return nil }
+        if let measured, measured < path {
+            return PathSize(path: measured, inner: association.innerLimit(pathMTU: measured), source: .probing)
+        }
         return PathSize(path: path, inner: association.innerLimit(pathMTU: path))
     }
 
@@ -274,6 +289,32 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         guard mtu != state.mtu, parley_tunnel_mtu(interface.name, UInt32(mtu)) == 0 else { return }
         state.mtu = mtu
         post(.setMTU(mtu))
+    }
+
+    /// Most addresses of which is kept what was measured.
+    private static let mostMeasured = 65_536
+
+    /// Packets of `octets` reach this address, and larger ones seem not to: SAs to it, and the device's MTU, follow.
+    package func learn(path octets: Int, to address: IPAddress) {
+        var remote = parley_address(Endpoint(address, port: 0))
+        let kernel = Int(parley_path_mtu(&remote, configuration.firewallMark))
+        state.withLock { state in
+            if octets >= kernel, kernel > 0 {
+                state.measured[address] = nil
+            } else if state.measured[address] != nil || state.measured.count < Self.mostMeasured {
+                state.measured[address] = octets
+            }
+            let path = kernel > 0 ? min(octets, kernel) : octets
+            for (child, entries) in state.installed {
+                for index in entries.indices
+                where entries[index].remote.address == address && entries[index].direction == .outbound {
+                    state.installed[child]?[index].size = PathSize(
+                        path: path, inner: entries[index].overhead.innerLimit(pathMTU: path),
+                        source: path == kernel ? .kernel : .probing)
+                }
+            }
+            adapt(&state)
+        }
     }
 
     /// What the paths of a child's outbound SAs take, the narrowest; `nil` where nothing is known.
@@ -301,6 +342,9 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             }
         }
         guard let socket = sockets.exchange(from: datagram.local) else { return false }
+        // Packets of others that go out meanwhile may get the same flag, which costs nothing but efficiency.
+        if datagram.forbidsFragments { socket.forbidFragments(true) }
+        defer { if datagram.forbidsFragments { socket.forbidFragments(false) } }
         var local = parley_address(datagram.local)
         var remote = parley_address(datagram.remote)
         let marker = socket.purpose == .encapsulation && datagram.octets != [0xFF] ? 4 : 0

@@ -57,7 +57,8 @@ enum StatusTable {
         {
             // The device serves all children, and so the narrowest.
             let reason = device == inner ? "" : ", of which \(device) are used beside the other children"
-            lines.append("    mtu    \(inner) inside of \(path)\(reason)")
+            let source = section.text("mtu-source") == "probing" ? ", as larger packets did not arrive" : ""
+            lines.append("    mtu    \(inner) inside of \(path)\(source)\(reason)")
         }
         for direction in ["in", "out"] {
             let octets = amount(section.text("bytes-\(direction)"))

@@ -279,7 +279,7 @@ extension Interop {
         // MARK: Events
 
         /// Keys that only one of the daemons has in its descriptions of SAs.
-        private static let onlyParleys: Set<String> = ["tasks-queued", "mtu", "mtu-path", "mtu-inner"]
+        private static let onlyParleys: Set<String> = ["tasks-queued", "mtu", "mtu-path", "mtu-inner", "mtu-source"]
         private static let onlyCharons: Set<String> = [
             "nat-fake", "tasks-passive", "tasks-active", "tasks-queued", "if-id-in", "if-id-out", "mark-in",
             "mark-out", "mark-mask-in", "mark-mask-out", "use-in", "use-out", "nat-local", "nat-remote", "nat-any",

@@ -140,6 +140,35 @@ extension NamespaceTests {
             #expect(east.dropCounters.nonzero.filter { $0.key != .noPolicy } == [:])
         }
 
+        /// What probing found of a path is what the device and the SAs keep to, until the path takes more again.
+        @Test func theDeviceFollowsWhatWasMeasured() throws {
+            guard let hosts = TwoHosts() else { return }
+            let west = try hosts.on(0) {
+                var configuration = UserspaceConfiguration()
+                configuration.tunnelName = "plane%d"
+                configuration.adaptsMTU = true
+                return try UserspaceEngine(configuration, receiveIKE: { _, _ in }, report: { _ in })
+            }
+            defer { west.close() }
+            let pairs = (1...2).map { pair($0, number: $0, encapsulated: true) }
+            try hosts.on(0) { pairs[0].west.forEach(west.install) }
+            let whole = try #require(west.pathSize(of: ChildID(1)))
+            #expect(whole.path == 1500 && whole.source == .kernel && west.mtu == whole.inner)
+            let east = IPAddress("192.0.2.2")!
+            try hosts.on(0) { west.learn(path: 1400, to: IPAddress("192.0.2.9")!) }
+            #expect(west.pathSize(of: ChildID(1)) == whole, "another peer's path")
+            try hosts.on(0) { west.learn(path: 1400, to: east) }
+            let narrow = UserspaceEngine.PathSize(path: 1400, inner: whole.inner - 100, source: .probing)
+            #expect(west.pathSize(of: ChildID(1)) == narrow)
+            #expect(west.mtu == narrow.inner)
+            try hosts.on(0) { pairs[1].west.forEach(west.install) }
+            #expect(west.pathSize(of: ChildID(2)) == narrow, "a new SA on the same path")
+            // More than the interface takes means nothing.
+            try hosts.on(0) { west.learn(path: 9000, to: east) }
+            #expect(west.pathSize(of: ChildID(1)) == whole && west.pathSize(of: ChildID(2)) == whole)
+            #expect(west.mtu == whole.inner)
+        }
+
         /// SAs are replaced while packets run: none is lost, none is sealed by two workers (which the replay window, here
         /// of 64 packets, would show).
         @Test func rekeyingLosesNothing() throws {
