@@ -184,8 +184,7 @@ package struct Scenario {
     }
 
     private mutating func clone(at node: Int) {
-        let child = world.randomness.below(2) == 0 ? children[0] : nil
-        world.command(.clone(Target(connection: "peer"), local: nil, child: child), to: node)
+        world.command(.clone(Target(connection: "peer"), local: nil, child: nil), to: node)
     }
 
     /// The left host goes to its other address.
