@@ -28,7 +28,10 @@ struct LogFields: Hashable, Sendable {
         case .childRekeyed(let old, let new):
             add(new, session, known)
             values["oldChildSA"] = "\(old)"
-        case .message, .established, .initialContact, .configured, .rekeyedIKE, .refused, .retransmitting, .note: break
+        case .message, .established, .initialContact, .configured, .rekeyedIKE, .refused, .retransmitting,
+            .pathMeasured,
+            .note:
+            break
         }
     }
 

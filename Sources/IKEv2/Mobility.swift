@@ -175,8 +175,7 @@ extension IKESession {
             case .updateAddresses: plan(.updateAddresses, first: true)
             case .checkRoutability: plan(.checkRoutability, first: true)
             case .initial, .intermediate, .authentication, .child, .rekeyIKE, .cloneIKE, .deleteChild, .liveness,
-                .redirect,
-                .deleteIKE, .farewell:
+                .redirect, .probe, .deleteIKE, .farewell:
                 continue
             }
         }
