@@ -46,8 +46,12 @@ package struct Identity: Hashable, Sendable {
 
     /// The notation of `swanctl.conf`: a typed prefix (`fqdn:`, `email:`, `ipv4:`, `keyid:`, `asn1dn:`, `{N}:` with `#`
     /// for hex), else a distinguished name where it holds `=`, an address, an e-mail address where it holds `@` (a leading
-    /// `@` means FQDN, `@@` e-mail, `@#` a hex key ID), else a FQDN. `nil` where a typed value cannot be read.
+    /// `@` means FQDN, `@@` e-mail, `@#` a hex key ID), else a FQDN; `%null` is nobody. `nil` where a typed value cannot be read.
     package init?(_ text: String) {
+        if text == "%null" {
+            self = .null
+            return
+        }
         if let colon = text.firstIndex(of: ":") {
             let prefix = text[..<colon].lowercased()
             var value = String(text[text.index(after: colon)...])
@@ -125,6 +129,7 @@ extension Identity: CustomStringConvertible {
         if let name = distinguishedName, !name.isEmpty { return name.description }
         let isText = !octets.isEmpty && octets.allSatisfy { (0x20..<0x7F).contains($0) }
         switch kind {
+        case .null where octets.isEmpty: return "%null"
         case .fqdn where isText, .emailAddress where isText, .keyID where isText:
             return octets.reduce(into: "") { $0.unicodeScalars.append(UnicodeScalar($1)) }
         case .keyID: return "keyid:#\(octets.hex)"

@@ -21,6 +21,10 @@ import Testing
         return Pair(connections[0], connections[1])
     }
 
+    @Test func nobodyHasAName() {
+        #expect("\(Identity.null)" == "%null" && Identity("%null") == .null)
+    }
+
     @Test(arguments: [Set<Pair.Side>([.initiator]), [.responder], [.initiator, .responder]])
     func eitherEndOrBoth(_ anonymous: Set<Pair.Side>) {
         var pair = Self.pair(anonymous)

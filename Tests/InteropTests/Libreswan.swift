@@ -2,7 +2,7 @@ import Foundation
 
 /// Debian's Libreswan on one host of the lab. Its package and strongSwan's exclude each other, so scripts/install
 /// unpacks it beside the system. This kernel may lack ESP: a shim has the daemon believe that its SAs are
-/// installed, which leaves everything that IKE does as it is.
+/// installed, and puts lengths before messages in TCP, which leaves everything that IKE does as it is.
 final class Libreswan {
     /// Where scripts/install puts what the packages hold.
     static let root = URL(fileURLWithPath: #filePath)
@@ -32,7 +32,7 @@ final class Libreswan {
             try FileManager.default.createDirectory(
                 at: directory.appendingPathComponent(folder), withIntermediateDirectories: true)
         }
-        try write("config setup\n\tikev1-policy=accept\n", to: "ipsec.conf")
+        try write(Libreswan.setup, to: "ipsec.conf")
         try write("%any %any : PSK \"\(secret)\"\n", to: "ipsec.secrets")
         try write(Libreswan.shim, to: "shim.c")
         let path = directory.path
@@ -41,6 +41,8 @@ final class Libreswan {
         try Subprocess.require(
             ["certutil", "-N", "-d", "sql:\(path)/nss", "--empty-password"])
     }
+
+    private static let setup = "config setup\n\tikev1-policy=accept\n\tlisten-tcp=yes\n"
 
     private func write(_ text: String, to name: String) throws {
         try text.write(to: directory.appendingPathComponent(name), atomically: true, encoding: .utf8)
@@ -95,6 +97,26 @@ final class Libreswan {
         guard result.succeeded else { throw LabFailure(result.description) }
     }
 
+    /// Loads the lab's connection for IKE in TCP (RFC 9329), which its control program has no way to say.
+    func loadStream(ike: String, esp: String) throws {
+        var lines = ["conn net", "ikev2=yes", "authby=secret", "ike=\(ike)", "esp=\(esp)", "esn=no"]
+        lines += ["enable-tcp=yes", "tcp-remoteport=4500"]
+        for (name, end) in [("left", side), ("right", side.other)] {
+            lines += ["\(name)=\(end.outerAddress)", "\(name)id=@\(end.identity)", "\(name)subnet=\(end.innerPrefix)"]
+            lines.append("\(name)updown=/bin/true")
+        }
+        try write(Libreswan.setup + lines.joined(separator: "\n\t") + "\n", to: "ipsec.conf")
+        let path = directory.path
+        let result = try Subprocess.run(
+            network.on(
+                side,
+                [
+                    "\(Libreswan.root)/usr/libexec/ipsec/addconn", "--config", "\(path)/ipsec.conf", "--ctlsocket",
+                    "\(path)/run/pluto.ctl", "net",
+                ]), seconds: 20)
+        guard result.succeeded else { throw LabFailure(result.description) }
+    }
+
     /// Whether it says that an IKE SA and this child of the peer's are established.
     func holds(_ child: ChildSAView) throws -> Bool {
         let status = try whack(["--status"]).output
@@ -124,11 +146,14 @@ final class Libreswan {
         process = nil
     }
 
-    /// Answers of the kernel to requests for SAs become successes, whatever the kernel lacks.
+    /// Answers of the kernel to requests for SAs become successes, and TCP has a kernel's framing, whatever the kernel lacks.
     private static let shim = """
         #define _GNU_SOURCE
         #include <dlfcn.h>
+        #include <errno.h>
+        #include <netinet/in.h>
         #include <string.h>
+        #include <unistd.h>
         #include <sys/socket.h>
         #include <linux/netlink.h>
         #include <linux/xfrm.h>
@@ -158,6 +183,58 @@ final class Libreswan {
 
         ssize_t recv(int fd, void *buffer, size_t length, int flags) {
             return recvfrom(fd, buffer, length, flags, 0, 0);
+        }
+
+        // Framing of messages in TCP (RFC 9329), which a kernel with espintcp would do.
+        static unsigned char framed[1024];
+
+        int setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
+            static int (*next)(int, int, int, const void *, socklen_t);
+            if (!next) next = dlsym(RTLD_NEXT, "setsockopt");
+            if (level == IPPROTO_TCP && name == 31 && fd >= 0 && fd < 1024) {
+                framed[fd] = 1;
+                return 0;
+            }
+            return next(fd, level, name, value, size);
+        }
+
+        ssize_t read(int fd, void *buffer, size_t length) {
+            static ssize_t (*next)(int, void *, size_t);
+            static ssize_t (*take)(int, void *, size_t, int, struct sockaddr *, socklen_t *);
+            static unsigned char frame[65536];
+            if (!next) next = dlsym(RTLD_NEXT, "read");
+            if (!take) take = dlsym(RTLD_NEXT, "recvfrom");
+            if (fd < 0 || fd >= 1024 || !framed[fd]) return next(fd, buffer, length);
+            ssize_t count = take(fd, frame, 2, MSG_PEEK | MSG_DONTWAIT, 0, 0);
+            if (count <= 0) return count;
+            size_t whole = count == 2 ? frame[0] << 8 | frame[1] : 0;
+            if (whole < 2 || take(fd, frame, whole, MSG_PEEK | MSG_DONTWAIT, 0, 0) < (ssize_t)whole) {
+                errno = EAGAIN;
+                return -1;
+            }
+            take(fd, frame, whole, MSG_DONTWAIT, 0, 0);
+            if (whole - 2 < length) length = whole - 2;
+            memcpy(buffer, frame + 2, length);
+            return length;
+        }
+
+        ssize_t write(int fd, const void *buffer, size_t length) {
+            static ssize_t (*next)(int, const void *, size_t);
+            unsigned char frame[65536];
+            if (!next) next = dlsym(RTLD_NEXT, "write");
+            if (fd < 0 || fd >= 1024 || !framed[fd] || length > sizeof frame - 2) return next(fd, buffer, length);
+            frame[0] = (length + 2) >> 8;
+            frame[1] = length + 2;
+            memcpy(frame + 2, buffer, length);
+            ssize_t count = next(fd, frame, length + 2);
+            return count < 0 ? count : count - 2;
+        }
+
+        int close(int fd) {
+            static int (*next)(int);
+            if (!next) next = dlsym(RTLD_NEXT, "close");
+            if (fd >= 0 && fd < 1024) framed[fd] = 0;
+            return next(fd);
         }
         """
 }

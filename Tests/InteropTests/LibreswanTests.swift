@@ -9,7 +9,7 @@ extension Interop {
     struct LibreswanPeer {
         /// A lab with Parley on one host and Libreswan on the other.
         private static func lab(
-            parley: Side, _ link: Link, _ options: [String] = [], isAnonymous: Bool = false,
+            parley: Side, _ link: Link, _ options: [String] = [], isAnonymous: Bool = false, isStream: Bool = false,
             _ body: (Peer, Libreswan) throws -> Void
         ) throws {
             let network = try Network()
@@ -28,9 +28,12 @@ extension Interop {
             }
             do {
                 try theirs.start()
-                try theirs.load(
-                    link.version, ike: "aes256-sha2_256-modp2048", esp: "aes256-sha2_256-modp2048", options,
-                    isAnonymous: isAnonymous)
+                let suite = "aes256-sha2_256-modp2048"
+                if isStream {
+                    try theirs.loadStream(ike: suite, esp: suite)
+                } else {
+                    try theirs.load(link.version, ike: suite, esp: suite, options, isAnonymous: isAnonymous)
+                }
                 try ours.load(link.configuration(of: parley))
                 try body(ours, theirs)
             } catch {
@@ -121,17 +124,22 @@ extension Interop {
         func anonymity(parley: Side) throws {
             var link = Self.link(.v2)
             for side in Side.allCases { link.rounds[side] = ("auth = null", "auth = null") }
-            try Self.lab(parley: parley, link, isAnonymous: true) { ours, theirs in
+            try Self.lab(parley: parley, link, ["--no-esn"], isAnonymous: true) { ours, theirs in
                 try Self.up(ours, theirs)
             }
         }
 
         /// Where Libreswan began it would begin again if we ended it.
         @Test(
-            "version 2: both rekey the child and the IKE SA, and one ends it",
-            arguments: [(Side.left, true), (.left, false), (.right, false)])
-        func versionTwo(parley: Side, endedByOurs: Bool) throws {
-            try Self.lab(parley: parley, Self.link(.v2), ["--no-esn"]) { ours, theirs in
+            "version 2: both rekey the child and the IKE SA, and one ends it; in UDP and in TCP (RFC 9329)",
+            arguments: [(Side.left, true), (.left, false), (.right, false)], [false, true])
+        func versionTwo(_ parley: (side: Side, ends: Bool), isStream: Bool) throws {
+            var link = Self.link(.v2)
+            if isStream {
+                link.lines[.left] = ["enable_tcp = yes"]
+                link.settings[.right] = ["  tcp_ports = 4500"]
+            }
+            try Self.lab(parley: parley.side, link, ["--no-esn"], isStream: isStream) { ours, theirs in
                 var (ike, child) = try Self.up(ours, theirs)
                 #expect(try ours.rekey(child: "inner").succeeded)
                 (ike, child) = try Self.installed(ours, theirs, "our new child", besides: child.spiIn)
@@ -147,7 +155,8 @@ extension Interop {
                         return ike.spis != before
                     }
                 }
-                try Self.end(ours, theirs, byOurs: endedByOurs)
+                if isStream { #expect(theirs.log.contains("{ESPinTCP"), "\(theirs.log)") }
+                try Self.end(ours, theirs, byOurs: parley.ends)
             }
         }
     }
