@@ -65,6 +65,7 @@ package struct World {
     package mutating func command(_ command: Command, to node: Int) -> RequestID {
         lastRequest += 1
         let request = RequestID(lastRequest)
+        if keepsLog { log.append("\(seconds) \(nodes[node].name) is told: \(command)") }
         feed(.command(command, request), to: node)
         return request
     }
