@@ -12,7 +12,9 @@ extension KeyManager {
     /// Marks what a command of ours ends, so that its end is not taken for the peer's doing.
     mutating func noteEnd(_ command: SessionCommand, of id: SessionID) {
         switch command {
-        case .delete, .abandon, .retire: sessions[id]?.isEnding = true
+        case .delete, .abandon, .retire:
+            sessions[id]?.isEnding = true
+            sessions[id]?.isDismissed = true
         case .deleteChild(let child):
             guard let index = sessions[id]?.children.firstIndex(where: { $0.id == child }) else { return }
             sessions[id]?.children[index].isEnding = true
@@ -83,7 +85,9 @@ extension KeyManager {
         if tryAgain(entry, id, reason, &effects) { return }
         pending.sessionClosed(id, reason)
         for name in Set(entry.requested + (entry.children + entry.removed).map(\.name)).sorted() {
-            wishAfterClosure(ChildKey(connection: entry.connection, child: name), reason, &effects)
+            // A Delete of ours may wait for an answer that never comes.
+            let ended = entry.isDismissed ? .deletedByUs : reason
+            wishAfterClosure(ChildKey(connection: entry.connection, child: name), ended, &effects)
         }
     }
 

@@ -61,6 +61,8 @@ package struct KeyManager: Sendable {
         var isPinned = false
         /// It ends because of us, or of itself: no action answers the end of its children one by one.
         var isEnding = false
+        /// We have said that it is to end, and however it does, nobody wants it back.
+        var isDismissed = false
 
         struct Child: Sendable {
             var id: ChildID

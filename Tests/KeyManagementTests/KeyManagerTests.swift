@@ -182,6 +182,22 @@ import Testing
         #expect(manager.residue.isEmpty)
     }
 
+    /// A Delete waits behind a request that is never answered: `dpd_action` does not bring back what was to end.
+    @Test func terminateHoldsThoughThePeerIsSilent() throws {
+        var manager = KeyManagerTests.manager(
+            children: [KeyManagerTests.child("stuck") { $0.deadPeerAction = .start }])
+        let first = manager.handle(
+            .command(.initiate(connection: nil, child: "stuck"), RequestID(1)), now: KeyManagerTests.at(0))
+        let request = try #require(KeyManagerTests.sent(first).first)
+        _ = manager.handle(.datagram(KeyManagerTests.answer(.answer, to: request)), now: KeyManagerTests.at(0.1))
+        let asked = manager.handle(
+            .command(.terminate(Target(connection: "peer")), RequestID(2)), now: KeyManagerTests.at(1))
+        #expect(KeyManagerTests.replies(asked).isEmpty && manager.snapshots.count == 1)
+        let due = try #require(manager.nextDeadline)
+        #expect(KeyManagerTests.replies(manager.handle(.deadline, now: due)).count == 1)
+        #expect(manager.residue.isEmpty && manager.nextDeadline == nil)
+    }
+
     /// What lingers behind a rekeying ends by itself and without an event: nobody waits for it.
     @Test func terminateDoesNotWaitForAReplacedChild() throws {
         var manager = KeyManagerTests.manager()

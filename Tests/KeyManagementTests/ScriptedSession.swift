@@ -5,7 +5,8 @@ import Primitives
 
 /// A toy key exchange of one round trip, to watch key management without a real one: the initiator's request is
 /// answered, both are established, and the child that the request stands for is installed. Octet 28 of a message says
-/// what it is. A child named "impossible" closes its session before anything is sent.
+/// what it is. A child named "impossible" closes its session before anything is sent; a session with a child named "stuck"
+/// cannot say that it ends, since its peer does not answer what it said before.
 struct ScriptedSession: KeyExchangeSession {
     enum Message: UInt8 {
         case request = 1
@@ -127,6 +128,9 @@ struct ScriptedSession: KeyExchangeSession {
         case .command(.retire):
             state = .deleting
             return removed() + [send(.bye), .closed(.replaced)]
+        case .command(.delete) where child?.name == "stuck":
+            attempts = 2
+            return [.setTimer(.retransmit(spi: initiatorSPI, messageID: 0), at: environment.now + .seconds(1))]
         case .command(.delete):
             state = .deleting
             return removed() + [send(.bye), .closed(.deletedByUs)]
