@@ -117,6 +117,8 @@ extension Connection {
             section.add("enable_tcp", streamUse.rawValue)
             section.add("tcp_remote_port", streamPort)
         }
+        if !showsCertificates { section.add("send_cert", "never") }
+        if !requestsCertificates { section.add("send_certreq", "no") }
         if maximumClones > 0 { section.add("clones", maximumClones) }
         section.add("dpd_delay", deadPeerDelay)
         section.add("dpd_timeout", deadPeerTimeout)
@@ -207,6 +209,7 @@ extension ChildPolicy {
         section.add("rekey_time", rekeyTime)
         section.add("life_time", lifeTime)
         section.add("rand_time", randomTime)
+        if inactivity > .zero { section.add("inactivity", inactivity) }
         section.add("rekey_bytes", octetLifetime.rekey)
         section.add("life_bytes", octetLifetime.life)
         section.add("rand_bytes", octetLifetime.random)
@@ -330,6 +333,7 @@ extension Configuration.Settings {
         section.add("follow_redirects", engine.followsRedirects ? "yes" : "no")
         section.add("window_size", engine.window)
         if engine.messageOctets < 65_535 { section.add("max_packet", engine.messageOctets) }
+        section.add("inactivity_close_ike", closesIdleSessions ? "yes" : "no")
         section.add("install_virtual_ip", installsAddresses ? "yes" : "no")
         section.add("install_routes", installsRoutes ? "yes" : "no")
         section.add("install_dns", nameServerFile ?? "no")

@@ -46,6 +46,8 @@ package struct Configuration: Sendable {
         package var replayWindowPackets = 32
         /// `install_virtual_ip` and `install_routes`: whether the daemon changes the machine's addresses and routes.
         package var installsAddresses = true
+        /// An IKE SA whose last child carried nothing for its `inactivity` is closed with it.
+        package var closesIdleSessions = false
         package var installsRoutes = true
         /// `hash_and_url`, for connections.
         package var usesCertificateLocations = false
@@ -126,7 +128,7 @@ package struct Configuration: Sendable {
     package static func check(
         _ root: SettingsSection, settings: Settings
     ) throws(ConfigurationErrors) -> Configuration {
-        let checker = ConfigurationChecker()
+        let checker = ConfigurationChecker(isPart: true)
         let configuration = checker.check(ResolvedSettings(tree: root, templates: []), settings: settings)
         if checker.log.diagnostics.isEmpty { return configuration }
         throw ConfigurationErrors(checker.log.diagnostics)

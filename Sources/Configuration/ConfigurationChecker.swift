@@ -8,6 +8,9 @@ struct ConfigurationChecker {
     /// Reads a file of a public key by the name that the configuration gives it.
     var keyFiles: KeyFileLoader = { _ in .failure(IncludeFailure("no files here")) }
 
+    /// Whether this is a part of a configuration, whose pools came, or will come, apart from it.
+    var isPart = false
+
     private static let sections = ["connections", "secrets", "pools", "authorities", "radius", "charon"]
 
     /// What could be read; it counts only where nothing was reported.
@@ -61,7 +64,7 @@ struct ConfigurationChecker {
                     suggestion: NearestName.find(name, in: ConfigurationChecker.sections))
             }
         }
-        checkPools(of: tree.section("connections"), configuration.pools)
+        if !isPart { checkPools(of: tree.section("connections"), configuration.pools) }
         return configuration
     }
 }

@@ -44,6 +44,9 @@ extension ConfigurationChecker {
         connection.unique =
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
         extensions(of: &connection, reader)
+        connection.showsCertificates =
+            reader.word("send_cert", [("ifasked", true), ("always", true), ("never", false)]) ?? true
+        connection.requestsCertificates = reader.boolean("send_certreq") ?? true
         connection.usesCertificateLocations = settings.usesCertificateLocations
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
@@ -273,6 +276,7 @@ extension ConfigurationChecker {
                 at: setting.value.position)
         }
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
+        child.inactivity = reader.time("inactivity") ?? .zero
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets
         child.parallelPairs = reader.unsigned("sa_pairs", 1...8).map { Int($0) } ?? 1

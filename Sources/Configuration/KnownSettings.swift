@@ -21,7 +21,8 @@ extension KnownKeys {
             "initiator_only",
             "max_packet",
             "dns1",
-            "dns2", "nbns1", "nbns2", "install_virtual_ip", "install_routes", "install_dns", "hash_and_url",
+            "dns2", "nbns1", "nbns2", "inactivity_close_ike", "install_virtual_ip", "install_routes", "install_dns",
+            "hash_and_url",
         ],
         fixed: [
             "accept_private_algs": .fixed(["no"], "algorithm numbers of private use mean nothing here"),
@@ -33,7 +34,6 @@ extension KnownKeys {
             "flush_auth_cfg": .fixed(["no"], "what an authentication was judged by is kept for explanations"),
             "force_eap_only_authentication": .fixed(["no"], "a gateway proves itself by a key (RFC 7296 §2.16)"),
             "ignore_acquire_ts": .fixed(["no"], "a trap proposes the child's selectors"),
-            "inactivity_close_ike": .fixed(["no"], "idle SAs stay"),
             "make_before_break": .fixed(["yes"], "reauthentication sets the new SA up before the old one goes"),
             "multiple_authentication": .fixed(["no"], "an end has one authentication round"),
             "prefer_configured_proposals": .fixed(["yes"], "the order of our own proposals counts"),

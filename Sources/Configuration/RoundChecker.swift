@@ -6,6 +6,7 @@ extension ConfigurationChecker {
     func authentication(of connection: inout Connection, _ reader: SectionReader) {
         connection.local = rounds("local", reader)
         connection.remote = rounds("remote", reader)
+        if connection.version == .any { connection.version = version(of: connection) }
         for end in ["local", "remote"] {
             let sections = roundSections(end, reader)
             // The one round that may follow another is Extended Authentication's.
@@ -30,6 +31,15 @@ extension ConfigurationChecker {
         }
         checkAnonymous(connection, reader)
         checkKeys(of: connection, reader)
+    }
+
+    /// The one version that these rounds can be said in, where the connection leaves it open: XAUTH and encrypted nonces are
+    /// version 1's; users of EAP, anonymous ends and ends that prove themselves in different ways are version 2's.
+    private func version(of connection: Connection) -> IKEVersion {
+        let rounds = connection.local + connection.remote
+        if rounds.contains(where: { $0.method == .extendedAuthentication || $0.method.kind > 1 }) { return .v1 }
+        let isUsers = rounds.contains { $0.method == .null || $0.method.userMethod != nil }
+        return isUsers || plain(connection.local).kind != plain(connection.remote).kind ? .v2 : .any
     }
 
     /// What an end that stays anonymous cannot have (RFC 7619).

@@ -108,6 +108,7 @@ extension ConfigurationChecker {
             settings.packetWorkers = workers == 0 ? nil : Int(workers)
         }
         set(&settings, \.probesPaths, reader.boolean("path_probing"))
+        set(&settings, \.closesIdleSessions, reader.boolean("inactivity_close_ike"))
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
         set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))

@@ -35,6 +35,7 @@ final class ControlLoop {
     private var users: UserStore?
     private let tunnels = TunnelKeeper()
     let userService = UserService()
+    private let idleChildren = IdleChildren()
     let revocation: RevocationService
     private let leaseArchive: LeaseArchive?
     private var nameServers: NameServers?
@@ -263,6 +264,7 @@ final class ControlLoop {
             messageCounters.record(event)
             tally.record(event)
             userService.record(event, loop: self)
+            idleChildren.record(event, loop: self)
             tunnels.record(event)
             if let problem = nameServers?.record(event) { note(.daemon, problem) }
             if case .session(.pathMeasured(let octets)) = event.kind, let peer = event.snapshot?.remote.address {

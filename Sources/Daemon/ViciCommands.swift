@@ -51,10 +51,13 @@ enum ViciCommands {
     // MARK: Answers
 
     /// `success`, with the reason where there is a problem.
+    ///
+    /// A problem of several lines becomes one: strongSwan's `libvici` takes a text with line breaks for data, and `swanctl`
+    /// would print none of it.
     static func outcome(_ problem: String?) -> ViciMessage {
         var answer = ViciMessage()
         answer.add("success", flag: problem == nil)
-        answer.add("errmsg", optional: problem)
+        answer.add("errmsg", optional: problem.map { $0.split(separator: "\n").joined(separator: "; ") })
         return answer
     }
 

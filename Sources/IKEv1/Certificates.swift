@@ -19,7 +19,8 @@ extension IKEv1Session {
         guard negotiation.method.signature(of: role.other) != nil else { return [] }
         var names: [[UInt8]] = []
         for connection in isInitiator ? connection.map({ [$0] }) ?? [] : negotiation.candidates {
-            guard let round = connection.remote.first, round.admittedKeys.isEmpty else { continue }
+            guard connection.requestsCertificates, let round = connection.remote.first, round.admittedKeys.isEmpty
+            else { continue }
             for name in round.certificates.authorityNames where !names.contains(name) { names.append(name) }
         }
         return names.prefix(IKEv1Session.maximumRequests).map { name in

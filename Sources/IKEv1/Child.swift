@@ -179,6 +179,7 @@ extension IKEv1Session {
         }
         children = []
         rekeyAt = nil
+        isSucceeded = true
         context.cancel(.rekeyIKE)
         if case .bereft = phase {
             close(.replaced, &context)

@@ -49,6 +49,8 @@ package struct IKEv1Session: Sendable {
     var established: Instant?
     var rekeyAt: Instant?
     var expireAt: Instant?
+    /// A sibling has its children.
+    var isSucceeded = false
     /// When the peer last gave a sign of life.
     var lastHeard: Instant
     var deadPeerDetection = DeadPeerDetection()

@@ -64,7 +64,9 @@ extension IKEv1Session {
             case (.signing, .signature(let signature)):
                 try say(Payload(.signature, body: signature), &negotiation, &context)
             case (.signing, .signedDigest(let proof)):
-                negotiation.ownCertificates = IKEv1Session.certificatePayloads(proof.certificates)
+                if connection?.showsCertificates != false {
+                    negotiation.ownCertificates = IKEv1Session.certificatePayloads(proof.certificates)
+                }
                 try say(Payload(.signature, body: proof.signature), &negotiation, &context)
             case (.verifying(let received), .distrusted(let report)):
                 try distrust(received, report, negotiation, &context)

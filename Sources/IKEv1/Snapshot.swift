@@ -33,7 +33,7 @@ extension IKEv1Session {
         switch phase {
         case .awaitingCommand: .created
         case .negotiating: .connecting
-        case .established: established == nil ? .connecting : .established
+        case .established: established == nil ? .connecting : isSucceeded ? .rekeyed : .established
         case .bereft, .closed: .deleting
         }
     }

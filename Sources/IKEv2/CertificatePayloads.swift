@@ -141,12 +141,13 @@ extension Connection {
 
     /// The authorities that the peer's certificate may come from.
     var requestedAuthorities: [[UInt8]] {
-        remote.filter { $0.method.usesPublicKeys }.flatMap(\.certificates.authorityHashes)
+        guard requestsCertificates else { return [] }
+        return remote.filter { $0.method.usesPublicKeys }.flatMap(\.certificates.authorityHashes)
     }
 
     /// HTTP_CERT_LOOKUP_SUPPORTED, where we fetch certificates.
     var lookupPayloads: [Payload] {
-        usesCertificateLocations && remote.contains { $0.method.usesPublicKeys }
+        usesCertificateLocations && requestsCertificates && remote.contains { $0.method.usesPublicKeys }
             ? [NotifyPayload(.certificateLookupSupported).payload] : []
     }
 
@@ -155,6 +156,13 @@ extension Connection {
 }
 
 extension IKESession {
+    /// Our own AUTH out of an answer, without certificates where the connection shows none.
+    func ownProof(in answer: Answer) -> OwnProof? {
+        var proof = answer.ownProof
+        if connection?.showsCertificates == false { proof?.certificates = [] }
+        return proof
+    }
+
     /// The question that makes our own AUTH.
     func ownProof(
         _ connection: Connection, _ prf: PRFID, identity: Identity, remote: Identity, _ octets: [UInt8],

@@ -61,7 +61,7 @@ extension IKESession {
         var checking = checking
         switch checking.state {
         case .awaitingOwnProof(question):
-            guard let proof = answer.ownProof else {
+            guard let proof = ownProof(in: answer) else {
                 let remote = checking.first.content.identityInitiator ?? Identity(remote.address)
                 try refuse(.noCredential(local: checking.first.localIdentity, remote: remote), checking.first, &context)
                 return

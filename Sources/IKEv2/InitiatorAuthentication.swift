@@ -18,7 +18,7 @@ extension IKESession {
         case .awaitingInitiatorsMixedKeys(let acceptance, question, let pending):
             try receiveMixedKeys(answer, acceptance, pending, &context)
         case .awaitingOwnProof(let initiation, question):
-            guard let proof = answer.ownProof else {
+            guard let proof = ownProof(in: answer) else {
                 fail(.noCredential(local: initiation.localIdentity, remote: expectedRemoteIdentity), &context)
                 return
             }

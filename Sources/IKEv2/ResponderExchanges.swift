@@ -331,7 +331,7 @@ extension IKESession {
         _ acceptance: Acceptance, _ pending: PendingAuthentication, _ peer: PeerAuthenticated, _ answer: Answer,
         _ context: inout Context
     ) throws(Fault) {
-        guard let proof = answer.ownProof else {
+        guard let proof = ownProof(in: answer) else {
             try refuse(.noCredential(local: pending.localIdentity, remote: peer.identity), pending, &context)
             return
         }

@@ -85,6 +85,8 @@ package struct ChildPolicy: Hashable, Sendable {
     package var trapsWhenStarted = false
     package var deadPeerAction: ChildAction = .none
     package var closeAction: ChildAction = .none
+    /// How long it may carry nothing before it is closed; zero for ever.
+    package var inactivity: Duration = .zero
     /// What else ends an SA: how much it carried.
     package var octetLifetime = CountedLifetime()
     package var packetLifetime = CountedLifetime()
@@ -226,6 +228,10 @@ package struct Connection: Hashable, Sendable {
     package var childless = ChildlessUse.allow
     /// Version 2: OCSP answers inside IKE (RFC 4806).
     package var statusUse = StatusUse.reply
+    /// Whether our certificates go to the peer, who else must have them.
+    package var showsCertificates = true
+    /// Whether the peer is told which authorities we trust.
+    package var requestsCertificates = true
     /// Version 2: the peer is told how it may prove itself (RFC 9593). What a peer says counts in any case.
     package var announcesMethods = false
     /// Version 2: certificates are fetched where a peer says no more than where they are (RFC 7296 §3.6), and ours said so.

@@ -58,6 +58,8 @@ package struct SessionSnapshot: Hashable, Sendable {
         case connecting = "CONNECTING"
         case established = "ESTABLISHED"
         case rekeying = "REKEYING"
+        /// Another one took its place, and it stays for a while.
+        case rekeyed = "REKEYED"
         case deleting = "DELETING"
     }
     package var id: SessionID

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Daemon
 import Glibc
 
 /// The one program: the daemon, the commands that talk to it, and the tools that need none.
@@ -7,6 +8,7 @@ import Glibc
         commandName: "parley",
         abstract: "Key management for IPsec: IKE versions 1 and 2, and ESP.",
         discussion: "Commands end with 0 when done, 1 when refused or failed, 2 when used wrongly or without a daemon.",
+        version: "parley \(ParleyVersion.text)",
         subcommands: subcommands)
 
     private static var subcommands: [any ParsableCommand.Type] {

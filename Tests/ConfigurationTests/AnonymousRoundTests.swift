@@ -21,7 +21,7 @@ import Testing
 
     @Test(arguments: [
         ("auth = null\n id = me", "auth = psk", 2), ("auth = psk", "auth = null\n id = *", 2),
-        ("auth = null", "auth = psk", 1), ("auth = null", "auth = psk", 0), ("auth = null", "auth = eap-md5", 2),
+        ("auth = null", "auth = psk", 1), ("auth = null", "auth = eap-md5", 2),
         ("auth = eap-md5", "auth = null", 2), ("auth = psk", "auth = null\n revocation = strict", 2),
     ]) func whatDoesNotGoTogether(_ local: String, _ remote: String, _ version: Int) {
         #expect(throws: ConfigurationErrors.self) { try read(local, remote, version: version) }

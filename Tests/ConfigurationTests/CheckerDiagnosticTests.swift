@@ -104,8 +104,8 @@ import Testing
 
     @Test(arguments: [
         (
-            "local { }",
-            "2:1: in IKE version 1 both ends prove themselves in the same way, and local and remote of connections.home differ"
+            "version = 1\nlocal { }",
+            "3:1: in IKE version 1 both ends prove themselves in the same way, and local and remote of connections.home differ"
         ),
         (
             "local { auth = skp }",

@@ -104,6 +104,15 @@ import Testing
         )
         .connections.first?.child("net")
         #expect(counted?.octetLifetime.rekey == 1 << 30 && counted?.octetLifetime.life == 1100 << 20)
+        let quiet = try Configuration.read(SourceFile(name: "f", text: child("inactivity = 5m")))
+        #expect(quiet.connections.first?.child("net")?.inactivity == .seconds(300))
+        #expect(
+            quiet.canonicalForm.text.contains("inactivity = 5m")
+                || quiet.canonicalForm.text.contains("inactivity = 300s"))
+        let silent = try Configuration.read(
+            SourceFile(name: "f", text: connection("send_cert = never\nsend_certreq = no"))
+        ).connections.first
+        #expect(silent?.showsCertificates == false && silent?.requestsCertificates == false)
         for action in ["clear", "none", "trap", "route", "restart", "start"] {
             #expect(errors(child("dpd_action = \(action)\nclose_action = \(action)")).isEmpty)
         }

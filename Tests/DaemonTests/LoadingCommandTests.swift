@@ -47,6 +47,35 @@ import Testing
         #expect(harness.loop.manager.policies.connection("home")?.child("net")?.mode == .transport)
     }
 
+    /// swanctl's `--load-all` brings pools before connections, and `--load-conns` brings connections alone: either may come
+    /// first.
+    @Test(arguments: [true, false]) func poolsComeBeforeTheirConnectionsOrAfter(isBefore: Bool) throws {
+        let harness = try ControlHarness()
+        let client = try harness.client()
+        var pool = ViciMessage()
+        pool.add("users", section: section([("addrs", "10.3.0.0/24"), ("dns", "10.2.0.53")]))
+        if isBefore { #expect(try client.ask("load-pool", pool)?.flag("success") == true) }
+        let answer = try client.ask("load-conn", connection { $0.add("pools", list: ["users"]) })
+        #expect(answer?.flag("success") == true, "\(answer?.text("errmsg") ?? "")")
+        if !isBefore { #expect(try client.ask("load-pool", pool)?.flag("success") == true) }
+        #expect(harness.loop.manager.policies.connection("home")?.pools == ["users"])
+        #expect(harness.loop.manager.policies.pool("users") != nil)
+    }
+
+    /// swanctl prints nothing of a reason that holds a line break.
+    @Test func severalReasonsStandInOneLine() throws {
+        let harness = try ControlHarness()
+        let client = try harness.client()
+        let answer = try client.ask(
+            "load-conn",
+            connection {
+                $0.add("remote_adrs", "x")
+                $0.add("mobikes", "x")
+            })
+        let reason = try #require(answer?.text("errmsg"))
+        #expect(reason.contains("'remote_adrs'") && reason.contains("'mobikes'") && !reason.contains("\n"))
+    }
+
     @Test(arguments: [
         ("remote_adrs", "x", "unknown key 'remote_adrs' in connections.home; did you mean 'remote_addrs'?"),
         ("version", "7", "wrong value '7' for 'version' in connections.home: expected 0 (both), 1 or 2"),

@@ -31,6 +31,26 @@ import Testing
         #expect(pair.initiator.verifications.first?.identity == Identity("right.example"))
     }
 
+    /// `send_cert = never`: the peer must have them.
+    @Test func whoShowsNoCertificatesSendsNone() {
+        var connections = [Self.connection(isLeft: true), Self.connection(isLeft: false)]
+        connections[0].showsCertificates = false
+        var pair = Pair(connections[0], connections[1])
+        pair.establish()
+        #expect(pair.initiator.usable.count == 1 && pair.responder.usable.count == 1)
+        #expect(pair.responder.verifications.map(\.proof.certificates) == [[]])
+        #expect(pair.initiator.verifications.map(\.proof.certificates) == [[[0x30, 2], [0x30, 3]]])
+    }
+
+    /// `send_certreq = no`.
+    @Test func whoAsksForNoCertificatesSendsNoRequest() {
+        var connection = Self.connection(isLeft: true)
+        #expect(connection.requestedAuthorities.count == 1)
+        connection.usesCertificateLocations = true
+        connection.requestsCertificates = false
+        #expect(connection.requestedAuthorities.isEmpty && connection.lookupPayloads.isEmpty)
+    }
+
     /// OCSP answers inside IKE (RFC 4806): each end says them only to a peer that asks, and both need not want the same.
     @Test(arguments: Connection.StatusUse.allCases, Connection.StatusUse.allCases)
     func statusesAreSaidToWhoAsks(_ left: Connection.StatusUse, _ right: Connection.StatusUse) {

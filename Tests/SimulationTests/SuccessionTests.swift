@@ -65,7 +65,9 @@ import Testing
         world.run(for: .seconds(5))
         for (node, old) in zip(world.nodes, before) {
             let states = node.manager.snapshots
-            #expect(states.count == 2 && states.allSatisfy { $0.state == .established }, "\(node.name)")
+            #expect(states.count == 2, "\(node.name)")
+            #expect(
+                states.allSatisfy { $0.state == (old.contains($0.id) ? .rekeyed : .established) }, "\(node.name)")
             #expect(states.filter { old.contains($0.id) }.allSatisfy { $0.children.isEmpty }, "\(node.name)")
             #expect(states.filter { !old.contains($0.id) }.map(\.children.count) == [1], "\(node.name)")
         }
