@@ -209,6 +209,8 @@ extension ChildPolicy {
         section.add("rekey_time", rekeyTime)
         section.add("life_time", lifeTime)
         section.add("rand_time", randomTime)
+        if let updown { section.add("updown", updown) }
+        if opensHost { section.add("hostaccess", "yes") }
         if inactivity > .zero { section.add("inactivity", inactivity) }
         section.add("rekey_bytes", octetLifetime.rekey)
         section.add("life_bytes", octetLifetime.life)

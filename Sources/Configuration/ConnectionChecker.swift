@@ -276,6 +276,8 @@ extension ConfigurationChecker {
                 at: setting.value.position)
         }
         child.priority = reader.unsigned("priority", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 0
+        child.updown = reader.setting("updown").map(\.value.text).flatMap { $0.isEmpty ? nil : $0 }
+        child.opensHost = reader.boolean("hostaccess") ?? false
         child.inactivity = reader.time("inactivity") ?? .zero
         child.replayWindowPackets =
             reader.unsigned("replay_window", 0...65_536).map { Int($0) } ?? settings.replayWindowPackets

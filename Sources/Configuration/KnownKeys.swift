@@ -63,11 +63,10 @@ enum KnownKeys {
             "life_bytes",
             "rand_bytes", "rekey_packets", "life_packets", "rand_packets", "tfc_padding", "copy_ecn", "copy_dscp",
             "priority", "ipcomp", "copy_df", "rehearse_rekey",
-            "non_first_fragments", "per_cpu_sas", "inactivity",
+            "non_first_fragments", "per_cpu_sas", "inactivity", "updown", "hostaccess",
         ],
         fixed: [
             "sha256_96": no("HMAC-SHA-256 is cut to 128 bits alone, as RFC 4868 has it"),
-            "hostaccess": no("no scripts are run, which alone would see it"),
             "policies": yes("an SA without its selectors would let anything through"),
             "policies_fwd_out": no("packets are carried in userspace, without the kernel's forward policies"),
             "mark_in": zero(marks), "mark_out": zero(marks), "mark_in_sa": no(marks),
@@ -80,7 +79,6 @@ enum KnownKeys {
             "interface": "routes and policies belong to the daemon's own TUN device",
             "label": "security labels of SELinux are not negotiated",
             "label_mode": "security labels of SELinux are not negotiated",
-            "updown": "scripts are not run yet",
         ])
 
     /// A private group: Parley's own.

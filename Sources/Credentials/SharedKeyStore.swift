@@ -27,7 +27,9 @@ package struct SharedKeyStore: Sendable {
         var pairs = [(local, remote)]
         if let localAddress = local.address, let remoteAddress = remote.address {
             for connection in policies.candidates(local: localAddress, remote: remoteAddress, version: .v1) {
-                guard case .exactly(let peer) = connection.remoteIdentity else { continue }
+                // Where the connection leaves the peer's identity open, our own may still name the key.
+                var peer = remote
+                if case .exactly(let identity) = connection.remoteIdentity { peer = identity }
                 pairs.append((connection.localIdentity ?? local, peer))
             }
         }

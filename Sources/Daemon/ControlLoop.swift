@@ -36,6 +36,7 @@ final class ControlLoop {
     private let tunnels = TunnelKeeper()
     let userService = UserService()
     private let idleChildren = IdleChildren()
+    private let scripts: UpdownScripts
     let revocation: RevocationService
     private let leaseArchive: LeaseArchive?
     private var nameServers: NameServers?
@@ -83,6 +84,7 @@ final class ControlLoop {
         self.keyLog = keyLog
         started = Clock.now()
         names = NameWatch(inbox: inbox)
+        scripts = UpdownScripts { [inbox] in inbox.post(.scriptSaid($0)) }
         revocation = RevocationService(inbox: inbox, directory: stateDirectory)
         if let files { keyFiles = KeyFiles.load(beside: files, configuration.passphrases) }
         declared = DeclaredRounds.of(configuration.connections)
@@ -157,6 +159,8 @@ final class ControlLoop {
             }
         }
         if let problem = nameServers?.removeAll() { note(.daemon, problem) }
+        scripts.finish()
+        for item in inbox.take() { if case .scriptSaid = item { take(item) } }
     }
 
     private func pause(until end: Instant?) -> Int32 {
@@ -178,6 +182,7 @@ final class ControlLoop {
         case .acquire(let connection, let child): feed(.traffic(.acquire(connection: connection, child: child)))
         case .mappingChanged(let child, let endpoint): follow(child, to: endpoint)
         case .pathsChanged: feed(.pathsChanged)
+        case .scriptSaid(let text): note(.child, "updown: \(text)")
         case .resolved(let answers): take(answers)
         case .signal(.reload): if let problem = reload().problem { note(.configuration, problem) }
         case .signal(.terminate): shutDown()
@@ -265,6 +270,7 @@ final class ControlLoop {
             tally.record(event)
             userService.record(event, loop: self)
             idleChildren.record(event, loop: self)
+            scripts.record(event, loop: self)
             tunnels.record(event)
             if let problem = nameServers?.record(event) { note(.daemon, problem) }
             if case .session(.pathMeasured(let octets)) = event.kind, let peer = event.snapshot?.remote.address {

@@ -17,6 +17,8 @@ final class Inbox: Sendable {
         case mappingChanged(ChildID, Endpoint)
         /// The machine's addresses or routes are others.
         case pathsChanged
+        /// A script of the operator's says something, or failed.
+        case scriptSaid(String)
         case resolved([String: [IPAddress]])
         case signal(Signals.Kind)
         /// Somebody's word about revocation, or none.

@@ -85,6 +85,10 @@ package struct ChildPolicy: Hashable, Sendable {
     package var trapsWhenStarted = false
     package var deadPeerAction: ChildAction = .none
     package var closeAction: ChildAction = .none
+    /// A command that is run when a pair of SAs comes up for the first time, and when the last one of it is gone; it is told
+    /// whether packets to this host itself are meant to pass its firewall.
+    package var updown: String?
+    package var opensHost = false
     /// How long it may carry nothing before it is closed; zero for ever.
     package var inactivity: Duration = .zero
     /// What else ends an SA: how much it carried.

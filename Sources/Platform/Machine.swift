@@ -1,5 +1,6 @@
 import CPlatform
 import Glibc
+package import Primitives
 
 /// What this machine is, as `uname` says.
 package enum Machine {
@@ -10,6 +11,19 @@ package enum Machine {
         else { return }
         limit.rlim_cur = min(limit.rlim_max, 65_536)
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// The name of the interface that has an address; `nil` where none has.
+    package static func interface(of address: IPAddress) -> String? {
+        var target = parley_address(address)
+        var name = [CChar](repeating: 0, count: 16)
+        guard parley_interface_of(&target, &name) == 0 else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// Where the operator's commands look for programs.
+    package static var searchPath: String {
+        getenv("PATH").map { String(cString: $0) } ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     }
 
     /// The user whose rights this process has.

@@ -65,10 +65,6 @@ import Testing
         ("local_ts = ,", "5:12: wrong value ',' for 'local_ts'"),
         ("mode = beet", "5:8: 'mode = beet' in connections.home.children.net is \(unsupported): "),
         ("mode = tunel", "5:8: wrong value 'tunel' for 'mode'"),
-        (
-            "updown = /bin/true",
-            "5:1: 'updown' in connections.home.children.net is \(unsupported): scripts are not run yet"
-        ),
         ("ah_proposals = aes128-sha256", "5:16: 'aes128' encrypts, which AH does not: it is for ESP (ah_proposals in"),
         ("ah_proposals = noesn", "5:16: proposal 'noesn' names no integrity algorithm (ah_proposals in"),
         (

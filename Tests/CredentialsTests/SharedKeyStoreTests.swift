@@ -55,6 +55,18 @@ import Testing
         #expect(seed == Secret(expected))
     }
 
+    /// The peer may be anyone, and the key names us by what the connection calls us.
+    @Test func mainModeFindsKeysByOurOwnName() throws {
+        var connection = Connection(name: "gate", proposals: [], children: [])
+        connection.localIdentity = Identity("gate.example")
+        let store = SharedKeyStore(
+            [entry("own", "a", [.exactly(try identity("gate.example")), .exactly(try identity("phone.example"))])],
+            policies: PolicyDatabase(connections: [connection]))
+        #expect(
+            store.keyForMainMode(local: try identity("192.0.2.2"), remote: try identity("192.0.2.1"))?.name == "own")
+        #expect(store.key(local: try identity("192.0.2.2"), remote: try identity("192.0.2.1")) == nil)
+    }
+
     @Test func mainModeFindsKeysOfTheConnectionsBetweenTheAddresses() throws {
         func connection(_ name: String, to remote: String, _ pattern: IdentityPattern) throws -> Connection {
             var connection = Connection(name: name, proposals: [], children: [])

@@ -110,7 +110,7 @@ final class Charon: Peer {
         try write(
             """
             charon-systemd {
-                load = random nonce openssl aes xcbc cmac ctr ccm kdf kernel-libipsec kernel-netlink socket-default vici xauth-generic eap-identity eap-md5 eap-gtc eap-mschapv2 eap-tls eap-ttls unity counters attr pem pkcs1 pkcs8 x509 pubkey constraints revocation curl
+                load = random nonce openssl aes xcbc cmac ctr ccm kdf kernel-libipsec kernel-netlink socket-default vici updown xauth-generic eap-identity eap-md5 eap-gtc eap-mschapv2 eap-tls eap-ttls unity counters attr pem pkcs1 pkcs8 x509 pubkey constraints revocation curl
                 cisco_unity = yes
                 retransmit_tries = 3
                 retransmit_timeout = 0.5

@@ -193,4 +193,14 @@ int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int mill
 /// nothing. `server` (IPv4 with a port) stands for those of resolv.conf, where it is not NULL. Waits for answers, seconds long.
 int parley_name_lifetime(const char *name, const struct parley_address *server, uint32_t *seconds);
 
+// Scripts
+
+/// Has `/bin/sh -c` run a command in a process group of its own, with no descriptor of ours but the one that takes what it
+/// says; gives its process ID, and in `output` the end to read from, which the caller closes.
+int parley_script_start(const char *command, char *const environment[], int *output);
+/// Waits for its end, after ending its group where `kills` is not 0; gives its status, or 128 and the signal that ended it.
+int parley_script_end(int child, int kills);
+/// The name of the interface that has an address.
+int parley_interface_of(const struct parley_address *address, char name[16]);
+
 #endif
