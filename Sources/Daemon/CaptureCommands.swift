@@ -35,25 +35,58 @@ enum CaptureCommands {
     /// listen, nobody else.
     static let keyEvent = "capture-keys"
 
-    static func message(_ line: (table: AnalyserTables.Table, text: String)) -> ViciMessage {
-        ["table": line.table.rawValue, "line": line.text]
+    static func message(_ keys: KeyLine) -> ViciMessage {
+        guard let line = keys.line else { return ["missing": "\(keys.what)"] }
+        return ["table": "\(line.table.rawValue)", "line": "\(line.text)"]
+    }
+
+    /// Parley's own command `list-keys`: the event `capture-keys` for every SA that lives, to a client that listens for it.
+    static func listKeys(_ client: ViciClient, _ loop: ControlLoop, _ reply: @escaping ViciCommands.Reply) {
+        guard client.isSubscribed(to: keyEvent) else {
+            return reply(ViciCommands.outcome("keys are given to who has registered for the event '\(keyEvent)' alone"))
+        }
+        loop.server.noteListeners(loop)
+        var sessions = loop.manager.sessionIDs[...]
+        var children = loop.livingKeys.children[...]
+        var lines: [KeyLine] = []
+        var count = 0
+        client.stream(keyEvent) { [weak loop] in
+            while let loop, lines.isEmpty {
+                // What has gone meanwhile is left out.
+                if let session = sessions.popFirst() {
+                    lines = loop.manager.disclosedKeys(of: session).map { KeyLine($0) }
+                } else if let child = children.popFirst() {
+                    lines = loop.livingKeys[child].map { KeyLine($0) }
+                } else {
+                    return nil
+                }
+            }
+            count += 1
+            return lines.popLast().map(message)
+        } end: {
+            var answer = ViciCommands.outcome(nil)
+            answer.add("count", count)
+            reply(answer)
+        }
     }
 }
 
 extension ControlLoop {
-    /// A client of the control socket is given the keys of SAs that come, from now on or no longer.
+    /// A client of the control socket is given the keys of SAs, from now on or no longer.
     func shareKeys(_ shares: Bool) {
         if shares {
-            note(.daemon, "a client of the control socket gets the keys of all new SAs: who has them reads the traffic")
+            note(
+                .daemon,
+                "a client of the control socket gets the keys of all SAs, living and new: who has them reads the traffic"
+            )
         } else {
             note(.daemon, "no client of the control socket gets keys any more")
         }
         use(running.settings)
     }
 
-    /// Hands a line of keys to those who may have it.
-    func share(_ line: (table: AnalyserTables.Table, text: String)?) {
-        guard server.sharesKeys, let line else { return }
-        server.publish(CaptureCommands.keyEvent, CaptureCommands.message(line))
+    /// Hands keys to those who may have them.
+    func share(_ keys: KeyLine) {
+        if server.sharesKeys { server.publish(CaptureCommands.keyEvent, CaptureCommands.message(keys)) }
     }
 }

@@ -58,6 +58,7 @@ final class ControlLoop {
     private(set) var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
     private let keyLog: KeyLog?
+    private(set) var livingKeys = LivingKeys()
     /// The levels of the command line, which those of the settings do not change; `nil`: it says none.
     private let ownLogLevels: LogLevels?
 
@@ -204,11 +205,25 @@ final class ControlLoop {
     private func follow(_ child: ChildID, to endpoint: Endpoint) {
         for session in manager.snapshots where session.isRemoteBehindNAT {
             for known in session.children where known.id == child {
-                plane.move(child, local: session.local, remote: endpoint)
+                move(child, local: session.local, remote: endpoint)
                 note(
                     .child, "packets of \(known.name) {\(child)} come from \(endpoint) now", of: session, child: known)
             }
         }
+    }
+
+    /// A child's packets go between other ends, by which Wireshark's tables find its keys.
+    private func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
+        plane.move(child, local: local, remote: remote)
+        for keys in livingKeys.move(child, local: local.address, remote: remote.address) { giveAway { KeyLine(keys) } }
+    }
+
+    /// Writes keys where the operator asked for them when the daemon started, and hands them to who listens for them now.
+    private func giveAway(_ keys: () -> KeyLine) {
+        guard keyLog != nil || server.sharesKeys else { return }
+        let keys = keys()
+        keyLog?.note(keys)
+        share(keys)
     }
 
     // MARK: Key management
@@ -233,17 +248,18 @@ final class ControlLoop {
         switch effect {
         case .send(let datagram): _ = plane.sendIKE(datagram)
         case .install(let association):
-            keyLog?.note(association)
-            share(association.securityProtocol == .esp && server.sharesKeys ? AnalyserTables.line(association) : nil)
+            if let keys = PacketKeys(association) {
+                livingKeys.install(keys, association.direction, of: association.child)
+                giveAway { KeyLine(keys) }
+            }
             plane.install(association)
-        case .disclose(let keys):
-            keyLog?.note(keys)
-            share(server.sharesKeys ? AnalyserTables.line(keys) : nil)
+        case .disclose(let keys): giveAway { KeyLine(keys) }
         case .remove(let spi, let direction, let child):
             userService.noteRemoval(direction, of: child) { [plane] in plane.counters(of: child) }
+            livingKeys.remove(spi, direction, of: child)
             plane.remove(spi, direction, of: child)
         case .move(let child, let local, let remote):
-            plane.move(child, local: local, remote: remote)
+            move(child, local: local, remote: remote)
             if let before = known.move(child, local: local, remote: remote) {
                 server.publish("ike-update", ViciEvents.update(before, local: local, remote: remote, self))
             }

@@ -25,15 +25,7 @@ package final class KeyLog {
         for descriptor in descriptors.values { NewFile.close(descriptor) }
     }
 
-    func note(_ keys: DisclosedKeys) {
-        write(AnalyserTables.line(keys), missing: "an IKE SA")
-    }
-
-    /// AH hides nothing, and needs no keys to be read.
-    func note(_ association: SecurityAssociation) {
-        guard association.securityProtocol == .esp else { return }
-        write(AnalyserTables.line(association), missing: "\(association.name) {\(association.child)}")
-    }
+    func note(_ keys: KeyLine) { write(keys.line, missing: keys.what) }
 
     /// Appends a line that a daemon gave away, to the table of that name; `false` where there is no such table.
     package func append(_ line: String, to table: String) -> Bool {
@@ -41,6 +33,9 @@ package final class KeyLog {
         write((table, line), missing: "an SA")
         return true
     }
+
+    /// To be told that a daemon gave keys away for which no table has a name.
+    package func lacks(_ what: String) { write(nil, missing: what) }
 
     private func write(_ line: (table: AnalyserTables.Table, text: String)?, missing: String) {
         guard let line, let descriptor = descriptors[line.table] else {

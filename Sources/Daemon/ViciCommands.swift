@@ -39,6 +39,7 @@ enum ViciCommands {
         case "unload-pool": reply(outcome(PoolMessages.unload(message, loop)))
         case "explain": reply(ExplainCommands.explain(message, loop))
         case "capture-scope": reply(CaptureCommands.scope(message, loop))
+        case "list-keys": CaptureCommands.listKeys(client, loop, reply)
         case "trace": reply(trace(message, loop))
         case "recent-log": reply(recentLog(loop))
         default:

@@ -15,7 +15,7 @@ final class ViciServer {
     static let clientMaximum = 1024
 
     private let listener: ControlListener
-    /// Whether a client listens for keys, and so is given those of new SAs.
+    /// Whether a client listens for keys, and so is given those of SAs that come.
     private(set) var sharesKeys = false
     private(set) var clients: [Int32: ViciClient] = [:]
 
@@ -37,14 +37,18 @@ final class ViciServer {
                 clients[stream.descriptor] = ViciClient(stream: stream, events: ViciServer.events(for: stream))
             }
         }
-        var sharesKeys = false
         for (descriptor, client) in clients {
             if ready.contains(descriptor) { client.read() }
             client.perform(loop)
             client.flush()
             if client.isGone { clients[descriptor] = nil }
-            sharesKeys = sharesKeys || (!client.isGone && client.isSubscribed(to: CaptureCommands.keyEvent))
         }
+        noteListeners(loop)
+    }
+
+    /// Looks whether anybody listens for keys.
+    func noteListeners(_ loop: ControlLoop) {
+        let sharesKeys = clients.values.contains { !$0.isGone && $0.isSubscribed(to: CaptureCommands.keyEvent) }
         if sharesKeys != self.sharesKeys {
             self.sharesKeys = sharesKeys
             loop.shareKeys(sharesKeys)

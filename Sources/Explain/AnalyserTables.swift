@@ -29,19 +29,15 @@ package enum AnalyserTables {
         return (.version2, fields.joined(separator: ","))
     }
 
-    /// One direction of an ESP SA; `nil` for AH, which hides nothing, and where the table has no name for an algorithm.
-    package static func line(_ association: SecurityAssociation) -> (table: Table, text: String)? {
-        let suite = association.suite
-        guard association.securityProtocol == .esp, let cipher = espName(suite.encryption.id),
-            let check = espName(suite.integrity)
-        else { return nil }
-        let isInbound = association.direction == .inbound
-        let ends =
-            isInbound ? (association.remote, association.local) : (association.local, association.remote)
+    /// One direction of an ESP SA; `nil` where the table has no name for an algorithm.
+    package static func line(_ packets: PacketKeys) -> (table: Table, text: String)? {
+        guard let cipher = espName(packets.suite.encryption.id), let check = espName(packets.suite.integrity) else {
+            return nil
+        }
         let fields = [
-            ends.0.address.family == .v4 ? "IPv4" : "IPv6", "\(ends.0.address)", "\(ends.1.address)",
-            "0x\(association.spi)", cipher, "0x\(hex(association.keys.encryption))", check,
-            association.keys.integrity.map { "0x\(hex($0))" } ?? "",
+            packets.source.family == .v4 ? "IPv4" : "IPv6", "\(packets.source)", "\(packets.destination)",
+            "0x\(packets.spi)", cipher, "0x\(hex(packets.keys.encryption))", check,
+            packets.keys.integrity.map { "0x\(hex($0))" } ?? "",
         ]
         return (.esp, fields.map(quoted).joined(separator: ","))
     }

@@ -1,5 +1,5 @@
 import Cryptography
-import IPsec
+package import IPsec
 import IPsecDOI
 import ISAKMP
 import Oakley
@@ -163,15 +163,23 @@ extension IKEv1Session {
         let values = isInitiator ? (pair.publicValue, peerValue) : (peerValue, pair.publicValue)
         negotiation.seed = skeyid
         negotiation.keys = keys
-        if context.settings.disclosesKeys {
-            let material = KeyMaterial(encryption: keys.encryptionKey, integrity: nil)
-            context.emit(
-                .disclose(
-                    DisclosedKeys(
-                        version: 1, initiatorSPI: initiatorCookie, responderSPI: responderCookie, suite: suite,
-                        initiator: material, responder: material)))
-        }
+        if context.settings.disclosesKeys { context.emit(.disclose(disclosed(keys, suite))) }
         negotiation.chain = CipherChain(
             iv: try keys.firstIV(initiatorPublicValue: values.0, responderPublicValue: values.1))
+    }
+    private func disclosed(_ keys: PhaseOneKeys, _ suite: Suite) -> DisclosedKeys {
+        let material = KeyMaterial(encryption: keys.encryptionKey, integrity: nil)
+        return DisclosedKeys(
+            version: 1, initiatorSPI: initiatorCookie, responderSPI: responderCookie, suite: suite,
+            initiator: material, responder: material)
+    }
+
+    package func disclosedKeys(_ settings: EngineSettings) -> [DisclosedKeys] {
+        guard settings.disclosesKeys, let suite else { return [] }
+        switch phase {
+        case .negotiating(let negotiation): return negotiation.keys.map { [disclosed($0, suite)] } ?? []
+        case .established(let phaseOne): return [disclosed(phaseOne.keys, suite)]
+        case .awaitingCommand, .bereft, .closed: return []
+        }
     }
 }

@@ -46,17 +46,19 @@ struct IKESA: Sendable {
 
     /// Hands the keys out where the settings say so.
     func disclose(_ context: inout Context) {
-        guard context.settings.disclosesKeys else { return }
+        if context.settings.disclosesKeys { context.emit(.disclose(disclosed)) }
+    }
+
+    /// Its keys, for who may have them.
+    var disclosed: DisclosedKeys {
         func material(initiator: Bool) -> KeyMaterial {
             KeyMaterial(
                 encryption: keys.encryption(suite, initiator: initiator),
                 integrity: keys.integrity(suite, initiator: initiator))
         }
-        context.emit(
-            .disclose(
-                DisclosedKeys(
-                    version: 2, initiatorSPI: initiatorSPI, responderSPI: responderSPI, suite: suite,
-                    initiator: material(initiator: true), responder: material(initiator: false))))
+        return DisclosedKeys(
+            version: 2, initiatorSPI: initiatorSPI, responderSPI: responderSPI, suite: suite,
+            initiator: material(initiator: true), responder: material(initiator: false))
     }
 
     var ownSPI: UInt64 { isInitiator ? initiatorSPI : responderSPI }

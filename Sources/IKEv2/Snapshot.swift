@@ -35,6 +35,13 @@ extension IKESession {
         return snapshot
     }
 
+    /// Those of SAs that were replaced or deleted too, while messages of theirs may still come.
+    package func disclosedKeys(_ settings: EngineSettings) -> [DisclosedKeys] {
+        guard settings.disclosesKeys else { return [] }
+        // One without PRF is only asked for, and has no keys yet.
+        return associations.filter { $0.suite.prf != nil }.map(\.disclosed)
+    }
+
     private var snapshotState: SessionSnapshot.State {
         switch phase {
         case .awaitingCommand, .awaitingFirstMessage: return .created

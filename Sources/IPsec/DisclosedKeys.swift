@@ -1,3 +1,24 @@
+package import Primitives
+
+/// The keys of one direction of an ESP SA, for a protocol analyser: of an installed SA what opens its packets.
+package struct PacketKeys: Sendable {
+    package var spi: SPI
+    package var source: IPAddress
+    package var destination: IPAddress
+    package var suite: Suite
+    package var keys: KeyMaterial
+
+    /// `nil` for AH, which hides nothing and needs no keys to be read.
+    package init?(_ association: SecurityAssociation) {
+        guard association.securityProtocol == .esp else { return nil }
+        spi = association.spi
+        suite = association.suite
+        keys = association.keys
+        (source, destination) = (association.remote.address, association.local.address)
+        if association.direction == .outbound { (source, destination) = (destination, source) }
+    }
+}
+
 /// The keys that protect the messages of one IKE SA, for a protocol analyser that is to open a recording. Leaves a session
 /// only where ``EngineSettings/disclosesKeys`` asks for it.
 package struct DisclosedKeys: Sendable {

@@ -385,4 +385,7 @@ package protocol KeyExchangeSession: Sendable {
     mutating func handle(_ input: SessionInput, _ environment: inout SessionEnvironment) -> [SessionEffect]
 
     var snapshot: SessionSnapshot { get }
+
+    /// The keys of the IKE SAs that live on this session; none unless ``EngineSettings/disclosesKeys`` asks for them.
+    func disclosedKeys(_ settings: EngineSettings) -> [DisclosedKeys]
 }

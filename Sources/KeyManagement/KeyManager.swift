@@ -166,6 +166,11 @@ package struct KeyManager: Sendable {
 
     package func snapshot(of session: SessionID) -> SessionSnapshot? { sessions[session]?.session.snapshot }
 
+    /// The keys of a session's IKE SAs; none unless ``EngineSettings/disclosesKeys`` asks for them.
+    package func disclosedKeys(of session: SessionID) -> [DisclosedKeys] {
+        sessions[session]?.session.disclosedKeys(environment.settings) ?? []
+    }
+
     /// Takes one input and says what to do. Never blocks, never fails: bad input costs a counter.
     package mutating func handle(_ input: Input, now: Instant) -> [Effect] {
         environment.now = now

@@ -10,10 +10,10 @@ struct CaptureCommand: ParsableCommand {
         abstract: "Write a running daemon's IKE and ESP packets into a pcapng file, as they come.",
         discussion: """
             Packets are taken from the wire, both directions, beside the daemon, which has no work with it; that needs \
-            root. With --secrets the keys of the SAs that come from then on go into a directory, which Wireshark and \
-            tshark take as a profile: WIRESHARK_CONFIG_DIR=DIRECTORY tshark -r FILE shows the file decrypted. The daemon \
-            gives its keys to root and to its own user alone, and logs that it does. SAs that live already stay closed \
-            until they are rekeyed (parley rekey). --opened instead writes the IKE messages with their payloads in the \
+            root. With --secrets the keys of the SAs that live and of those that come go into a directory, which Wireshark \
+            and tshark take as a profile: WIRESHARK_CONFIG_DIR=DIRECTORY tshark -r FILE shows the file decrypted. The \
+            daemon gives its keys to root and to its own user alone, and logs that it does. IKEv1's messages Wireshark \
+            opens only where the file has them from the first one on; its ESP always. --opened instead writes the IKE messages with their payloads in the \
             clear, as the daemon reads and writes them: without keys, without ESP and without root. Either file is \
             readable for its owner alone, and whole after every packet. Ends at the bounds, or when interrupted.
             """)
@@ -39,7 +39,7 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "Only packets of this network interface; without it those of all, a bridge's and its ports' alike.")
     var interface: String?
 
-    @Option(help: "A directory for the keys of new SAs, as a profile of Wireshark's.", completion: .directory)
+    @Option(help: "A directory for the keys of SAs, as a profile of Wireshark's.", completion: .directory)
     var secrets: String?
 
     @Flag(help: "Write IKE messages alone, with their payloads in the clear.")

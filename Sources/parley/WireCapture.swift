@@ -64,14 +64,23 @@ struct WireCapture {
         let log = try KeyLog(directory: directory)
         log.complain = { ConsoleError.print("parley: \($0)") }
         var client = try ViciClient(socket)
+        let answer: ViciMessage
         do throws(ViciClientError) {
-            try client.register("capture-keys")
+            answer = try client.request("list-keys", events: ["capture-keys"]) { _, message in note(message, log) }
         } catch {
             guard case .unknownEvent = error else { throw error }
             throw Failure.end("the daemon gives its keys to root and to its own user alone", json: false)
         }
-        ConsoleError.print("the keys of new SAs go to \(directory): who reads them reads the traffic")
+        try answer.requireSuccess("capture")
+        ConsoleError.print(
+            "the keys of SAs, living and new, go to \(directory): who reads them reads the traffic")
         return (client, log)
+    }
+
+    private static func note(_ message: ViciMessage, _ log: KeyLog) {
+        if let missing = message.text("missing") { log.lacks(missing) }
+        guard let table = message.text("table"), let line = message.text("line") else { return }
+        _ = log.append(line, to: table)
     }
 
     mutating func run(into sink: inout CaptureSink) throws {
@@ -112,8 +121,7 @@ struct WireCapture {
     }
 
     private func note(_ message: ViciMessage) {
-        guard let table = message.text("table"), let line = message.text("line") else { return }
-        _ = keys?.log.append(line, to: table)
+        if let log = keys?.log { WireCapture.note(message, log) }
     }
 
     private mutating func take(_ tapped: TappedPacket, _ sink: inout CaptureSink) {

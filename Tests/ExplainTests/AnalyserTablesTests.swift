@@ -18,8 +18,14 @@ import Testing
             localSelectors: [], remoteSelectors: [], replayWindowPackets: 32)
     }
 
+    private func packets(
+        _ encryption: Encryption, _ integrity: IntegrityID?, _ securityProtocol: SecurityProtocol = .esp
+    ) -> (table: AnalyserTables.Table, text: String)? {
+        PacketKeys(association(encryption, integrity, securityProtocol)).flatMap { AnalyserTables.line($0) }
+    }
+
     @Test func anInboundSAComesFromThePeer() throws {
-        let line = try #require(AnalyserTables.line(association(Encryption(.aesCBC, keyBits: 128), .hmacSHA256_128)))
+        let line = try #require(packets(Encryption(.aesCBC, keyBits: 128), .hmacSHA256_128))
         #expect(line.table == .esp)
         #expect(
             line.text
@@ -28,8 +34,8 @@ import Testing
     }
 
     @Test func whatTheTablesCannotNameIsLeftOut() {
-        #expect(AnalyserTables.line(association(Encryption(.chacha20Poly1305), nil)) == nil)
-        #expect(AnalyserTables.line(association(Encryption(.null), .hmacSHA256_128, .ah)) == nil)
-        #expect(AnalyserTables.line(association(Encryption(.aesCBC, keyBits: 128), .aesXCBC_96)) == nil)
+        #expect(packets(Encryption(.chacha20Poly1305), nil) == nil)
+        #expect(packets(Encryption(.null), .hmacSHA256_128, .ah) == nil)
+        #expect(packets(Encryption(.aesCBC, keyBits: 128), .aesXCBC_96) == nil)
     }
 }

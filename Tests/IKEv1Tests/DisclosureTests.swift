@@ -11,6 +11,7 @@ import Testing
         pair.establish()
         #expect(pair.initiator.usable.count == 1)
         #expect(pair.initiator.disclosed.isEmpty && pair.responder.disclosed.isEmpty)
+        #expect(pair.initiator.session.disclosedKeys(EngineSettings()).isEmpty)
     }
 
     @Test func bothEndsDiscloseTheSameKeys() throws {
@@ -25,5 +26,16 @@ import Testing
         #expect(one.responderSPI == two.responderSPI && one.suite == two.suite)
         #expect(one.initiator.encryption == two.initiator.encryption)
         #expect(one.initiator.encryption.count == 16 && one.initiator.integrity == nil)
+    }
+
+    @Test func keysOfALivingSAAreDisclosedOnceAskedFor() throws {
+        var settings = EngineSettings()
+        var pair = Pair()
+        pair.establish()
+        settings.disclosesKeys = true
+        let one = try #require(pair.initiator.session.disclosedKeys(settings).first)
+        let two = try #require(pair.responder.session.disclosedKeys(settings).first)
+        #expect(one.initiatorSPI == pair.initiator.session.snapshot.initiatorSPI)
+        #expect(one.initiator.encryption == two.initiator.encryption && one.initiator.encryption.count == 16)
     }
 }

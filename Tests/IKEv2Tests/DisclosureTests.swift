@@ -11,6 +11,7 @@ import Testing
         pair.establish()
         #expect(pair.initiator.usable.count == 1)
         #expect(pair.initiator.disclosed.isEmpty && pair.responder.disclosed.isEmpty)
+        #expect(pair.initiator.session.disclosedKeys(EngineSettings()).isEmpty)
     }
 
     @Test func bothEndsDiscloseTheSameKeys() throws {
@@ -31,5 +32,27 @@ import Testing
         }
         let last = try #require(pair.initiator.disclosed.last)
         #expect(last.initiatorSPI == pair.initiator.session.snapshot.initiatorSPI)
+    }
+
+    @Test func keysOfALivingSAAreDisclosedOnceAskedFor() throws {
+        var settings = EngineSettings()
+        var pair = Pair()
+        pair.establish()
+        settings.disclosesKeys = true
+        let keys = pair.initiator.session.disclosedKeys(settings)
+        let others = pair.responder.session.disclosedKeys(settings)
+        let (one, two) = (try #require(keys.first), try #require(others.first))
+        #expect(keys.count == 1 && one.initiatorSPI == pair.initiator.session.snapshot.initiatorSPI)
+        #expect(one.initiator.encryption == two.initiator.encryption && one.initiator.encryption.count == 16)
+        #expect(one.responder.integrity == two.responder.integrity && one.responder.integrity?.count == 32)
+    }
+
+    @Test func whatHasNoKeysYetDisclosesNone() {
+        var settings = EngineSettings()
+        settings.disclosesKeys = true
+        var pair = Pair()
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        #expect(pair.initiator.session.snapshot.initiatorSPI != 0)
+        #expect(pair.initiator.session.disclosedKeys(settings).isEmpty)
     }
 }

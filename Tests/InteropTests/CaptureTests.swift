@@ -37,7 +37,7 @@ extension Interop {
                 try eventually("it captures") { capture.output.contains("capturing into") }
                 try lab.up()
                 #expect(try lab.ping(from: .left).loss == 0)
-                #expect(daemon.log.contains("gets the keys of all new SAs"))
+                #expect(daemon.log.contains("gets the keys of all SAs"))
                 let (left, right) = (Side.left, Side.right)
                 try eventually("echoes and answers are in the file") {
                     let echoes = try read(file, profile: profile, "icmp", "icmp.type", "esp.spi")
@@ -62,6 +62,33 @@ extension Interop {
                 capture.stop()
                 try eventually("the keys stay with the daemon again") {
                     daemon.log.contains("no client of the control socket gets keys any more")
+                }
+            }
+        }
+
+        @Test(
+            "tshark opens SAs that were there before the capture",
+            arguments: Scenario.all.filter { $0.pairing.initiator == .parley })
+        func opensLiving(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let daemon = try #require(lab.left as? Parley)
+                let file = lab.directory.appendingPathComponent("capture.pcapng")
+                let profile = lab.directory.appendingPathComponent("profile")
+                try lab.load(Link(scenario.version).suite(ike: "aes256-sha256-ecp256", esp: "aes128-sha256"))
+                try lab.up()
+                let capture = try capture(lab, daemon, file, ["--secrets", profile.path])
+                try eventually("it captures") { capture.output.contains("capturing into") }
+                #expect(try lab.ping(from: .left).loss == 0)
+                try eventually("echoes and answers are in the file") {
+                    let echoes = try read(file, profile: profile, "icmp", "icmp.type", "esp.spi")
+                    return Set(echoes.map { $0.first }) == ["8", "0"]
+                }
+                // IKEv1's messages need phase 1 in the file: each IV is made of the message before.
+                guard scenario.version == .v2 else { return }
+                #expect(try lab.left.rekey(child: "net").succeeded)
+                try eventually("CREATE_CHILD_SA of the old IKE SA is opened, in both directions") {
+                    let nonces = try read(file, profile: profile, "isakmp.exchangetype == 36", "isakmp.nonce")
+                    return Set(nonces.filter { !$0.isEmpty }).count >= 2
                 }
             }
         }

@@ -61,6 +61,8 @@ struct ScriptedSession: KeyExchangeSession {
         return snapshot
     }
 
+    func disclosedKeys(_ settings: EngineSettings) -> [DisclosedKeys] { [] }
+
     static func message(_ kind: Message, initiator: UInt64, responder: UInt64, fromInitiator: Bool) -> [UInt8] {
         var octets: [UInt8] = []
         octets.append(bigEndian: initiator)
