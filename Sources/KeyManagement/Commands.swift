@@ -56,10 +56,11 @@ extension KeyManager {
         }
     }
 
-    /// Whether the child has a working pair.
+    /// Whether the child has a working pair that nobody is about to take away.
     private func hasInstalled(_ key: ChildKey) -> Bool {
         entries(of: key.connection).contains { _, entry in
-            entry.isEstablished && entry.children.contains { $0.name == key.child && $0.outbound != nil }
+            entry.isEstablished && !entry.isEnding
+                && entry.children.contains { $0.name == key.child && $0.outbound != nil && !$0.isEnding }
         }
     }
 
@@ -83,7 +84,8 @@ extension KeyManager {
             return nil
         }
         let usable = entries(of: key.connection).filter { _, entry in
-            (entry.isEstablished || !entry.requested.isEmpty) && entry.session.snapshot.state != .deleting
+            (entry.isEstablished || !entry.requested.isEmpty) && !entry.isEnding
+                && entry.session.snapshot.state != .deleting
         }
         // A clone is there for what was set up on it by name.
         func rank(_ candidate: (id: SessionID, entry: Entry)) -> (Int, UInt32) {

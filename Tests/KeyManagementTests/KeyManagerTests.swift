@@ -198,6 +198,26 @@ import Testing
         #expect(manager.residue.isEmpty && manager.nextDeadline == nil)
     }
 
+    /// The Delete has not been answered, or not even been said.
+    @Test func whatIsAboutToEndIsNotCalledUp() throws {
+        var manager = KeyManagerTests.manager(children: [KeyManagerTests.child("stuck")])
+        let up = Command.initiate(connection: nil, child: "stuck")
+        let first = manager.handle(.command(up, RequestID(1)), now: KeyManagerTests.at(0))
+        let request = try #require(KeyManagerTests.sent(first).first)
+        _ = manager.handle(.datagram(KeyManagerTests.answer(.answer, to: request)), now: KeyManagerTests.at(0.1))
+        let down = Command.terminate(Target(connection: "peer", child: "stuck"))
+        #expect(KeyManagerTests.replies(manager.handle(.command(down, RequestID(2)), now: KeyManagerTests.at(1))) == [])
+        #expect(manager.snapshots.map(\.state) == [.established])
+        #expect(KeyManagerTests.replies(manager.handle(.command(up, RequestID(3)), now: KeyManagerTests.at(2))) == [])
+        // On an IKE SA that ends it is not even asked for: another is opened.
+        let all = Command.terminate(Target(connection: "peer"))
+        #expect(KeyManagerTests.replies(manager.handle(.command(all, RequestID(4)), now: KeyManagerTests.at(3))) == [])
+        #expect(manager.snapshots.map(\.state) == [.established])
+        let again = manager.handle(.command(up, RequestID(5)), now: KeyManagerTests.at(4))
+        #expect(KeyManagerTests.replies(again) == [] && KeyManagerTests.sent(again).count == 1)
+        #expect(manager.snapshots.count == 2)
+    }
+
     /// What lingers behind a rekeying ends by itself and without an event: nobody waits for it.
     @Test func terminateDoesNotWaitForAReplacedChild() throws {
         var manager = KeyManagerTests.manager()

@@ -136,6 +136,7 @@ struct ScriptedSession: KeyExchangeSession {
         case .command(.delete):
             state = .deleting
             return removed() + [send(.bye), .closed(.deletedByUs)]
+        case .command(.deleteChild) where child?.name == "stuck": return []
         case .command(.deleteChild(let id)): return id == child?.id ? removed() : []
         case .command(.rekeyChild(let id)):
             guard let old = child, old.id == id else { return [] }

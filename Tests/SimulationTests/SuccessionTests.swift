@@ -15,7 +15,9 @@ import Testing
     }
 
     /// Two hosts with a tunnel between them that the first one set up, on a network that only takes its time.
-    private static func world(_ unique: Connection.Uniqueness) -> World {
+    static func world(
+        _ unique: Connection.Uniqueness = .no, version: IKEVersion = .v1
+    ) -> World {
         var world = World(seed: 11)
         for host in 0..<2 {
             let esp = Proposal(
@@ -27,7 +29,7 @@ import Testing
                 .ike, encryption: [Encryption(.aesCBC, keyBits: 128)], integrity: [.hmacSHA256_128],
                 prf: [.hmacSHA256], keyExchange: [.curve25519])
             var connection = Connection(name: "peer", proposals: [ike], children: [child])
-            connection.version = .v1
+            connection.version = version
             connection.unique = unique
             connection.localAddresses = [.range(hosts[host], hosts[host])]
             connection.remoteAddresses = [.range(hosts[1 - host], hosts[1 - host])]
@@ -42,7 +44,7 @@ import Testing
         return world
     }
 
-    private static func passes(_ world: inout World) -> Bool {
+    static func passes(_ world: inout World) -> Bool {
         let before = world.packetsAccepted
         for host in 0..<2 {
             _ = world.sendPacket(
