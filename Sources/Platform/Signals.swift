@@ -17,6 +17,8 @@ package enum Signals {
         for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
         signal(SIGPIPE, SIG_IGN)
+        // systemd's watchdog aborts a daemon that hangs. The runtime's handler would only show where it was, and let it go on.
+        signal(SIGABRT, SIG_DFL)
         Threads.start {
             var set = sigset_t()
             sigemptyset(&set)
