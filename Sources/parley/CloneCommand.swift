@@ -26,6 +26,9 @@ struct CloneCommand: ParsableCommand {
     @Option(help: "Seconds to wait for it; 0 for as long as it takes.")
     var timeout: Double = 0
 
+    @Flag(help: "Print the outcome as JSON.")
+    var json = false
+
     @OptionGroup var socket: ControlSocketOption
 
     func validate() throws {
@@ -34,15 +37,16 @@ struct CloneCommand: ParsableCommand {
     }
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             var message: ViciMessage = ["timeout": CommandTimeout.milliseconds(timeout)]
             message.add("ike", optional: name)
             message.add("ike-id", optional: ikeID)
             message.add("local-host", optional: local)
             message.add("child", optional: child)
             let what = name ?? ikeID.map { "[\($0)]" } ?? ""
-            try client.request("clone", message).requireSuccess("clone \(what)")
-            Console.print("\(what) is cloned")
+            let answer = try client.request("clone", message)
+            try answer.requireSuccess("clone \(what)", json: json)
+            answer.print("\(what) is cloned", json: json)
         }
     }
 }

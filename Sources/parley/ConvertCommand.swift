@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Conversion
 import Platform
 
@@ -23,6 +24,9 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "End with 1 where something is lost.")
     var strict = false
 
+    @Flag(help: "Print JSON: the new configuration and what it loses.")
+    var json = false
+
     func validate() throws {
         if let from, Conversion.Dialect(rawValue: from) == nil {
             let names = Conversion.Dialect.allCases.map(\.rawValue).joined(separator: ", ")
@@ -33,19 +37,31 @@ struct ConvertCommand: ParsableCommand {
     func run() throws {
         let text = try read(path)
         guard let dialect = from.flatMap(Conversion.Dialect.init) ?? Conversion.guess(text) else {
-            ConsoleError.print("parley: whose configuration \(path) is cannot be told: say --from")
-            throw EndCode.usage.exitCode
+            throw Failure.end("whose configuration \(path) is cannot be told: say --from", json: json, .usage)
         }
         let conversion = Conversion.convert(text, secrets: try secrets.map(read) ?? "", from: dialect)
-        Console.print(conversion.text)
-        for loss in conversion.losses { ConsoleError.print("\(path): \(loss)") }
+        if json {
+            Console.print(ConvertCommand.value(conversion).text())
+        } else {
+            Console.print(conversion.text)
+            for loss in conversion.losses { ConsoleError.print("\(path): \(loss)") }
+        }
         if strict, !conversion.losses.isEmpty { throw EndCode.failure.exitCode }
+    }
+
+    private static func value(_ conversion: Conversion) -> JSONValue {
+        let losses = conversion.losses.map { loss in
+            JSONValue.object([
+                JSONValue.Member("line", .number(Int64(loss.line))), JSONValue.Member("what", .string(loss.what)),
+                JSONValue.Member("why", .string(loss.why)),
+            ])
+        }
+        return .object([JSONValue.Member("text", .string(conversion.text)), JSONValue.Member("losses", .array(losses))])
     }
 
     private func read(_ path: String) throws -> String {
         guard let octets = try? FileContents.read(path), let text = String(validating: octets, as: UTF8.self) else {
-            ConsoleError.print("parley: cannot read \(path)")
-            throw EndCode.failure.exitCode
+            throw Failure.end("cannot read \(path)", json: json)
         }
         return text
     }

@@ -12,10 +12,13 @@ struct LogCommand: ParsableCommand {
     @Option(help: "The highest level of lines to follow: 0 what matters, 1 the course of things, 2 and up details.")
     var level = 1
 
+    @Flag(help: "Print JSON: an object with the latest lines, and with --follow another for each line that comes.")
+    var json = false
+
     @OptionGroup var socket: ControlSocketOption
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             // Registered first, so that no line falls between the old ones and the new ones.
             if follow { try client.register("log") }
             var early: [ViciMessage] = []
@@ -23,7 +26,11 @@ struct LogCommand: ParsableCommand {
                 let recent = try client.request("recent-log") { _, line in early.append(line) }
                 // What was said up to the answer is in it.
                 early = []
-                recent.list("lines").forEach { Console.print($0) }
+                if json {
+                    Console.print(recent.json(indentation: 0))
+                } else {
+                    recent.list("lines").forEach { Console.print($0) }
+                }
             } catch ViciClientError.unknownCommand where follow {
                 // charon keeps no lines, but can be followed.
             }
@@ -34,7 +41,8 @@ struct LogCommand: ParsableCommand {
     }
 
     private func show(_ line: ViciMessage) {
-        if line.text("level").flatMap({ Int($0) }) ?? 0 <= level { Console.print(LogText.line(line)) }
+        guard line.text("level").flatMap({ Int($0) }) ?? 0 <= level else { return }
+        Console.print(json ? line.json(indentation: 0) : LogText.line(line))
     }
 }
 

@@ -5,53 +5,23 @@ import Control
 struct RekeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rekey", abstract: "Replace the keys of child SAs or of IKE SAs, now.",
-        discussion: "A plain NAME means the children of that name; where none is up, the IKE SAs of that name.")
+        discussion: """
+            A plain NAME means the children of that name; where none is up, the IKE SAs of that name. \
+            The daemon answers when it has begun; parley rehearse waits for the outcome.
+            """)
 
-    @Argument(help: "The name of a child or of a connection.")
-    var name: String?
+    @OptionGroup var target: AssociationTarget
 
-    @Option(help: "The name of a child.")
-    var child: String?
-
-    @Option(help: "The name of a connection.")
-    var ike: String?
-
-    @Option(help: "The number of one child SA, as status shows it in braces.")
-    var childID: UInt32?
-
-    @Option(help: "The number of one IKE SA, as status shows it in brackets.")
-    var ikeID: UInt32?
+    @Flag(help: "Print the outcome as JSON.")
+    var json = false
 
     @OptionGroup var socket: ControlSocketOption
 
-    func validate() throws {
-        let hasOption = child != nil || ike != nil || childID != nil || ikeID != nil
-        guard (name != nil) != hasOption else {
-            throw ValidationError("give a NAME, or some of --child, --ike, --child-id and --ike-id")
-        }
-    }
-
-    /// The requests to try, in order, until one finds something.
-    var targets: [ViciMessage] {
-        if let name { return [["child": name], ["ike": name]] }
-        var message = ViciMessage()
-        message.add("child", optional: child)
-        message.add("ike", optional: ike)
-        message.add("child-id", optional: childID)
-        message.add("ike-id", optional: ikeID)
-        return [message]
-    }
-
     func run() throws {
-        try socket.withClient { client in
-            var answer = ViciMessage()
-            for target in targets {
-                answer = try client.request("rekey", target)
-                if answer.flag("success") { break }
-            }
-            let what = targets[0].entries.compactMap { targets[0].text($0.name) }.joined(separator: " ")
-            try answer.requireSuccess("rekey \(what)")
-            Console.print("\(what) is rekeyed")
+        try socket.withClient(json: json) { client in
+            let answer = try target.request { try client.request("rekey", $0) }
+            try answer.requireSuccess("rekey \(target.text)", json: json)
+            answer.print("\(target.text): rekeying of \(answer.text("matches") ?? "?") has begun", json: json)
         }
     }
 }

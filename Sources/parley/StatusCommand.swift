@@ -7,7 +7,10 @@ struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show IKE SAs and their children.")
 
-    @Option(help: "Only the SAs of this connection.")
+    @Argument(help: "Only the SAs of this connection.")
+    var name: String?
+
+    @Option(help: "The same as NAME.")
     var ike: String?
 
     @Option(help: "Only children of this name.")
@@ -26,12 +29,13 @@ struct StatusCommand: ParsableCommand {
 
     func validate() throws {
         guard (0.1...3600).contains(interval) else { throw ValidationError("--interval is from 0.1 to 3600 seconds") }
+        if name != nil, ike != nil { throw ValidationError("give a NAME, or --ike") }
         if watch && json { throw ValidationError("--watch draws a table: it does not go with --json") }
     }
 
     private func sessions(_ client: inout ViciClient) throws -> [ViciMessage] {
         var message: ViciMessage = ["noblock": "yes"]
-        message.add("ike", optional: ike)
+        message.add("ike", optional: name ?? ike)
         message.add("child", optional: child)
         var sessions: [ViciMessage] = []
         let answer = try client.request("list-sas", message, events: ["list-sa"]) { name, session in

@@ -6,7 +6,10 @@ struct TraceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trace", abstract: "Show the messages of the newest negotiation, and what each payload did.")
 
-    @Option(help: "The newest negotiation of this connection.")
+    @Argument(help: "The newest negotiation of this connection.")
+    var name: String?
+
+    @Option(help: "The same as NAME.")
     var ike: String?
 
     @Option(help: "The negotiation of this IKE SA, by number.")
@@ -17,10 +20,14 @@ struct TraceCommand: ParsableCommand {
 
     @OptionGroup var socket: ControlSocketOption
 
+    func validate() throws {
+        if name != nil, ike != nil || ikeID != nil { throw ValidationError("give a NAME, or --ike, or --ike-id") }
+    }
+
     func run() throws {
         try socket.withClient(json: json) { client in
             var message = ViciMessage()
-            message.add("ike", optional: ike)
+            message.add("ike", optional: name ?? ike)
             message.add("ike-id", optional: ikeID)
             let answer = try client.request("trace", message)
             try answer.requireSuccess("trace", json: json)

@@ -19,17 +19,20 @@ struct UpCommand: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Print the outcome only.")
     var quiet = false
 
+    @Flag(help: "Print the outcome as JSON.")
+    var json = false
+
     @OptionGroup var socket: ControlSocketOption
 
     func validate() throws { try CommandTimeout.validate(timeout) }
 
     func run() throws {
-        try socket.withClient { client in
+        try socket.withClient(json: json) { client in
             var message: ViciMessage = ["child": child, "timeout": CommandTimeout.milliseconds(timeout)]
             message.add("ike", optional: ike)
-            let answer = try LoggedCommand.run("initiate", message, quiet: quiet, &client)
-            try answer.requireSuccess("up \(child)")
-            Console.print("\(child) is up")
+            let answer = try LoggedCommand.run("initiate", message, quiet: quiet || json, &client)
+            try answer.requireSuccess("up \(child)", json: json)
+            answer.print("\(child) is up", json: json)
         }
     }
 }

@@ -165,4 +165,7 @@ extension ViciMessage {
         if json { Console.print(self.json()) }
         throw EndCode.failure.exitCode
     }
+
+    /// Says how a command ended: in words, or as the daemon's answer.
+    func print(_ text: String, json: Bool) { Console.print(json ? self.json() : text) }
 }

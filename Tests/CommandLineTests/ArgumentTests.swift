@@ -11,14 +11,15 @@ import Testing
     }
 
     @Test func downMeansAChildThenAConnection() throws {
-        #expect(try down("net").targets == [["child": "net"], ["ike": "net"]])
-        #expect(try down("--ike", "home", "--child", "net").targets == [["child": "net", "ike": "home"]])
-        #expect(try down("--child-id", "4").targets == [["child-id": "4"]])
-        #expect(try down("--ike-id", "4").targets == [["ike-id": "4"]])
+        #expect(try down("net").target.messages == [["child": "net"], ["ike": "net"]])
+        #expect(try down("--ike", "home", "--child", "net").target.messages == [["child": "net", "ike": "home"]])
+        #expect(try down("--child-id", "4").target.messages == [["child-id": "4"]])
+        #expect(try down("--ike-id", "4").target.messages == [["ike-id": "4"]])
     }
 
     @Test(arguments: [
-        ["down"], ["down", "net", "--ike", "home"], ["down", "--child-id", "x"], ["up"],
+        ["down"], ["rekey"], ["rekey", "net", "--child-id", "1"], ["trace", "home", "--ike", "home"],
+        ["status", "home", "--ike", "home"], ["down", "net", "--ike", "home"], ["down", "--child-id", "x"], ["up"],
         ["up", "net", "--timeout", "-1"],
         ["clone"], ["clone", "home", "--ike-id", "1"], ["clone", "home", "--timeout", "-1"],
         ["status", "--uri", "tcp://localhost"], ["status", "--uri", "unix://"], ["nonsense"], ["check"],

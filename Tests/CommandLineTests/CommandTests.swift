@@ -48,6 +48,24 @@ import Testing
             ])
     }
 
+    @Test func rekeyTriesTheChildThenTheConnection() throws {
+        let daemon = try ScriptedDaemon { _, message in
+            message.text("ike") == nil
+                ? ([], ["success": "no", "matches": "0"]) : ([], ["success": "yes", "matches": "1"])
+        }
+        #expect(end(["rekey", "home"], at: daemon) == 0)
+        #expect(daemon.requests == [#"rekey {"child":"home"}"#, #"rekey {"ike":"home"}"#])
+    }
+
+    @Test func aPlainNameIsAConnection() throws {
+        let daemon = try ScriptedDaemon { _, _ in ([], ["success": "yes"]) }
+        #expect(end(["trace", "home"], at: daemon) == 0)
+        #expect(daemon.requests == [#"trace {"ike":"home"}"#])
+        let other = try ScriptedDaemon { _, _ in ([], ViciMessage()) }
+        #expect(end(["status", "home"], at: other) == 0)
+        #expect(other.requests == [#"list-sas {"noblock":"yes","ike":"home"}"#])
+    }
+
     @Test func downStopsAtAChildThatFails() throws {
         let daemon = try ScriptedDaemon { _, _ in ([], ["success": "no", "matches": "1", "errmsg": "timeout"]) }
         #expect(end(["down", "net", "-q"], at: daemon) == 1)

@@ -14,6 +14,8 @@ import Testing
     private static let schemas = [
         "check": ["check", "check-errors"], "decode": ["decode"], "plan": ["plan"], "rehearse": ["rehearse"],
         "reload": ["reload"], "status": ["status"], "trace": ["trace"], "version": ["version"],
+        "up": ["outcome"], "down": ["outcome"], "rekey": ["outcome"], "clone": ["outcome"], "log": ["log"],
+        "convert": ["convert"],
         "explain": ["explain", "explain-last", "explain-part", "explain-peer", "explain-word"],
     ]
     /// What a failure prints, and what the daemon answers over HTTP.

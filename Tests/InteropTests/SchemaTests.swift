@@ -61,7 +61,7 @@ extension Interop {
                 daemon.options = ["--observe", "9500"]
                 func take(_ schema: String, _ arguments: String..., status: Int32 = 0) throws {
                     var arguments = arguments + ["--json"]
-                    if !["check", "decode"].contains(arguments[0]) { arguments += ["--uri", daemon.uri] }
+                    if !["check", "decode", "convert"].contains(arguments[0]) { arguments += ["--uri", daemon.uri] }
                     collection.add(schema, try output(arguments, status: status, lab), "\(arguments)")
                 }
                 func takePage(_ schema: String, _ path: String) throws {
@@ -76,12 +76,17 @@ extension Interop {
                 try take("error", "rehearse", "inner", status: 1)
                 try take("status", "status")
                 try takePage("health", "/health")
-                try lab.up()
+                try take("outcome", "up", "inner")
                 #expect(try lab.ping().loss == 0)
                 try take("status", "status")
                 try take("trace", "trace")
                 try take("version", "version")
                 try take("rehearse", "rehearse", "inner")
+                try take("outcome", "rekey", "inner")
+                try take("error", "rekey", "nothing", status: 1)
+                try take("error", "up", "nothing", status: 1)
+                try take("error", "clone", "net", status: 1)
+                try take("log", "log")
                 try takePage("dashboard", "/status.json")
 
                 // A change that is planned, made and taken back; one that is refused.
@@ -105,14 +110,27 @@ extension Interop {
                 try take("error", "explain", "--peer", "nonsense", status: 1)
 
                 // A refusal.
-                #expect(try lab.left.down(ike: "net").succeeded)
+                let follower = try Subprocess(
+                    [try #require(Parley.binary), "log", "--follow", "--json", "--uri", daemon.uri],
+                    outputPath: lab.directory.appendingPathComponent("followed"))
+                try eventually("it follows") { follower.output.contains("lines") }
+                try take("outcome", "down", "net")
+                try take("error", "down", "net", status: 1)
                 try lab.awaitEmpty()
+                try eventually("lines come") { follower.output.split(separator: "\n").count > 1 }
+                follower.stop()
+                for line in follower.output.split(separator: "\n") { collection.add("log", "\(line)", "log --follow") }
                 try lab.left.load(link.suite(ike: "aes128-sha256-ecp256", esp: "aes128gcm16").configuration(of: .left))
                 #expect(try !lab.left.up("inner", seconds: 8).succeeded)
                 try take("explain-last", "explain", "last", "--count", "5")
                 try takePage("dashboard", "/status.json")
 
                 // What needs no daemon.
+                let old = lab.directory.appendingPathComponent("ipsec.conf").path
+                try "conn a\n\tright=192.0.2.1\n\tleftfirewall=yes\n".write(
+                    toFile: old, atomically: true, encoding: .utf8)
+                try take("convert", "convert", old, "--from", "strongswan")
+                try take("error", "convert", "\(old).not-there", status: 1)
                 try take("explain", "explain")
                 for part in ["isakmp", "oakley", "skeme", "ike"] { try take("explain-part", "explain", part) }
                 for word in ["14", "NO_PROPOSAL_CHOSEN"] { try take("explain-word", "explain", word) }
