@@ -110,7 +110,9 @@ extension ControlLoop {
         metrics.family("parley_child_up", "gauge", "Whether a configured child has an SA.")
         let installed = Set(
             snapshots.flatMap { session in
-                session.children.map { ChildKey(connection: session.connection, child: $0.name) }
+                session.children.filter { $0.state != .deleting }.map {
+                    ChildKey(connection: session.connection, child: $0.name)
+                }
             })
         for connection in manager.policies.connections {
             for child in connection.children {

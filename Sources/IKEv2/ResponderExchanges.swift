@@ -257,9 +257,9 @@ extension IKESession {
         _ identity: Identity, wanted: Identity?, authentication: AuthenticationPayload?, _ suite: Suite,
         _ context: Context
     ) throws(Fault) -> Connection {
-        let candidates = context.environment.policies.candidates(
-            local: local.address, remote: remote.address, version: .v2)
-        guard !candidates.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
+        let policies = context.environment.policies
+        let candidates = policies.candidates(
+            local: local.address, remote: remote.address, version: .v2, identity: identity)
         var agreed = Proposal(
             .ike, encryption: [suite.encryption], integrity: suite.integrity.map { [$0] } ?? [],
             prf: suite.prf.map { [$0] } ?? [], keyExchange: suite.keyExchange.map { [$0] } ?? [])
@@ -281,8 +281,10 @@ extension IKESession {
             else { continue }
             best = (score, candidate)
         }
-        guard let best else { throw .identity(wanted: candidates.map(\.remoteIdentity), seen: identity) }
-        return best.connection
+        if let best { return best.connection }
+        let all = policies.candidates(local: local.address, remote: remote.address, version: .v2)
+        guard !all.isEmpty else { throw .noConnection(local: local.address, remote: remote.address) }
+        throw .identity(wanted: all.map(\.remoteIdentity), seen: identity)
     }
 
     mutating func receiveVerification(

@@ -6,6 +6,17 @@ import Testing
 @Suite struct PolicyDatabaseTests {
     private static let addresses = (1...6).map { IPAddress(v4: 0xC000_0200 + $0) }
 
+    private static let patterns: [IdentityPattern] =
+        [
+            "a.example", "b.example", "B.Example", "C=DE, CN=a", "C=DE, CN=b", "user@example.org", "User@Example.org",
+            "keyid:A", "keyid:a", "192.0.2.7",
+        ].compactMap(Identity.init(_:)).map { .exactly($0) } + [.any, .suffix(.fqdn, ".example")]
+    private static let identities = [
+        "a.example", "A.EXAMPLE", "b.example", "C=DE, CN=a", "user@example.org", "USER@example.org", "keyid:a",
+        "192.0.2.7",
+        "nobody.invalid",
+    ].compactMap(Identity.init(_:))
+
     private static func connection(_ name: String, _ randomness: inout SeededNumbers) -> Connection {
         var connection = Connection(name: name, proposals: [], children: [])
         func pattern() -> AddressPattern {
@@ -23,7 +34,7 @@ import Testing
         connection.remoteAddresses = (0..<randomness.below(3)).map { _ in pattern() }
         let names = ["a.example", "b.example"].compactMap(Identity.init(_:))
         connection.localIdentity = [nil, names[0], names[1]][randomness.below(3)]
-        connection.remoteIdentity = .exactly(names[randomness.below(2)])
+        connection.remoteIdentity = patterns[randomness.below(patterns.count)]
         connection.version = [.any, .v1, .v2][randomness.below(3)]
         return connection
     }
@@ -75,6 +86,13 @@ import Testing
                         let names = database.candidates(local: local, remote: remote, version: version).map(\.name)
                         #expect(names == Self.expected(kept, local, remote, version))
                         found += names.count
+                        let identity = Self.identities[numbers.below(Self.identities.count)]
+                        let matching = database.candidates(
+                            local: local, remote: remote, version: version, identity: identity
+                        ).filter { $0.remoteIdentity.matches(identity) }
+                        let fitting = kept.filter { $0.remoteIdentity.matches(identity) }
+                        #expect(
+                            matching.map(\.name) == Self.expected(fitting, local, remote, version), "\(identity)")
                     }
                 }
             }
