@@ -4,27 +4,52 @@ import KeyManagement
 
 /// What went wrong, by the names of charon's alerts.
 enum Alerts {
-    static func type(of event: Event) -> String? {
+    /// That the daemon was told to end.
+    static let shutdown = "shutdown-signal"
+
+    /// The one that says most closely what it was comes first.
+    static func types(of event: Event) -> [String] {
         switch event.kind {
-        case .session(.refused(_, let refusal)), .closed(.refused(let refusal)): type(of: refusal)
-        case .session(.retransmitting): "retransmit-send"
-        case .closed(.peerUnresponsive): "retransmit-send-timeout"
-        case .closed(.expired): "ike-sa-expired"
-        case .session, .closed, .dropped: nil
+        case .session(.refused(_, let refusal)), .closed(.refused(let refusal)): types(of: refusal)
+        case .session(.retransmitting): ["retransmit-send"]
+        case .closed(.peerUnresponsive): ["retransmit-send-timeout"]
+        case .closed(.expired): ["ike-sa-expired"]
+        case .session, .closed, .dropped: []
         }
     }
 
-    private static func type(of refusal: Refusal) -> String? {
+    static func types(of refusal: Refusal) -> [String] {
         switch refusal {
-        case .noProposal(.ike, _): "proposal-mismatch-ike"
-        case .noProposal: "proposal-mismatch-child"
-        case .selectors: "ts-mismatch"
-        case .identity, .authentication, .noCredential: "peer-auth-failed"
-        case .peer(24, _): "local-auth-failed"
-        case .protocolViolation: "parse-error-body"
-        case .timeout: "half-open-timeout"
-        case .noConnection: "peer-init-unreachable"
-        default: nil
+        case .noProposal(.ike, _): ["proposal-mismatch-ike"]
+        case .noProposal: ["proposal-mismatch-child"]
+        case .selectors: ["ts-mismatch"]
+        case .certificate(let report): [type(of: report), "peer-auth-failed"].compactMap { $0 }
+        case .identity, .authentication, .noCredential, .userAuthentication: ["peer-auth-failed"]
+        // AUTHENTICATION_FAILED
+        case .peer(24, _), .userRefused: ["local-auth-failed"]
+        // INTERNAL_ADDRESS_FAILURE
+        case .peer(36, _): ["vip-failure"]
+        case .protocolViolation: ["parse-error-body"]
+        case .timeout: ["half-open-timeout"]
+        case .noConnection: ["peer-init-unreachable"]
+        case .peer, .policy: []
+        }
+    }
+
+    /// What is wrong with a certificate path; `nil` where it is good and names somebody else.
+    private static func type(of report: ChainReport) -> String? {
+        let problems = report.links.flatMap(\.problems).map(\.problem).filter { $0 != .identityAbsent }
+        guard let problem = problems.first else { return nil }
+        switch problem {
+        case .expired, .notYetValid: return "cert-expired"
+        case .revoked: return "cert-revoked"
+        case .pathTooLong: return "cert-exceeded-path-len"
+        case .issuerMissing, .otherIssuerKey: return "cert-no-issuer"
+        case .untrusted, .authorityNotNamed: return "cert-untrusted-root"
+        case .nameNotPermitted, .nameExcluded, .keyUsageLacks, .purposes, .notAuthority: return "cert-policy-violation"
+        case .unknownKey, .weakKey, .unknownAlgorithm, .weakAlgorithm, .badSignature, .unknownCriticalExtensions,
+            .revocationUnknown, .identityAbsent:
+            return "cert-validation-failed"
         }
     }
 

@@ -58,6 +58,11 @@ enum AssociationCommands {
     static func initiate(_ message: ViciMessage, _ client: ViciClient, _ loop: ControlLoop, _ reply: @escaping Reply) {
         let (child, ike) = (message.text("child"), message.text("ike"))
         guard child != nil || ike != nil else { return reply(answer(problem: "missing configuration name")) }
+        let limit = loop.running.settings.engine.halfOpenLimit
+        if message.flag("init-limits"), limit > 0, loop.manager.negotiating >= limit {
+            let what = child.map { "CHILD_SA '\($0)'" } ?? "IKE_SA '\(ike ?? "")'"
+            return reply(answer(problem: "establishing \(what) not possible at the moment due to limits"))
+        }
         follow(message, client)
         perform(.initiate(connection: ike, child: child), message, loop, reply) { response in
             switch response {

@@ -492,6 +492,7 @@ final class ControlLoop {
         guard !isEnding else { return }
         isEnding = true
         notifier.stopping()
+        server.publish("alert", ["type": "\(Alerts.shutdown)"])
         note(.daemon, "ending: deleting \(manager.sessionCounts.all) IKE SAs")
         command(.shutDown) { _ in }
     }

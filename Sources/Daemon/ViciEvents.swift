@@ -8,7 +8,7 @@ enum ViciEvents {
     /// The events that an event of key management stands for.
     static func messages(_ event: Event, loop: ControlLoop) -> [(name: String, message: ViciMessage)] {
         var messages: [(String, ViciMessage)] = []
-        if let alert = Alerts.type(of: event) { messages.append(("alert", Alerts.message(alert, event, loop))) }
+        for alert in Alerts.types(of: event) { messages.append(("alert", Alerts.message(alert, event, loop))) }
         if case .session(.message(let trace)) = event.kind, loop.hasListener("ike-message"),
             let opened = OpenedMessages.message(event, trace)
         {

@@ -153,6 +153,9 @@ package struct KeyManager: Sendable {
     /// IKE SAs, and those among them that are not established and were begun by peers.
     package var sessionCounts: (all: Int, halfOpen: Int) { (sessions.count, admission.halfOpen) }
 
+    /// IKE SAs that are not established, whoever began them.
+    package var negotiating: Int { sessions.values.count { !$0.isEstablished } }
+
     /// Timers of all sessions; those that were moved or cancelled count until their old deadline.
     package var scheduledCount: Int { timers.count }
 
