@@ -22,7 +22,7 @@ import Testing
             remedySide: .peer, wanted: "aes128-sha256"),
         .init(
             name: "IKE encryption", right: proposals("aes128-sha256-ecp256"), side: .left, key: ike,
-            remedySide: .either, says: ["NO_PROPOSAL_CHOSEN"]),
+            remedySide: .either, says: ["NO_PROPOSAL_CHOSEN", "we offered aes256-sha256"]),
         .init(
             name: "IKE integrity", right: proposals("aes256-sha512-prfsha256-ecp256"), side: .right, key: ike,
             wanted: "aes256-sha256-prfsha256-ecp256", says: ["integrity"]),
@@ -47,7 +47,7 @@ import Testing
             says: ["no proposal chosen for ESP"]),
         .init(
             name: "ESP encryption", right: child("aes128-sha256"), side: .left, key: esp, remedySide: .either,
-            wanted: "what the peer has"),
+            wanted: "what the peer has", says: ["we offered aes256-sha256"]),
         .init(name: "ESP integrity", right: child("aes256-sha512"), side: .right, key: esp, wanted: "aes256-sha256"),
         .init(name: "ESP AEAD", right: child("aes256gcm16"), side: .right, key: esp, wanted: "aes256-sha256"),
         .init(
@@ -74,7 +74,7 @@ import Testing
             remedySide: .peer, wanted: "10.9.0.0/24"),
         .init(
             name: "our network", right: [("10.2.0.0/24", "10.9.0.0/24")], side: .left, key: remoteSelectors,
-            remedySide: .either, says: ["TS_UNACCEPTABLE"]),
+            remedySide: .either, says: ["TS_UNACCEPTABLE", "we offered 10.1.0.0/24 === 10.2.0.0/24"]),
         .init(
             name: "the peer's network", right: [("10.1.0.0/24", "10.9.0.0/24")], side: .right, key: remoteSelectors,
             wanted: "10.1.0.0/24"),
@@ -156,7 +156,7 @@ import Testing
             wanted: "aes256-sha256"),
         .init(
             name: "encryption", version: 1, right: proposals("aes128-sha256-ecp256"), side: .left, key: ike,
-            remedySide: .either, says: ["NO-PROPOSAL-CHOSEN"]),
+            remedySide: .either, says: ["NO-PROPOSAL-CHOSEN", "we offered aes256-sha256"]),
         .init(
             name: "hash", version: 1, right: proposals("aes256-sha512-ecp256"), side: .right, key: ike,
             wanted: "sha256"),
@@ -177,7 +177,7 @@ import Testing
             key: localSelectors, wanted: "10.2.0.0/24"),
         .init(
             name: "our network", version: 1, right: [("10.2.0.0/24", "10.9.0.0/24")], side: .left,
-            key: remoteSelectors, remedySide: .either),
+            key: remoteSelectors, remedySide: .either, says: ["we offered 10.1.0.0/24 === 10.2.0.0/24"]),
         .init(
             name: "wrong secret", version: 1, right: [("the right one", "the wrong one")], side: .right,
             key: "secrets.ike-net.secret", remedySide: .either, says: ["pre-shared keys most likely differ"]),

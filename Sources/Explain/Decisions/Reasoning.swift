@@ -26,8 +26,23 @@ struct Reasoning {
             let table = ProposalDifference.closest(mismatch).map { ["the closest pair:"] + $0.lines.map { "  \($0)" } }
             return RefusalText.lines(refusal) + (table ?? [])
         case .selectors: return RefusalText.lines(refusal) + childLines
+        case .peer(let number, _): return RefusalText.lines(refusal) + offerLines(number)
         default: return RefusalText.lines(refusal)
         }
+    }
+
+    /// What we asked for, where the peer refused that: it does not say what it would take.
+    private func offerLines(_ number: UInt16) -> [String] {
+        let child = scene.child.flatMap { connection?.child($0) } ?? connection?.children.first
+        let isOfSelectors = scene.version == 2 ? number == 38 || number == 39 : number == 18 && scene.isEstablished
+        if isOfSelectors, let child {
+            let local = texts(child.localSelectors.map { $0.resolved(scene.local.address) })
+            let remote = texts(child.remoteSelectors.map { $0.resolved(scene.remote.address) })
+            return ["we offered \(local) === \(remote)  (our side first)"]
+        }
+        guard number == 14, let connection else { return [] }
+        let proposals = scene.isEstablished ? child?.proposals ?? [] : connection.proposals
+        return proposals.map { "we offered \($0)" }
     }
 
     // MARK: Candidates
