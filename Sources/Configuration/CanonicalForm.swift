@@ -204,7 +204,7 @@ extension ChildPolicy {
         switch action {
         case .bypass: section.add("mode", "pass")
         case .discard: section.add("mode", "drop")
-        case .trap, nil: section.add("mode", mode.rawValue)
+        case .trap, nil: section.add("mode", aggregation == nil ? mode.rawValue : "iptfs")
         }
         section.add("rekey_time", rekeyTime)
         section.add("life_time", lifeTime)
@@ -234,6 +234,9 @@ extension ChildPolicy {
         section.add("replay_window", replayWindowPackets)
         section.add("sa_pairs", parallelPairs)
         if isBundle { section.add("bundle", "yes") }
+        if usesResources { section.add("per_cpu_sas", "yes") }
+        if carriesFragments { section.add("non_first_fragments", "yes") }
+        if rehearsesRekeying { section.add("rehearse_rekey", "yes") }
         section.add("reqid", requestID)
         return .section(section.entries)
     }

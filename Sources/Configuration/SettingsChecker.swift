@@ -109,6 +109,9 @@ extension ConfigurationChecker {
         }
         set(&settings, \.probesPaths, reader.boolean("path_probing"))
         set(&settings, \.closesIdleSessions, reader.boolean("inactivity_close_ike"))
+        if let interval = reader.time("path_probing_interval") {
+            settings.engine.probingInterval = max(interval, .seconds(1))
+        }
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
         set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))

@@ -198,7 +198,7 @@ enum AssociationCommands {
         case .discard: return "DROP"
         case .trap:
             let child = loop.manager.policies.connection(policy.connection)?.child(policy.child)
-            return child?.mode.rawValue.uppercased() ?? ""
+            return child.map { $0.mode.listed(sharesPayloads: $0.aggregation != nil) } ?? ""
         }
     }
 

@@ -64,7 +64,7 @@ enum ConnectionMessages {
 
     private static func message(_ child: ChildPolicy) -> ViciMessage {
         var section = ViciMessage()
-        section.add("mode", child.mode.rawValue.uppercased())
+        section.add("mode", child.mode.listed(sharesPayloads: child.aggregation != nil))
         section.add("rekey_time", child.rekeyTime.wholeSeconds)
         section.add("rekey_bytes", 0)
         section.add("rekey_packets", 0)

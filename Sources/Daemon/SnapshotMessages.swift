@@ -69,11 +69,16 @@ package enum SnapshotMessages {
         message.add("uniqueid", child.id)
         message.add("reqid", child.requestID)
         message.add("state", child.state.rawValue)
-        message.add("mode", child.mode.rawValue.uppercased())
+        message.add("mode", child.listedMode)
         message.add("protocol", child.securityProtocol == .ah ? "AH" : "ESP")
         if child.udpEncapsulation { message.add("encap", flag: true) }
         message.add("spi-in", child.inboundSPI)
         message.add("spi-out", child.outboundSPI)
+        if let resource = child.resource {
+            message.add("per-cpu-sas", flag: true)
+            // The first one serves whichever processor has none.
+            if resource > 0 { message.add("cpu", resource) }
+        }
         add(child.suite, isAH: child.securityProtocol == .ah, to: &message)
         if child.suite.extendedSequenceNumbers { message.add("esn", 1) }
         add(counters?.inbound ?? TrafficCounters(), "in", now: now, to: &message)

@@ -117,6 +117,11 @@ package final class Aggregator {
         waiting -= 1
     }
 
+    /// Hands out all that waits, and what is begun.
+    package func drain(_ emit: (UnsafeRawPointer, Int) -> Void) {
+        while waiting > 0 || used > 0 { next(emit) }
+    }
+
     private func begin(blockOffset: Int) {
         let payload = current
         payload.storeBytes(of: AggregatedPayload.plainType, as: UInt8.self)

@@ -23,7 +23,9 @@ package final class OutboundAssociation {
     /// The worker that alone seals with this SA; the others know it by its selectors.
     package let owner: Int
     /// Where inner packets share payloads.
-    package let aggregator: Aggregator?
+    package private(set) var aggregator: Aggregator?
+    /// How packets share payloads, where they do.
+    private let aggregation: Aggregation?
 
     private let cipher: PacketCipher?
     private let counter: SequenceCounter
@@ -58,27 +60,27 @@ package final class OutboundAssociation {
         remoteSelectors = association.remoteSelectors
         treatment = association.treatment
         carriesFragments = association.carriesFragments && association.mode == .tunnel
-        overhead = Overhead(association)
+        let overhead = Overhead(association)
+        self.overhead = overhead
         self.counters = counters
         cipher = isForeign ? nil : association.makeCipher(sealing: true)
         counter = SequenceCounter(extended: association.suite.extendedSequenceNumbers, used: sequence)
         header = isForeign ? nil : association.header.flatMap { OutboundHeader($0, sequence: sequence) }
         compressor = isForeign || association.compression == nil ? nil : PayloadCompressor()
         compressionIndex = association.compression?.index ?? 0
-        let size = association.aggregation?.packetOctets ?? 0
-        aggregator =
-            isForeign
-            ? nil
-            : association.aggregation.map {
-                Aggregator(
-                    $0,
-                    capacity: Overhead(association).innerLimit(pathMTU: size == 0 ? 1500 : size)
-                        + AggregatedPayload.headerOctets)
-            }
+        aggregation = isForeign ? nil : association.aggregation
+        aggregator = aggregation.map { overhead.aggregator($0, packetOctets: $0.packetOctets) }
         isServed = association.isServed(cipher: cipher != nil, header: header != nil)
         usage = Usage(association.limits)
         work = cipher?.prefersBatches == true ? WorkQueue() : nil
         identification = UInt16(truncatingIfNeeded: spi.value)
+    }
+
+    /// Makes payloads for outer packets of `octets` from now on. Those that were begun must be out: they are forgotten.
+    package func resizePayloads(forPackets octets: Int) {
+        guard let aggregation else { return }
+        let resized = overhead.aggregator(aggregation, packetOctets: octets)
+        if resized.capacity != aggregator?.capacity { aggregator = resized }
     }
 
     func matches(_ flow: Flow) -> Bool { flow.isCovered(local: localSelectors, remote: remoteSelectors) }

@@ -38,6 +38,15 @@ package struct Overhead: Equatable, Sendable {
     }
 }
 
+extension Overhead {
+    /// What fills outer packets of `packetOctets`, 0 for those of Ethernet.
+    func aggregator(_ aggregation: Aggregation, packetOctets: Int) -> Aggregator {
+        Aggregator(
+            aggregation,
+            capacity: innerLimit(pathMTU: packetOctets == 0 ? 1500 : packetOctets) + AggregatedPayload.headerOctets)
+    }
+}
+
 extension SecurityAssociation {
     /// ``Overhead/innerLimit(pathMTU:)`` of this SA.
     package func innerLimit(pathMTU: Int) -> Int { Overhead(self).innerLimit(pathMTU: pathMTU) }

@@ -43,6 +43,11 @@ package final class OutboundPlane {
         }
     }
 
+    /// Makes payloads that packets share for outer packets of `octets`.
+    package func resizePayloads(of child: ChildID, forPackets octets: Int) {
+        for association in children[child] ?? [] { association.resizePayloads(forPackets: octets) }
+    }
+
     package func insert(_ policy: SecurityPolicy) { policies.insert(policy) }
 
     /// Takes an entry without an SA away, and what waits for it.

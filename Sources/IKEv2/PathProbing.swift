@@ -13,8 +13,6 @@ struct PathProbing: Sendable {
     static let sizes = [1280, 1320, 1360, 1380, 1400, 1420, 1440, 1460, 1472, 1480, 1492, 1500]
     /// What was lost once may have been lost for another reason (RFC 8899 §5.1.2: MAX_PROBES).
     static let maximumTries = 2
-    /// After this a path is measured anew, since it may have become another (RFC 8899 §5.1.1: PMTU_RAISE_TIMER).
-    static let pause = Duration.seconds(600)
     /// Before the first: what comes with a new SA goes first.
     static let delay = Duration.seconds(5)
 
@@ -107,6 +105,6 @@ extension IKESession {
             probing.found = probing.result
             context.report(.pathMeasured(octets: probing.result))
         }
-        measurePath(after: PathProbing.pause, &context)
+        measurePath(after: context.settings.probingInterval, &context)
     }
 }

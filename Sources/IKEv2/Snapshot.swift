@@ -76,6 +76,8 @@ extension Child {
             outboundSPI: outboundSPI, suite: suite, udpEncapsulation: udpEncapsulation, installed: installed,
             rekeyAt: rekeyAt, expireAt: expireAt, localSelectors: localSelectors, remoteSelectors: remoteSelectors)
         snapshot.securityProtocol = securityProtocol
+        snapshot.sharesPayloads = aggregation != nil
+        snapshot.resource = resource
         return snapshot
     }
 }

@@ -239,6 +239,8 @@ package struct EngineSettings: Hashable, Sendable {
     package var packetWorkers = 1
     /// Learn by probing how large packets may be (RFC 8899); version 2.
     package var probesPaths = false
+    /// After this a path is measured anew (RFC 8899 §5.1.1: PMTU_RAISE_TIMER, whose default this is).
+    package var probingInterval = Duration.seconds(600)
     /// Hand out the keys of every IKE SA, for a protocol analyser. Who has them reads and forges everything.
     package var disclosesKeys = false
     /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.

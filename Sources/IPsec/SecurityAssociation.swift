@@ -30,6 +30,9 @@ package struct SecurityProtocol: Hashable, Sendable, RawRepresentable {
 package enum SecurityMode: String, Hashable, Sendable {
     case tunnel
     case transport
+
+    /// charon's name, which has one of its own for a tunnel whose packets share payloads (RFC 9347).
+    package func listed(sharesPayloads: Bool) -> String { sharesPayloads ? "IPTFS" : rawValue.uppercased() }
 }
 
 /// Names a child SA pair on this node, across its inbound and outbound halves. Never reused while the daemon runs.

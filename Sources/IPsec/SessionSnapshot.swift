@@ -27,6 +27,13 @@ package struct ChildSnapshot: Hashable, Sendable {
     package var expireAt: Instant?
     package var localSelectors: [TrafficSelector]
     package var remoteSelectors: [TrafficSelector]
+    /// Whether its packets share payloads (RFC 9347).
+    package var sharesPayloads = false
+    /// Its place among those with the same selectors (RFC 9611): 0 serves whoever has none; `nil` for one that stands alone.
+    package var resource: Int?
+
+    /// charon's name for the mode.
+    package var listedMode: String { mode.listed(sharesPayloads: sharesPayloads) }
 
     package init(
         id: ChildID, name: String, requestID: UInt32, state: State, mode: SecurityMode, inboundSPI: SPI,

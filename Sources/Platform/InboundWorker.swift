@@ -135,8 +135,8 @@ final class InboundWorker {
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .setMTU(let mtu): segmentLimit = mtu
-            // Policies without an SA are the outbound side's.
-            case .setPolicy, .clearPolicy: break
+            // Policies without an SA, and payloads to be filled, are the outbound side's.
+            case .setPolicy, .clearPolicy, .resize: break
             case .stop: return false
             }
         }

@@ -10,6 +10,8 @@ enum PlaneChange: Sendable {
     case install(SecurityAssociation, AssociationCounters, owner: Int)
     case remove(SPI, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
+    /// Payloads that packets share are for outer packets of as many octets from now on.
+    case resize(ChildID, octets: Int)
     /// The MTU of the tunnel device changed.
     case setMTU(Int)
     case setPolicy(SecurityPolicy)

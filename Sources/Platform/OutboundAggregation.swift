@@ -35,6 +35,15 @@ extension OutboundWorker {
         }
     }
 
+    /// Sends at once what waits for its turn in SAs that are to go or to change: a short burst tells less than a loss.
+    func drain(_ child: ChildID, _ spi: SPI? = nil) {
+        for (association, _) in paced
+        where association.child == child && (spi == nil || association.spi == spi) {
+            association.aggregator?.drain { put(payload: $0, $1, association) }
+            flush()
+        }
+    }
+
     private func put(payload: UnsafeRawPointer, _ count: Int, _ association: OutboundAssociation) {
         guard let placement = association.payloadPlacement(count: count), placement.sealedOctets <= Self.maximumOctets
         else { return drops.count(.unsupported) }

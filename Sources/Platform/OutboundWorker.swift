@@ -167,8 +167,12 @@ final class OutboundWorker {
                 plane.insert(new)
                 if let rate = new.aggregator?.packetRate, rate > 0 { paced.append((new, Pace(rate: rate))) }
             case .remove(let spi, let child):
+                drain(child, spi)
                 plane.remove(spi, of: child)
                 paced.removeAll { $0.association.spi == spi && $0.association.child == child }
+            case .resize(let child, let octets):
+                drain(child)
+                plane.resizePayloads(of: child, forPackets: octets)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .setMTU(let mtu): segmentLimit = mtu
             case .setPolicy(let policy): plane.insert(policy)

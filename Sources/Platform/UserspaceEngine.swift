@@ -23,6 +23,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         /// Of an outbound SA.
         var size: PathSize?
         var overhead: Overhead
+        /// The configured size of packets whose payloads are shared, 0 for the path's; `nil` for other SAs.
+        var sharedPacketOctets: Int?
     }
 
     private struct State: ~Copyable {
@@ -152,7 +154,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 Installed(
                     spi: association.spi, direction: association.direction, remote: association.remote,
                     remoteSelectors: association.remoteSelectors, requestID: association.requestID, owner: owner,
-                    counters: counters, size: size, overhead: Overhead(association)))
+                    counters: counters, size: size, overhead: Overhead(association),
+                    sharedPacketOctets: association.aggregation?.packetOctets))
             streams.retain(association.remote)
             adapt(&state)
             let association = association.padded(toMTU: state.mtu).aggregated(for: size)
@@ -311,6 +314,10 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                     state.installed[child]?[index].size = PathSize(
                         path: path, inner: entries[index].overhead.innerLimit(pathMTU: path),
                         source: path == kernel ? .kernel : .probing)
+                    if let wanted = entries[index].sharedPacketOctets {
+                        outbound[entries[index].owner].post(
+                            .resize(child, octets: wanted == 0 ? path : min(wanted, path)))
+                    }
                 }
             }
             adapt(&state)

@@ -46,6 +46,9 @@ enum StatusTable {
         var head = "  \(text("name")){\(text("uniqueid"))}: \(text("state")), \(text("mode")), \(text("protocol"))"
         if section.flag("encap") { head += " in UDP" }
         head += ", reqid \(text("reqid"))"
+        if section.flag("per-cpu-sas") {
+            head += ", for \(section.text("cpu").map { "processor \($0)" } ?? "all processors")"
+        }
         head += time(section, "install-time") { ", up for \($0)" }
         head += time(section, "rekey-time") { ", rekey in \($0)" }
         head += time(section, "life-time") { ", ends in \($0)" }

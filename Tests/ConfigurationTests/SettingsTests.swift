@@ -50,6 +50,8 @@ import Testing
         #expect(settings.engine.keepaliveInterval == .seconds(5) && settings.engine.halfOpenTimeout == .seconds(10))
         #expect(settings.replayWindowPackets == 64 && settings.packetWorkers == 3)
         #expect(try read("charon { packet_workers = 0 }").packetWorkers == nil)
+        #expect(try read("charon { path_probing_interval = 3s }").engine.probingInterval == .seconds(3))
+        #expect(try read("charon { path_probing_interval = 0 }").engine.probingInterval == .seconds(1))
         #expect(settings.engine.fragmentOctetsV4 == 1400 && settings.engine.fragmentOctetsV6 == 1280)
         #expect(settings.engine.cookieThreshold == 7 && settings.engine.cookieThresholdPerSource == 2)
         #expect(settings.engine.blockThreshold == 9)
@@ -99,7 +101,7 @@ import Testing
         #expect(settings.notes.count == 2)
         #expect(settings.notes.contains { $0.contains("'drop_time' in charon.iptfs changes nothing") })
         #expect(settings.notes.contains { $0.contains("unknown key 'other' in charon.iptfs") })
-        func child(_ lines: String, version: Int = 2) throws -> ChildPolicy? {
+        func configuration(_ lines: String, version: Int = 2) throws -> Configuration {
             let text = """
                 connections { a { version = \(version)
                     remote_addrs = 192.0.2.1
@@ -108,7 +110,9 @@ import Testing
                     children { b { \(lines) } } } }
                 """
             return try Configuration.read(SourceFile(name: "swanctl.conf", text: text), settings: settings)
-                .connections.first?.children.first
+        }
+        func child(_ lines: String, version: Int = 2) throws -> ChildPolicy? {
+            try configuration(lines, version: version).connections.first?.children.first
         }
         let policy = try child("mode = iptfs")
         #expect(policy?.aggregation == expected && policy?.mode == .tunnel && policy?.action == nil)
@@ -118,6 +122,10 @@ import Testing
         #expect(try child("per_cpu_sas = yes")?.usesResources == true && child("")?.usesResources == false)
         #expect(throws: ConfigurationErrors.self) { try child("per_cpu_sas = encap") }
         #expect(throws: ConfigurationErrors.self) { try child("per_cpu_sas = yes", version: 1) }
+        // A reading that changes one of these changes the connection.
+        func form(_ line: String) throws -> CanonicalNode { try configuration(line).canonicalForm }
+        let lines = ["", "mode = iptfs", "per_cpu_sas = yes", "non_first_fragments = yes", "rehearse_rekey = yes"]
+        #expect(Set(try lines.map(form)).count == lines.count)
     }
 
     /// charon-systemd's own section comes before the common one, and swanctl.conf's before both.

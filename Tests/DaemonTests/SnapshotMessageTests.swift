@@ -87,6 +87,22 @@ import Testing
         #expect(message.json(indentation: 0) == expected)
     }
 
+    /// As charon 6 has them.
+    @Test func tellsOfSharedPayloadsAndOfProcessors() throws {
+        func child(_ change: (inout ChildSnapshot) -> Void) throws -> ViciMessage {
+            var session = try session()
+            change(&session.children[0])
+            let message = SnapshotMessages.message(session, now: now) { _ in nil }
+            return try #require(message.section("home")?.section("child-sas")?.section("net-9"))
+        }
+        #expect(try child { $0.sharesPayloads = true }.text("mode") == "IPTFS")
+        #expect(try child { _ in }.text("per-cpu-sas") == nil)
+        let first = try child { $0.resource = 0 }
+        #expect(first.text("per-cpu-sas") == "yes" && first.text("cpu") == nil)
+        #expect(try child { $0.resource = 3 }.text("cpu") == "3")
+        #expect(try child { $0.mode = .transport }.text("mode") == "TRANSPORT")
+    }
+
     @Test func leavesOutWhatIsNotKnown() throws {
         let address = try #require(IPAddress("192.0.2.1"))
         let session = SessionSnapshot(

@@ -64,6 +64,42 @@ import Testing
         #expect(east.dropCounters.nonzero == [:])
     }
 
+    /// The path became narrower or wider: the SA goes on, and packets are cut to fit.
+    @Test func payloadsFollowThePath() throws {
+        let ends = pair(packetOctets: 1500)
+        let association = OutboundAssociation(ends.west, counters: AssociationCounters())
+        let before = try #require(association.aggregator)
+        association.resizePayloads(forPackets: 1500)
+        #expect(association.aggregator === before, "nothing changed")
+        association.resizePayloads(forPackets: 1320)
+        #expect(association.aggregator?.capacity == before.capacity - 180)
+        let foreign = OutboundAssociation(ends.west, counters: AssociationCounters(), isForeign: true)
+        foreign.resizePayloads(forPackets: 1320)
+        #expect(foreign.aggregator == nil)
+    }
+
+    /// What waits for its turn when an SA goes is not lost with it.
+    @Test func whatWaitsComesOutAtOnce() {
+        var aggregation = Aggregation()
+        aggregation.packetRate = 100
+        let aggregator = Aggregator(aggregation, capacity: 500)
+        let sent = packets(9, sizes: [100, 300, 700])
+        for packet in sent {
+            packet.withUnsafeBytes { octets in
+                guard let base = octets.baseAddress else { return }
+                aggregator.add(base, octets.count) { _, _ in }
+            }
+        }
+        var payloads: [[UInt8]] = []
+        aggregator.drain { payloads.append(Array(UnsafeRawBufferPointer(start: $0, count: $1))) }
+        #expect(payloads.allSatisfy { $0.count == 500 } && !aggregator.isOpen)
+        let carried = payloads.flatMap { $0.dropFirst(AggregatedPayload.headerOctets) }
+        #expect(Array(carried.prefix(sent.joined().count)) == Array(sent.joined()))
+        var isEmpty = true
+        aggregator.drain { _, _ in isEmpty = false }
+        #expect(isEmpty)
+    }
+
     /// Whatever the order, all come, if none is further behind than the window.
     @Test func payloadsMayOvertakeEachOther() {
         for seed in 0..<20 as Range<UInt64> {

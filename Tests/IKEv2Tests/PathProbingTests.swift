@@ -85,11 +85,20 @@ import Testing
         #expect(Self.found(pair) == [1400, 1500])
     }
 
+    @Test func theIntervalIsTheUsersChoice() {
+        var pair = Self.pair(limit: 1400)
+        for index in pair.ends.indices { pair.ends[index].environment.settings.probingInterval = .seconds(30) }
+        pair.run(for: .seconds(700))
+        pair.network = { _, _, datagram in [datagram] }
+        pair.run(for: .seconds(40))
+        #expect(Self.found(pair) == [1400, 1500])
+    }
+
     /// What else is to be done comes about while probes are lost.
     @Test func otherExchangesComeThrough() throws {
         var pair = Self.pair(limit: 1300)
         let before = try #require(pair.initiator.usable.first?.inboundSPI)
-        pair.run(for: PathProbing.pause - .seconds(100))
+        pair.run(for: .seconds(500))
         pair.give(.command(.rekeyChild(pair.initiator.usable[0].id)), to: .initiator)
         pair.run(for: .seconds(60))
         #expect(pair.initiator.usable.first?.inboundSPI != before && pair.disagreements == [])

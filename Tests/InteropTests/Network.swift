@@ -99,6 +99,12 @@ final class Network {
     /// Drops one packet of so many, whichever side it comes from.
     func lose(oneIn period: Int) throws { try nft("add rule ip lab cut numgen inc mod \(period) == 0 drop") }
 
+    /// Drops IPv4 packets of more octets, and tells nobody.
+    func dropLonger(than octets: Int) throws {
+        try cut(false)
+        try nft("add rule ip lab cut meta length > \(octets) drop")
+    }
+
     /// Lets UDP to one port through no more, and all else.
     func block(port: Int) throws {
         try cut(false)
