@@ -81,6 +81,7 @@ extension KnownKeys {
     static let aggregation = rules(
         supported: [
             "packet_size", "reorder_window", "max_queue_size", "accept_fragments", "dont_frag", "packet_rate",
+            "congestion_control",
         ],
         unsupported: [
             "drop_time": "whole packets are passed on at once, so that nothing waits for those that were lost",

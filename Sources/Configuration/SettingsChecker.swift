@@ -147,6 +147,10 @@ extension ConfigurationChecker {
         if let packets = reader.unsigned("packet_rate", 0...100_000) { found.packetRate = Int(packets) }
         if let takes = reader.boolean("accept_fragments") { found.takesFragments = takes }
         if let whole = reader.boolean("dont_frag") { found.keepsWhole = whole }
+        if let controls = reader.boolean("congestion_control") { found.controlsCongestion = controls }
+        if found.controlsCongestion, found.packetRate == 0, let setting = reader.setting("congestion_control") {
+            reader.wrong(setting, expected: "'packet_rate' beside it: the rate that the path may lower")
+        }
         settings.aggregation = found
     }
 

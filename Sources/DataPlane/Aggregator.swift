@@ -9,7 +9,12 @@ package enum AggregatedPayload {
     static let plainType: UInt8 = 0
     /// With congestion control: loss event rate, round-trip time, delays and time stamps follow.
     static let congestionType: UInt8 = 1
-    static let congestionHeaderOctets = 24
+    package static let congestionHeaderOctets = 24
+
+    /// Of the header in front of the packets.
+    package static func headerOctets(_ aggregation: Aggregation) -> Int {
+        aggregation.tellsOfCongestion ? congestionHeaderOctets : headerOctets
+    }
 
     /// The whole length of the IP packet that begins here; `nil` where too few octets are here to tell, and 0 for what is no
     /// IP packet.
@@ -38,6 +43,8 @@ package final class Aggregator {
     /// Octets of a full payload with its header.
     package let capacity: Int
     package let packetRate: Int
+    /// Of the header in front of the packets; who sends a payload with congestion control fills it in.
+    package let headerOctets: Int
     private let keepsWhole: Bool
     /// Payloads that the queue holds, 0 without a rate.
     private let slots: Int
@@ -57,6 +64,7 @@ package final class Aggregator {
     package init(_ aggregation: Aggregation, capacity: Int) {
         self.capacity = min(max(capacity, 64), 65_535)
         packetRate = aggregation.packetRate
+        headerOctets = AggregatedPayload.headerOctets(aggregation)
         keepsWhole = aggregation.keepsWhole
         slots = packetRate == 0 ? 0 : max(2, aggregation.queueOctets / self.capacity)
         storage = .allocate(byteCount: (slots + 1) * self.capacity, alignment: 64)
@@ -73,10 +81,10 @@ package final class Aggregator {
 
     /// Whether a packet of `count` octets can be carried, and there is room for it now.
     package func takes(_ count: Int) -> Bool {
-        if keepsWhole, count > capacity - AggregatedPayload.headerOctets { return false }
+        if keepsWhole, count > capacity - headerOctets { return false }
         guard slots > 0 else { return true }
         // At worst it begins a payload of its own, and the one before is ended.
-        let payloads = count / (capacity - AggregatedPayload.headerOctets) + 2
+        let payloads = count / (capacity - headerOctets) + 2
         return waiting + payloads <= slots
     }
 
@@ -86,7 +94,7 @@ package final class Aggregator {
     package func add(_ packet: UnsafeRawPointer, _ count: Int, emit: (UnsafeRawPointer, Int) -> Void) {
         var offset = 0
         while offset < count {
-            let room = capacity - max(used, AggregatedPayload.headerOctets)
+            let room = capacity - max(used, headerOctets)
             let rest = count - offset
             if offset == 0, used > 0, rest > room, keepsWhole || room < Self.leastBeginning {
                 end(emit)
@@ -122,12 +130,23 @@ package final class Aggregator {
         while waiting > 0 || used > 0 { next(emit) }
     }
 
+    /// Hands out a payload for the sake of its header, where none is begun: four octets of padding (RFC 9347 §6.1.3).
+    package func report(_ emit: (UnsafeRawPointer, Int) -> Void) {
+        guard slots == 0, used == 0 else { return }
+        begin(blockOffset: 0)
+        (current + used).initializeMemory(as: UInt8.self, repeating: 0, count: 4)
+        used += 4
+        end(emit)
+    }
+
     private func begin(blockOffset: Int) {
         let payload = current
-        payload.storeBytes(of: AggregatedPayload.plainType, as: UInt8.self)
-        payload.storeBytes(of: 0, toByteOffset: 1, as: UInt8.self)
+        payload.initializeMemory(as: UInt8.self, repeating: 0, count: headerOctets)
+        let isPlain = headerOctets == AggregatedPayload.headerOctets
+        payload.storeBytes(
+            of: isPlain ? AggregatedPayload.plainType : AggregatedPayload.congestionType, as: UInt8.self)
         payload.store(bigEndian: UInt16(truncatingIfNeeded: blockOffset), at: 2)
-        used = AggregatedPayload.headerOctets
+        used = headerOctets
     }
 
     private func end(_ emit: (UnsafeRawPointer, Int) -> Void) {
@@ -138,35 +157,5 @@ package final class Aggregator {
         // A pad block takes the rest (RFC 9347 §6.1.3).
         (payload + count).initializeMemory(as: UInt8.self, repeating: 0, count: capacity - count)
         waiting += 1
-    }
-}
-
-/// When packets at a constant rate are due.
-package struct Pace {
-    /// Packets that a late worker makes up for.
-    private static let mostAtOnce = 64
-
-    private let rate: Int
-    private var start: Int64?
-    private var sent: Int64 = 0
-
-    /// `rate` packets a second, at least 1.
-    package init(rate: Int) { self.rate = rate }
-
-    /// How many packets are due at this moment, in nanoseconds of any clock that does not go back; they count as sent.
-    package mutating func due(at nanoseconds: Int64) -> Int {
-        guard let start else {
-            self.start = nanoseconds
-            sent = 1
-            return 1
-        }
-        let elapsed = nanoseconds - start
-        let (seconds, rest) = elapsed.quotientAndRemainder(dividingBy: 1_000_000_000)
-        let wanted = seconds * Int64(rate) + rest * Int64(rate) / 1_000_000_000 + 1
-        let count = wanted - sent
-        guard count > 0 else { return 0 }
-        sent = wanted
-        // What was missed for long stays missed: a burst would show more than a gap.
-        return Int(min(count, Int64(Self.mostAtOnce)))
     }
 }

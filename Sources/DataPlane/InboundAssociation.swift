@@ -22,6 +22,7 @@ package final class InboundAssociation {
     private let cipher: PacketCipher?
     private let extended: Bool
     let disaggregator: Disaggregator?
+    let meter: CongestionMeter?
     private let decompressor: PayloadDecompressor?
     private let compressionIndex: UInt16
     private let isServed: Bool
@@ -35,8 +36,11 @@ package final class InboundAssociation {
     private var lastReport: Instant?
     private var reportedEndpoint: Endpoint?
 
-    package init(_ association: SecurityAssociation, counters: AssociationCounters, queue: Int = 0) {
+    package init(
+        _ association: SecurityAssociation, counters: AssociationCounters, queue: Int = 0, meter: CongestionMeter? = nil
+    ) {
         self.queue = queue
+        self.meter = association.aggregation?.tellsOfCongestion == true ? meter : nil
         child = association.child
         spi = association.spi
         local = association.local

@@ -20,6 +20,9 @@ extension InboundPlane {
     package func unpack(_ bundle: InboundBundle, _ body: (Outcome) -> Void) {
         let association = bundle.association
         guard let disaggregator = association.disaggregator else { return }
+        association.meter?.note(
+            sequence: bundle.sequence, information: CongestionInformation(bundle.payload, bundle.count),
+            isMarked: bundle.trafficClass & 3 == 3, now: bundle.now)
         let isValid = disaggregator.take(
             bundle.payload, bundle.count, sequence: bundle.sequence, room: { arena.next },
             deliver: { packet, count, isMoved in

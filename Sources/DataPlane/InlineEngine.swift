@@ -38,6 +38,7 @@ package final class InlineEngine: IPsecEngine {
     private let outbound: OutboundPlane
     private let inbound: InboundPlane
     private var installed: [ChildID: [Installed]] = [:]
+    private var meters: [ChildID: CongestionMeter] = [:]
 
     package init() {
         let events = events
@@ -62,10 +63,14 @@ package final class InlineEngine: IPsecEngine {
     package func install(_ association: SecurityAssociation, sequence: UInt64) {
         let counters = AssociationCounters()
         let association = association.padded(toMTU: InlineEngine.mtu)
+        if association.aggregation?.tellsOfCongestion == true, meters[association.child] == nil {
+            meters[association.child] = CongestionMeter(association.aggregation)
+        }
+        let meter = meters[association.child]
         switch association.direction {
         case .outbound:
-            outbound.insert(OutboundAssociation(association, counters: counters, sequence: sequence))
-        case .inbound: inbound.insert(InboundAssociation(association, counters: counters))
+            outbound.insert(OutboundAssociation(association, counters: counters, sequence: sequence, meter: meter))
+        case .inbound: inbound.insert(InboundAssociation(association, counters: counters, meter: meter))
         }
         installed[association.child, default: []].removeAll {
             $0.spi == association.spi && $0.direction == association.direction
@@ -80,7 +85,10 @@ package final class InlineEngine: IPsecEngine {
         case .inbound: inbound.remove(spi, of: child)
         }
         installed[child]?.removeAll { $0.spi == spi && $0.direction == direction }
-        if installed[child]?.isEmpty == true { installed[child] = nil }
+        if installed[child]?.isEmpty == true {
+            installed[child] = nil
+            meters[child] = nil
+        }
     }
 
     /// An SPD entry without an SA.
@@ -226,15 +234,15 @@ package final class InlineEngine: IPsecEngine {
                 last = association
                 let reason = association.admit(view.octets, now: now).dropped
                 guard reason == nil else { return results.append(drop(reason ?? .unsupported)) }
-                aggregator.add(base, view.octets) { results.append(sealPayload($0, $1, association)) }
+                aggregator.add(base, view.octets) { results.append(sealPayload($0, $1, association, now)) }
             }
         }
-        if let last { last.aggregator?.finish { results.append(sealPayload($0, $1, last)) } }
+        if let last { last.aggregator?.finish { results.append(sealPayload($0, $1, last, now)) } }
         return results
     }
 
     private func sealPayload(
-        _ payload: UnsafeRawPointer, _ count: Int, _ association: OutboundAssociation
+        _ payload: UnsafeRawPointer, _ count: Int, _ association: OutboundAssociation, _ now: Instant
     ) -> SealResult {
         guard let placement = association.payloadPlacement(count: count) else { return drop(.unsupported) }
         var buffer = [UInt8](repeating: 0, count: placement.sealedOctets)
@@ -242,6 +250,7 @@ package final class InlineEngine: IPsecEngine {
             // SAFETY: the buffer has the placement's size.
             guard let base = octets.baseAddress else { return nil }
             (base + placement.offset).copyMemory(from: payload, byteCount: count)
+            association.tell(in: base + placement.offset, rate: 0, now: now)
             return outbound.sealPayload(base, placement, with: association)
         }
         guard let outcome, outcome.dropped == nil else { return .dropped(outcome?.dropped ?? .malformed) }
@@ -255,7 +264,7 @@ package final class InlineEngine: IPsecEngine {
         _ packet: [UInt8], _ view: PacketView, _ association: OutboundAssociation, now: Instant
     ) -> SealResult {
         guard let aggregator = association.aggregator,
-            view.octets <= aggregator.capacity - AggregatedPayload.headerOctets
+            view.octets <= aggregator.capacity - aggregator.headerOctets
         else { return drop(.tooBig) }
         return sealTogether([packet], now: now).last ?? drop(.unsupported)
     }

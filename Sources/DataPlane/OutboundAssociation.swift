@@ -24,6 +24,8 @@ package final class OutboundAssociation {
     package let owner: Int
     /// Where inner packets share payloads.
     package private(set) var aggregator: Aggregator?
+    /// What is said of the path in payloads, and known of it.
+    package let meter: CongestionMeter?
     /// How packets share payloads, where they do.
     private let aggregation: Aggregation?
 
@@ -45,9 +47,10 @@ package final class OutboundAssociation {
     /// carries nothing here.
     package init(
         _ association: SecurityAssociation, counters: AssociationCounters, sequence: UInt64 = 0, owner: Int = 0,
-        isForeign: Bool = false
+        isForeign: Bool = false, meter: CongestionMeter? = nil
     ) {
         self.owner = owner
+        self.meter = association.aggregation?.tellsOfCongestion == true ? meter : nil
         child = association.child
         requestID = association.requestID
         spi = association.spi
@@ -81,6 +84,15 @@ package final class OutboundAssociation {
         guard let aggregation else { return }
         let resized = overhead.aggregator(aggregation, packetOctets: octets)
         if resized.capacity != aggregator?.capacity { aggregator = resized }
+    }
+
+    /// Fills in what a payload that is sent now says of congestion, where it does. `rate`: packets a second, 0 without.
+    ///
+    /// SAFETY: the caller vouches for a payload of the SA's ``aggregator``.
+    package func tell(in payload: UnsafeMutableRawPointer, rate: Int, now: Instant) {
+        guard let meter else { return }
+        let pause = rate > 0 ? Duration.nanoseconds(1_000_000_000 / Int64(rate)) : .zero
+        meter.information(transmitDelay: pause, now: now).write(to: payload)
     }
 
     func matches(_ flow: Flow) -> Bool { flow.isCovered(local: localSelectors, remote: remoteSelectors) }

@@ -24,7 +24,7 @@ package struct Overhead: Equatable, Sendable {
             fixedOctets += ESP.headerOctets + id.ivOctets + tagOctets
             blockOctets = max(4, id.blockOctets)
         }
-        if association.aggregation != nil { sharedOctets = AggregatedPayload.headerOctets }
+        if let aggregation = association.aggregation { sharedOctets = AggregatedPayload.headerOctets(aggregation) }
         // In transport mode the outer header is the inner one.
         innerHeaderOctets = association.mode == .transport ? ipOctets : 0
     }
@@ -43,7 +43,8 @@ extension Overhead {
     func aggregator(_ aggregation: Aggregation, packetOctets: Int) -> Aggregator {
         Aggregator(
             aggregation,
-            capacity: innerLimit(pathMTU: packetOctets == 0 ? 1500 : packetOctets) + AggregatedPayload.headerOctets)
+            capacity: innerLimit(pathMTU: packetOctets == 0 ? 1500 : packetOctets)
+                + AggregatedPayload.headerOctets(aggregation))
     }
 }
 

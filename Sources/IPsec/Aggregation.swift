@@ -13,5 +13,14 @@ package struct Aggregation: Hashable, Sendable {
     /// How many payloads may overtake one before the fragments next to it are given up, 0 to 255.
     package var reorderWindow = 3
 
+    /// The peer shall tell what the path does, and the rate keeps to it, up to ``packetRate`` (RFC 9347 §2.4.2).
+    package var controlsCongestion = false
+    /// The peer asked for the same.
+    package var reportsCongestion = false
+
+    /// Whether payloads say what the path does: what an end asks for takes headers in both directions, since a round trip is
+    /// measured with them.
+    package var tellsOfCongestion: Bool { controlsCongestion || reportsCongestion }
+
     package init() {}
 }

@@ -130,8 +130,8 @@ final class InboundWorker {
         if mailbox.isEmpty { return true }
         for change in mailbox.take() {
             switch change {
-            case .install(let association, let counters, let owner):
-                plane.insert(InboundAssociation(association, counters: counters, queue: owner))
+            case .install(let association, let counters, let owner, let meter):
+                plane.insert(InboundAssociation(association, counters: counters, queue: owner, meter: meter))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .setMTU(let mtu): segmentLimit = mtu

@@ -7,7 +7,7 @@ import Synchronization
 /// A change that the control side posts to a worker.
 enum PlaneChange: Sendable {
     /// Its counters, and the worker that seals packets of the same policy.
-    case install(SecurityAssociation, AssociationCounters, owner: Int)
+    case install(SecurityAssociation, AssociationCounters, owner: Int, CongestionMeter?)
     case remove(SPI, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// Payloads that packets share are for outer packets of as many octets from now on.

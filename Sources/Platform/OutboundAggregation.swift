@@ -24,13 +24,27 @@ extension OutboundWorker {
 
     /// Sends what is due of SAs that have a constant rate.
     func keepPace() {
-        let now = Clock.now().nanoseconds
+        let now = Clock.now()
         for index in paced.indices {
             let association = paced[index].association
-            for _ in 0..<paced[index].pace.due(at: now) {
+            if let rate = association.meter?.packetRate(now: now) { paced[index].pace.rate = rate }
+            for _ in 0..<paced[index].pace.due(at: now.nanoseconds) {
                 association.aggregator?.next { put(payload: $0, $1, association) }
             }
             // Late ones are not later for each other.
+            flush()
+        }
+    }
+
+    /// A peer that wants to know what the path does is told twenty times a second at the least, as long as it sends.
+    private static let reportPause = Duration.milliseconds(50)
+
+    /// Tells peers that nothing was sent to of late.
+    func report() {
+        let now = Clock.now()
+        for association in reporting
+        where association.meter?.owesReport(after: Self.reportPause, now: now) == true {
+            association.aggregator?.report { put(payload: $0, $1, association) }
             flush()
         }
     }
@@ -51,6 +65,10 @@ extension OutboundWorker {
         // pieces as the path has it.
         let start = place(placement.sealedOctets, association, 0, forbidsFragments: false)
         (start + placement.offset).copyMemory(from: payload, byteCount: count)
+        if association.meter != nil {
+            let rate = paced.first { $0.association === association }?.pace.rate ?? 0
+            association.tell(in: start + placement.offset, rate: rate, now: Clock.now())
+        }
         let outcome = plane.sealPayload(start, placement, with: association, deferring: true)
         guard outcome.dropped == nil else { return }
         if packets == 0 { head = nil }

@@ -62,6 +62,8 @@ final class OutboundWorker {
     var begun: [OutboundAssociation] = []
     /// SAs that send at a constant rate.
     var paced: [(association: OutboundAssociation, pace: Pace)] = []
+    /// SAs without a rate whose peers are told what the path does.
+    var reporting: [OutboundAssociation] = []
 
     init(
         mailbox: Mailbox, desk: HandOver.Desk, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet,
@@ -104,7 +106,7 @@ final class OutboundWorker {
         var count: UInt32 = 2
         var hasMore = false
         while true {
-            let patience: Int32 = hasMore ? 0 : paced.isEmpty ? -1 : 1
+            let patience: Int32 = hasMore ? 0 : !paced.isEmpty ? 1 : reporting.isEmpty ? -1 : 20
             guard parley_wait(&descriptors, &ready, count, patience) >= 0 else { return }
             if ready[0] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
@@ -113,6 +115,7 @@ final class OutboundWorker {
                 hasMore = rest
             }
             if !paced.isEmpty { keepPace() }
+            if !reporting.isEmpty { report() }
             guard count == 2, ready[1] != 0 else { continue }
             let now = Clock.now()
             for _ in 0..<Self.readsAtOnce {
@@ -161,15 +164,18 @@ final class OutboundWorker {
         flush()
         for change in mailbox.take() {
             switch change {
-            case .install(let association, let counters, let owner):
+            case .install(let association, let counters, let owner, let meter):
                 let new = OutboundAssociation(
-                    association, counters: counters, owner: owner, isForeign: owner != desk.worker)
+                    association, counters: counters, owner: owner, isForeign: owner != desk.worker, meter: meter)
                 plane.insert(new)
-                if let rate = new.aggregator?.packetRate, rate > 0 { paced.append((new, Pace(rate: rate))) }
+                if let rate = new.aggregator?.packetRate {
+                    if rate > 0 { paced.append((new, Pace(rate: rate))) } else if meter != nil { reporting.append(new) }
+                }
             case .remove(let spi, let child):
                 drain(child, spi)
                 plane.remove(spi, of: child)
                 paced.removeAll { $0.association.spi == spi && $0.association.child == child }
+                reporting.removeAll { $0.spi == spi && $0.child == child }
             case .resize(let child, let octets):
                 drain(child)
                 plane.resizePayloads(of: child, forPackets: octets)

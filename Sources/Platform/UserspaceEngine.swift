@@ -30,6 +30,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     private struct State: ~Copyable {
         var mtu: Int
         var installed: [ChildID: [Installed]] = [:]
+        /// Of children whose ends tell each other of congestion.
+        var meters: [ChildID: CongestionMeter] = [:]
         var routes: RouteTable?
         var workers: [Worker] = []
         var owners: WorkerShares
@@ -159,7 +161,10 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
             streams.retain(association.remote)
             adapt(&state)
             let association = association.padded(toMTU: state.mtu).aggregated(for: size)
-            let change = PlaneChange.install(association, counters, owner: owner)
+            if association.aggregation?.tellsOfCongestion == true, state.meters[association.child] == nil {
+                state.meters[association.child] = CongestionMeter(association.aggregation)
+            }
+            let change = PlaneChange.install(association, counters, owner: owner, state.meters[association.child])
             switch association.direction {
             case .inbound: inbound[inboundOwner(association)].post(change)
             case .outbound:
@@ -177,7 +182,10 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 let index = state.installed[child]?.firstIndex(where: { $0.spi == spi && $0.direction == direction }),
                 let removed = state.installed[child]?.remove(at: index)
             else { return }
-            if state.installed[child]?.isEmpty == true { state.installed[child] = nil }
+            if state.installed[child]?.isEmpty == true {
+                state.installed[child] = nil
+                state.meters[child] = nil
+            }
             state.owners.release(removed.requestID)
             switch direction {
             case .inbound: for mailbox in inbound { mailbox.post(.remove(spi, child)) }

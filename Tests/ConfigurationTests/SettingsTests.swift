@@ -118,6 +118,12 @@ import Testing
         #expect(policy?.aggregation == expected && policy?.mode == .tunnel && policy?.action == nil)
         #expect(try child("mode = tunnel")?.aggregation == nil)
         #expect(throws: ConfigurationErrors.self) { try child("mode = iptfs", version: 1) }
+        let controlled = try read("charon { iptfs { packet_rate = 9\ncongestion_control = yes } }")
+        #expect(controlled.aggregation.controlsCongestion && controlled.aggregation.packetRate == 9)
+        #expect(throws: ConfigurationErrors.self) {
+            let text = "charon { iptfs { congestion_control = yes } }"
+            _ = try Configuration.read(SourceFile(name: "swanctl.conf", text: text))
+        }
         #expect(throws: ConfigurationErrors.self) { try child("mode = iptfs\nipcomp = yes") }
         #expect(try child("per_cpu_sas = yes")?.usesResources == true && child("")?.usesResources == false)
         #expect(throws: ConfigurationErrors.self) { try child("per_cpu_sas = encap") }

@@ -60,6 +60,18 @@ import Testing
         #expect(pair[side].outbound.values.map { $0.aggregation?.keepsWhole } == [false])
     }
 
+    /// Either end may ask, and then both tell.
+    @Test(arguments: [true, false]) func oneEndMayAskForWhatThePathDoes(isInitiator: Bool) {
+        var controlling = Aggregation()
+        controlling.controlsCongestion = true
+        let pair = isInitiator ? Self.pair(controlling, Aggregation()) : Self.pair(Aggregation(), controlling)
+        let side: Pair.Side = isInitiator ? .initiator : .responder
+        #expect(Self.agreed(pair).allSatisfy { $0?.tellsOfCongestion == true })
+        #expect(pair[side.other].outbound.values.map { $0.aggregation?.reportsCongestion } == [true])
+        #expect(pair[side].outbound.values.map { $0.aggregation?.reportsCongestion } == [false])
+        #expect(pair.disagreements == [])
+    }
+
     @Test func transportModeSharesNothing() {
         let pair = Self.pair(Aggregation(), Aggregation()) {
             $0.children[0].mode = .transport
@@ -69,7 +81,7 @@ import Testing
         #expect(Self.agreed(pair) == [nil, nil, nil, nil])
     }
 
-    /// The octet of flags: 2 asks for information on congestion, which is not sent here, 1 for whole packets.
+    /// The octet of flags: 2 asks for information on congestion, 1 for whole packets.
     @Test func theFlagsAreRead() throws {
         var policy = Pair.connection(isLeft: true).children[0]
         #expect(policy.aggregationPayloads == [])
@@ -84,7 +96,12 @@ import Testing
         #expect(try agreed([0])?.keepsWhole == false)
         #expect(try agreed([1])?.keepsWhole == true)
         #expect(try agreed([0xF1])?.keepsWhole == true, "reserved bits mean nothing")
-        for refused in [[], [2], [3]] as [[UInt8]] { #expect(try agreed(refused) == nil) }
+        for asked in [2, 3, 0xFF] as [UInt8] { #expect(try agreed([asked])?.reportsCongestion == true) }
+        #expect(try agreed([0xFD])?.reportsCongestion == false)
+        #expect(try agreed([]) == nil)
+        policy.aggregation = Aggregation()
+        policy.aggregation?.controlsCongestion = true
+        #expect(try #require(policy.aggregationPayloads.first).body == [0, 0, 0x40, 0x3A, 2])
         #expect(try agreed([0], .ah) == nil)
     }
 }

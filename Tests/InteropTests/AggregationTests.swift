@@ -136,10 +136,13 @@ extension Interop {
         }
 
         /// Nothing on the wire tells what is inside: as many packets of the same size whether there is traffic or none.
-        @Test("packets at a constant rate, of a constant size")
-        func constantRate() throws {
+        @Test(
+            "packets at a constant rate, of a constant size, as fast as the path takes them",
+            arguments: ["", "congestion_control = yes"])
+        func constantRate(_ control: String) throws {
             try Lab.with(Self.scenario) { lab in
-                try lab.load(Self.link("packet_size = \(Self.packetOctets)\npacket_rate = 400\nmax_queue_size = 65536"))
+                let rate = "packet_size = \(Self.packetOctets)\npacket_rate = 400\nmax_queue_size = 65536"
+                try lab.load(Self.link("\(rate)\n\(control)"))
                 var quiet = 0
                 let recording = try lab.recording {
                     try lab.up()
@@ -158,6 +161,30 @@ extension Interop {
                 #expect(Set(recording.lengths(of: .espInUDP)).count == 1)
                 #expect(quiet > 200)
                 try Self.agree(lab)
+            }
+        }
+
+        /// The left asks to be told, and the right has no rate of its own: it reports, and the left goes faster.
+        @Test("one end asks what the path does, and keeps to it")
+        func oneEndControls() throws {
+            try Lab.with(Self.scenario) { lab in
+                var link = Self.link("packet_size = 0")
+                link.settings[.left] = ["  iptfs {\n    packet_rate = 2000\n    congestion_control = yes\n  }"]
+                try lab.load(link)
+                try lab.up()
+                #expect(try lab.installed(on: .right).1.value("mode") == "IPTFS")
+                // It begins with eight packets a second, and would never get as far without answers.
+                try lab.watching { wire in
+                    try eventually("hundreds of packets", seconds: 20) {
+                        try wire.recorded().kinds[.espInUDP, default: 0] > 2000
+                    }
+                }
+                for side in Side.allCases { #expect(try lab.ping(from: side, count: 20).loss == 0) }
+                try lab.network.lose(oneIn: 10)
+                #expect(try lab.ping(count: 20, seconds: 30).received >= 20)
+                try lab.network.cut(false)
+                #expect(try lab.right.rekey(child: "inner").succeeded)
+                #expect(try lab.ping(count: 5, seconds: 20).received >= 5)
             }
         }
 
