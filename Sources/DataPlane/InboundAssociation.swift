@@ -286,7 +286,7 @@ package final class InboundAssociation {
             return
         }
         // Selectors (RFC 4301 §5.2).
-        guard matches(view, now) else {
+        guard matches(view, now) || mode == .tunnel && view.enclosedFlow(content).map(matches) == true else {
             outcome.dropped = .outsideSelectors
             return
         }

@@ -66,7 +66,14 @@ package final class OutboundPlane {
     ) -> OutboundAssociation? {
         switch verdict(view, now) {
         case .protect(let association): return association
-        case .none: drops.count(.noPolicy, packets)
+        case .none:
+            // No entry has an error message that concerns what one has (RFC 4301 §6.2).
+            if let flow = view.enclosedFlow(packet), case .protect(let association) = policies.verdict(for: flow),
+                association.mode == .tunnel
+            {
+                return association
+            }
+            drops.count(.noPolicy, packets)
         case .other(let policy):
             switch policy.action {
             // Routes keep such packets away from the tunnel; one that comes all the same has nowhere to go.
