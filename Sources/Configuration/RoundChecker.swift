@@ -11,10 +11,16 @@ extension ConfigurationChecker {
             let sections = roundSections(end, reader)
             // The one round that may follow another is Extended Authentication's.
             let plain = sections.filter { !isExtended($0) }
-            if let second = plain.dropFirst().first ?? sections.filter(isExtended).dropFirst().first {
+            if let second = plain.dropFirst().first, connection.version != .v2 {
                 log.report(
-                    "more than one authentication round: '\(second.name.text)' in \(reader.path) is "
-                        + "\(SectionReader.notSupported): an end proves itself once (RFC 4739 is not spoken)",
+                    "more than one authentication round: '\(second.name.text)' in \(reader.path) needs version = 2 "
+                        + "(RFC 4739); in version 1 a user's round may follow, auth = xauth",
+                    at: second.name.position)
+            }
+            if let second = sections.filter(isExtended).dropFirst().first {
+                log.report(
+                    "more than one round with 'auth = xauth': '\(second.name.text)' in \(reader.path) is "
+                        + SectionReader.notSupported,
                     at: second.name.position)
             }
             if plain.isEmpty, let first = sections.first, !connection.isHybrid {
@@ -59,30 +65,6 @@ extension ConfigurationChecker {
         if let complaint {
             log.report("'auth = null' in \(reader.path) \(complaint)", at: reader.section.name.position)
         }
-    }
-
-    /// What EAP needs besides (RFC 7296 §2.16).
-    func checkUsers(of connection: Connection, _ reader: SectionReader) {
-        let (local, remote) = (connection.localUserMethod, connection.remoteUserMethod)
-        guard let method = local ?? remote else { return }
-        let complaint: String? =
-            if connection.version != .v2 {
-                "needs version = 2"
-            } else if local == .radius {
-                "is for a remote round: the gateway asks an authentication server"
-            } else if local != nil, remote != nil {
-                "is at both ends: the gateway proves itself by a key"
-            } else if remote == .any {
-                "is for a local round: a gateway says which method it wants"
-            } else if connection.postquantumKey != nil || connection.requiresPostquantumKey {
-                // A user's proof is not tied to a post-quantum key here, so that a required one would be left out in silence.
-                "does not go together with 'ppk_id' and 'ppk_required'"
-            } else {
-                nil
-            }
-        guard let complaint else { return }
-        log.report(
-            "'auth = \(method.rawValue)' in \(reader.path) \(complaint)", at: reader.section.name.position)
     }
 
     /// How an end proves itself in phase 1.
@@ -340,20 +322,6 @@ extension AuthenticationMethod {
                 return nil
             }
             self = .publicKey(constraint)
-        }
-    }
-
-    /// The value of `auth`.
-    var keyword: String {
-        switch self {
-        case .preSharedKey: "psk"
-        case .null: "null"
-        case .extendedAuthentication: "xauth"
-        case .extensible(let method): method.rawValue
-        case .publicKey(let constraint):
-            constraint.family.rawValue + (constraint.minimumBits > 0 ? "-\(constraint.minimumBits)" : "")
-        case .publicKeyEncryption: "rsa-encryption"
-        case .revisedPublicKeyEncryption: "rsa-encryption-revised"
         }
     }
 

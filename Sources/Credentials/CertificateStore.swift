@@ -105,7 +105,10 @@ package struct CertificateStore: Sendable {
 
     /// The peer's round with the certificates of the files that it names, and the authorities to ask it for.
     func completing(remote round: AuthenticationRound) -> AuthenticationRound {
-        guard case .publicKey = round.method, round.publicKeyFiles.isEmpty else { return round }
+        switch round.method {
+        case .publicKey where round.publicKeyFiles.isEmpty, .extensible: break
+        default: return round
+        }
         var round = round
         let constraints = round.certificates
         round.certificates.certificates = named(constraints.certificateFiles, in: entities).map(\.octets)

@@ -87,6 +87,7 @@ struct Tally {
         case .userAuthentication: "user-authentication"
         case .userRefused: "user-refused"
         case .certificate: "certificate"
+        case .rounds: "rounds"
         case .peer: "peer"
         case .protocolViolation: "protocol-violation"
         case .timeout: "timeout"

@@ -27,6 +27,11 @@ package struct EAPPacket: Hashable, Sendable {
         /// draft-kamath-pppext-peapv0.
         package static let peap = MethodType(rawValue: 25)
         package static let mschapv2 = MethodType(rawValue: 26)
+
+        /// Those that prove both ends and make a key that no password can be guessed from (RFC 5998 §4): TLS, SIM, TTLS, AKA, PEAP,
+        /// FAST, PAX, SAKE, AKA', GPSK, pwd and EKE.
+        static let mutual: Set<MethodType> = Set(
+            [13, 18, 21, 23, 25, 43, 46, 48, 50, 51, 52, 53].map { MethodType(rawValue: $0) })
     }
 
     package var code: Code

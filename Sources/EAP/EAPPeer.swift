@@ -38,15 +38,19 @@ package struct EAPPeer: Sendable {
     private let name: [UInt8]
     /// Inside another method there is no TLS again.
     private let isInside: Bool
+    /// The method is to prove the gateway too: one by which it would learn of the password is not answered (RFC 5998 §4).
+    private let isMutual: Bool
     private var state = State.idle
     private var tunnel: TunnelPeer?
     private var received = 0
 
-    package init(_ method: UserMethod, user: Identity) {
+    /// - Parameter isMutual: whether nothing else proves the gateway (RFC 5998).
+    package init(_ method: UserMethod, user: Identity, isMutual: Bool = false) {
         self.method = method
         self.user = user
         name = user.userName
         isInside = false
+        self.isMutual = isMutual
     }
 
     /// A peer inside EAP-TTLS or PEAP.
@@ -55,6 +59,7 @@ package struct EAPPeer: Sendable {
         self.user = user
         name = user.userName
         isInside = true
+        isMutual = false
     }
 
     /// Whether the user has proved itself, and with MSCHAPv2 the gateway too.
@@ -67,13 +72,17 @@ package struct EAPPeer: Sendable {
     package var report: ChainReport? { tunnel?.report }
 
     private var types: [EAPPacket.MethodType] {
+        if isMutual {
+            return UserMethod.allCases.filter { $0.isMutual && (method == .any || method == $0) }.compactMap(
+                \.tunnelType)
+        }
         switch method {
         case .any, .radius:
-            [.mschapv2, .md5Challenge, .tokenCard] + (isInside ? [] : [.tls, .ttls, .peap])
-        case .tls, .ttls, .peap: method.tunnelType.map { [$0] } ?? []
-        case .md5: [.md5Challenge]
-        case .gtc: [.tokenCard]
-        case .mschapv2: [.mschapv2]
+            return [.mschapv2, .md5Challenge, .tokenCard] + (isInside ? [] : [.tls, .ttls, .peap])
+        case .tls, .ttls, .peap: return method.tunnelType.map { [$0] } ?? []
+        case .md5: return [.md5Challenge]
+        case .gtc: return [.tokenCard]
+        case .mschapv2: return [.mschapv2]
         }
     }
 

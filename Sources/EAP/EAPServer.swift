@@ -53,6 +53,11 @@ package struct EAPServer: Sendable {
     private var user: Identity?
     private var tunnel: TunnelServer?
     private var received = 0
+    /// The method that an authentication server last asked for.
+    private var relayedType: EAPPacket.MethodType?
+
+    /// Whether the method that was used proves both ends (RFC 5998 §4).
+    package var isMutual: Bool { relayedType.map { EAPPacket.MethodType.mutual.contains($0) } ?? method.isMutual }
 
     /// - Parameters:
     ///   - method: not `any`.
@@ -279,6 +284,7 @@ package struct EAPServer: Sendable {
                 return fail("the authentication server's challenge holds no request of EAP")
             }
             identifier = request.identifier
+            if let type = request.type, type != .identity, type != .notification { relayedType = type }
             state = .awaitingRelayed(serverState: serverState)
             return .send(request.octets)
         case .accepted(let grant, let octets):

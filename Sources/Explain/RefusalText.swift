@@ -21,6 +21,7 @@ package enum RefusalText {
         case .userRefused(let user):
             "the peer does not accept the proof of our user" + (user.map { " '\($0)'" } ?? "")
         case .certificate(let report): ChainReportText.summary(report)
+        case .rounds(let fault): explain(fault)
         case .peer(let number, let name): "the peer refused with \(name) (\(number))\(peerHint(number))"
         case .protocolViolation(let rule): "the peer broke the protocol: \(rule)"
         case .timeout: "the peer did not finish in time"
@@ -52,7 +53,43 @@ package enum RefusalText {
                 "where a certificate is the proof (auth = eap-tls), see that the peer trusts its authority; the log has TLS's reason",
             ]
         case .certificate(let report): ChainReportText.lines(report)
+        case .rounds(let fault): lines(fault)
         case .userAuthentication(nil), .peer, .protocolViolation, .timeout, .policy: []
+        }
+    }
+
+    // MARK: Rounds
+
+    private static func explain(_ fault: RoundFault) -> String {
+        let method = fault.method.map { " (auth = \($0))" } ?? ""
+        return switch fault.kind {
+        case .unaware:
+            "the peer proves itself once only, it sends no MULTIPLE_AUTH_SUPPORTED, and the connection has \(fault.section)"
+                + method
+        case .missing:
+            "the peer ends with its round \(fault.number - 1), it sends no ANOTHER_AUTH_FOLLOWS, and \(fault.section)\(method) "
+                + "is still wanted"
+        case .surplus:
+            "the peer announces round \(fault.number) by ANOTHER_AUTH_FOLLOWS, and the connection has no \(fault.section)"
+        case .notAlone:
+            "\(fault.section)\(method) lets EAP alone prove this end, and the peer sends no EAP_ONLY_AUTHENTICATION"
+        case .unsafe:
+            "EAP alone is to prove \(fault.section)\(method), and the method that was used makes no key that does"
+        }
+    }
+
+    private static func lines(_ fault: RoundFault) -> [String] {
+        switch fault.kind {
+        case .unaware, .missing:
+            [
+                "let the peer have a section \(fault.isOurs ? "remote" : "local")-\(fault.number) too, or take away "
+                    + "\(fault.section) here"
+            ]
+        case .surplus:
+            ["add a section \(fault.section) here, or take local-\(fault.number) away on the peer"]
+        case .notAlone:
+            ["let the peer have auth = eap in its remote section, or prove this end by a key: auth = pubkey"]
+        case .unsafe: ["use eap-tls, eap-ttls or eap-peap (RFC 5998 §4), or prove the gateway by a key besides"]
         }
     }
 

@@ -165,10 +165,10 @@ extension IKESession {
 
     /// The question that makes our own AUTH.
     func ownProof(
-        _ connection: Connection, _ prf: PRFID, identity: Identity, remote: Identity, _ octets: [UInt8],
+        _ round: AuthenticationRound, _ prf: PRFID, identity: Identity, remote: Identity, _ octets: [UInt8],
         _ support: SignatureSupport
     ) -> Question {
-        guard let round = connection.local.first, round.method.usesPublicKeys else {
+        guard let connection, round.method.usesPublicKeys else {
             return .prove(prf, local: identity, remote: remote, octets: octets)
         }
         var signing = MessageSigning(
@@ -185,15 +185,18 @@ extension IKESession {
     /// - Parameter other: the proof that counts, where it is not AUTH's but the one beside it (RFC 8784 §3).
     /// - Throws: `authentication` where the peer proves itself in another way than the connection wants.
     func peerProof(
-        _ connection: Connection, _ prf: PRFID, identity: Identity, local: Identity, _ octets: [UInt8],
+        _ round: AuthenticationRound, _ prf: PRFID, identity: Identity, local: Identity, _ octets: [UInt8],
         _ content: MessageContent, _ other: [UInt8]? = nil
     ) throws(Fault) -> Question {
-        // Whoever is to come as a user over EAP proves nothing by another key.
-        guard let authentication = content.authentication, connection.remoteUserMethod == nil else {
+        var round = round
+        // Whoever is to come as a user over EAP proves nothing by another key; a responder that does not do without its own proof
+        // shows that it is one besides (RFC 5998 §3).
+        if round.method.userMethod != nil, isInitiator { round.method = .publicKey(KeyConstraint()) }
+        guard let connection, let authentication = content.authentication, round.method.userMethod == nil else {
             throw .authentication(identity)
         }
         let proof = other ?? authentication.proof
-        guard let round = connection.remote.first, round.method.usesPublicKeys else {
+        guard round.method.usesPublicKeys else {
             guard authentication.method == AuthenticationPayload.sharedKey else { throw .authentication(identity) }
             return .verify(prf, local: local, remote: identity, octets: octets, proof: proof)
         }

@@ -156,7 +156,8 @@ extension IKESession {
         }
         discardFollowUps(&context)
         switch phase {
-        case .awaitingAuthenticationResponse(let initiation), .awaitingPeerVerified(let initiation, _, _):
+        case .awaitingAuthenticationResponse(let initiation), .awaitingPeerVerified(let initiation, _, _, _),
+            .awaitingOwnProof(let initiation, _):
             release(initiation.child, &context)
         case .provingUser(let proving): release(proving.initiation.child, &context)
         default: break

@@ -23,6 +23,7 @@ enum Fault: Error {
     case authentication(Identity)
     case noCredential(local: Identity, remote: Identity)
     case certificate(ChainReport)
+    case rounds(RoundFault)
     /// Another group is wanted than that of the KE payload.
     case otherGroup(KeyExchangeID)
     /// The pools have no address for the peer, or the peer has none for us.
@@ -62,6 +63,7 @@ enum Fault: Error {
         case .authentication(let peer): .authentication(peer: peer)
         case .noCredential(let local, let remote): .noCredential(local: local, remote: remote)
         case .certificate(let report): .certificate(report)
+        case .rounds(let fault): .rounds(fault)
         case .otherGroup(let group): .policy("key exchange \(group.name.keyword) is wanted")
         case .noVirtualAddress(true): .policy("the peer has no virtual address for us")
         case .noVirtualAddress(false): .policy("no virtual address is free for the peer")
@@ -88,7 +90,8 @@ enum Fault: Error {
         case .unauthentic, .unexpected, .refusedByPeer: nil
         case .noConnection, .noProposal, .cryptography: NotifyPayload(.noProposalChosen)
         case .selectors: NotifyPayload(.selectorsUnacceptable)
-        case .identity, .authentication, .noCredential, .certificate: NotifyPayload(.authenticationFailed)
+        case .identity, .authentication, .noCredential, .certificate, .rounds:
+            NotifyPayload(.authenticationFailed)
         case .otherGroup(let group):
             NotifyPayload(
                 .invalidKeyExchange,

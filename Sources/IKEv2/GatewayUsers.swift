@@ -14,13 +14,24 @@ import Primitives
 ///                         <--  HDR, SK {AUTH, SAr2, TSi, TSr}
 struct CheckingUser: Sendable {
     enum State: Sendable {
-        case awaitingOwnProof(QuestionID)
+        /// The credential store makes the proof of a round of ours, which goes out beside the packet.
+        case awaitingOwnProof(QuestionID, Reply)
         case awaitingPacket
         case judging(QuestionID, Header, Datagram)
         /// The user is known; its AUTH by the key that came of it is to come.
         case awaitingProof(user: Identity, masterSessionKey: Secret?)
     }
 
+    /// A packet for the user, the request that it answers, and who the user is where it is known with that.
+    struct Reply: Sendable {
+        var packet: [UInt8]
+        var header: Header
+        var datagram: Datagram
+        var user: Identity?
+        var masterSessionKey: Secret?
+    }
+
+    var method: UserMethod
     var acceptance: Acceptance
     /// The first request, with the identity and what is wanted of the child.
     var first: PendingAuthentication
@@ -35,22 +46,61 @@ extension IKESession {
     mutating func beginUser(
         _ method: UserMethod, _ acceptance: Acceptance, _ pending: PendingAuthentication, _ context: inout Context
     ) throws(Fault) {
-        guard let suite = current?.suite, let prf = suite.prf, let connection, let round = connection.remote.first,
-            let identity = pending.content.identityInitiator
-        else { return }
-        let octets = try responderOctets(acceptance, pending)
-        let server = EAPServer(
+        guard let round = peerRound, let identity = pending.content.identityInitiator else { return }
+        if ownRound?.method.userMethod != nil {
+            guard rounds.peerTakesUserAlone else {
+                let fault = RoundFault(
+                    .notAlone, isOurs: true, number: rounds.own + 1, method: ownRound?.method.keyword)
+                return try refuse(.rounds(fault), pending, &context)
+            }
+            rounds.isUserAlone = true
+        }
+        // Where EAP is all that proves both ends, either of the two rounds may say by which method.
+        let method = method == .any ? ownRound?.method.userMethod ?? method : method
+        if rounds.isUserAlone, !method.isMutual, method != .radius {
+            let fault = RoundFault(.unsafe, isOurs: true, number: rounds.own + 1, method: method.rawValue)
+            return try refuse(.rounds(fault), pending, &context)
+        }
+        var server = EAPServer(
             method, user: round.userIdentity == nil ? identity : nil, pattern: round.userIdentity ?? .any,
             &context.environment.randomness)
-        let question = context.environment.freshQuestionID()
-        context.emit(
-            .ask(
-                question,
-                ownProof(
-                    connection, prf, identity: pending.localIdentity, remote: identity, octets, acceptance.support)))
-        phase = .checkingUser(
-            CheckingUser(
-                acceptance: acceptance, first: pending, server: server, state: .awaitingOwnProof(question)))
+        let packet = server.start(&context.environment.randomness)
+        let checking = CheckingUser(
+            method: method, acceptance: acceptance, first: pending, server: server, state: .awaitingPacket)
+        var payloads: [Payload] = []
+        if rounds.isUserAlone {
+            payloads.append(Payload(.identityResponder, body: IdentityPayload.body(pending.localIdentity)))
+        }
+        try send(
+            CheckingUser.Reply(packet: packet, header: pending.header, datagram: pending.datagram), payloads, checking,
+            &context)
+    }
+
+    /// Sends a packet to the user, beside our own round where one is left (RFC 4739 §2.1).
+    private mutating func send(
+        _ reply: CheckingUser.Reply, _ payloads: [Payload], _ checking: CheckingUser, _ context: inout Context
+    ) throws(Fault) {
+        guard let spi = current?.ownSPI else { return }
+        var checking = checking
+        if ownRound != nil, !rounds.isUserAlone {
+            let own = identity(of: ownRound)
+            localIdentity = own
+            checking.first.localIdentity = own
+            let question = context.environment.freshQuestionID()
+            checking.state = .awaitingOwnProof(question, reply)
+            phase = .checkingUser(checking)
+            let remote = rounds.peerIdentity ?? Identity(remote.address)
+            switch try ownProof(checking.acceptance, checking.first, remote: remote) {
+            case .answer(let answer): return try receive(answer, to: question, checking, &context)
+            case .question(let asked): return context.emit(.ask(question, asked))
+            }
+        }
+        checking.state =
+            reply.user.map { .awaitingProof(user: $0, masterSessionKey: reply.masterSessionKey) } ?? .awaitingPacket
+        phase = .checkingUser(checking)
+        try respond(
+            spi, reply.header, to: reply.datagram, payloads + [Payload(.extensibleAuthentication, body: reply.packet)],
+            &context)
     }
 
     /// The credential store answered while a user authenticates.
@@ -60,20 +110,21 @@ extension IKESession {
         guard let spi = current?.ownSPI else { return }
         var checking = checking
         switch checking.state {
-        case .awaitingOwnProof(question):
+        case .awaitingOwnProof(question, let reply):
             guard let proof = ownProof(in: answer) else {
                 let remote = checking.first.content.identityInitiator ?? Identity(remote.address)
-                try refuse(.noCredential(local: checking.first.localIdentity, remote: remote), checking.first, &context)
+                var pending = checking.first
+                (pending.header, pending.datagram) = (reply.header, reply.datagram)
+                try refuse(.noCredential(local: checking.first.localIdentity, remote: remote), pending, &context)
                 return
             }
-            var payloads = [Payload(.identityResponder, body: IdentityPayload.body(checking.first.localIdentity))]
-            payloads += proof.certificates
-            payloads.append(proof.authentication.payload)
-            let packet = checking.server.start(&context.environment.randomness)
-            payloads.append(Payload(.extensibleAuthentication, body: packet))
-            checking.state = .awaitingPacket
+            let payloads =
+                takeOwnProof(proof, checking.first.localIdentity)
+                + [Payload(.extensibleAuthentication, body: reply.packet)]
+            checking.state =
+                reply.user.map { .awaitingProof(user: $0, masterSessionKey: reply.masterSessionKey) } ?? .awaitingPacket
             phase = .checkingUser(checking)
-            try respond(spi, checking.first.header, to: checking.first.datagram, payloads, &context)
+            try respond(spi, reply.header, to: reply.datagram, payloads, &context)
         case .judging(question, let header, let datagram):
             let verdict: UserAnswer? =
                 switch answer {
@@ -151,9 +202,7 @@ extension IKESession {
         func payload(_ packet: [UInt8]) -> Payload { Payload(.extensibleAuthentication, body: packet) }
         switch step {
         case .send(let packet):
-            checking.state = .awaitingPacket
-            phase = .checkingUser(checking)
-            try respond(spi, header, to: datagram, [payload(packet)], &context)
+            try send(CheckingUser.Reply(packet: packet, header: header, datagram: datagram), [], checking, &context)
         case .check, .judge, .relay, .tunnel:
             let number = context.environment.freshQuestionID()
             checking.state = .judging(number, header, datagram)
@@ -170,14 +219,21 @@ extension IKESession {
                                 session: id, connection: connection?.name ?? "", local: local, remote: remote,
                                 user: user, message: .packet(packet), state: state))))
             case .tunnel(let input):
-                guard let question = tunnelQuestion(input, checking.first.localIdentity) else { return }
+                guard let question = tunnelQuestion(input, checking) else { return }
                 context.emit(.ask(number, question))
             case .send, .succeed, .fail: break
             }
         case .succeed(let packet, let user, let key):
-            checking.state = .awaitingProof(user: user, masterSessionKey: key)
-            phase = .checkingUser(checking)
-            try respond(spi, header, to: datagram, [payload(packet)], &context)
+            do throws(Fault) { try checkUserAlone(hasKey: key != nil && checking.server.isMutual) } catch {
+                var pending = checking.first
+                (pending.header, pending.datagram) = (header, datagram)
+                return try refuse(error, pending, &context)
+            }
+            try send(
+                CheckingUser.Reply(
+                    packet: packet, header: header, datagram: datagram, user: user, masterSessionKey: key), [],
+                checking,
+                &context)
         case .fail(let packet, let user, let reason):
             context.note("EAP: \(reason)")
             try respond(spi, header, to: datagram, [payload(packet)], &context)
@@ -186,13 +242,14 @@ extension IKESession {
     }
 
     /// What TLS inside EAP is asked for: our own round's certificate, and what the peer's round wants of the user's.
-    private func tunnelQuestion(_ input: TunnelRequest.Input, _ identity: Identity) -> Question? {
-        guard let own = connection?.local.first, let peer = connection?.remote.first,
-            let method = peer.method.userMethod
-        else { return nil }
+    private func tunnelQuestion(_ input: TunnelRequest.Input, _ checking: CheckingUser) -> Question? {
+        // Our latest round: the host wants TLS's server to have its name.
+        let index = max(0, rounds.isUserAlone ? rounds.own : rounds.own - 1)
+        guard let peer = peerRound, let own = connection?.ownRounds.dropFirst(index).first else { return nil }
         return .tunnel(
             TunnelRequest(
-                session: id, method: method, isServer: true, own: own, ownIdentity: identity,
+                session: id, method: checking.method, isServer: true, own: own,
+                ownIdentity: checking.first.localIdentity,
                 peer: peer.certificates,
                 peerIdentity: nil, input: input))
     }
@@ -221,9 +278,18 @@ extension IKESession {
             prf, key ?? (acceptance.mixed?.proofs ?? acceptance.proofs).responder,
             try responderOctets(acceptance, checking.first))
         remoteUser = user
-        try establish(
-            acceptance, last, PeerAuthenticated(verified: identity), [AuthenticationPayload(proof: own).payload],
-            &context)
+        do throws(Fault) { try notePeerRound(PeerAuthenticated(verified: identity), content) } catch {
+            return try refuse(error, last, &context)
+        }
+        var payloads = [AuthenticationPayload(proof: own).payload]
+        if rounds.isUserAlone {
+            payloads += furtherRoundPayloads
+            rounds.isUserAlone = false
+            rounds.own += 1
+        } else if ownRound != nil {
+            payloads.append(NotifyPayload(.anotherAuthenticationFollows).payload)
+        }
+        try finishRound(acceptance, last, payloads, &context)
     }
 
     /// What the responder's AUTH covers.
@@ -234,7 +300,8 @@ extension IKESession {
         return try KeySchedule.signedOctets(
             suite, message: acceptance.response, otherNonce: acceptance.initiatorNonce,
             proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).responder, identity: pending.localIdentity,
-            intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
+            intermediate: acceptance.transcript.octets(
+                authenticationID: rounds.firstMessageID ?? pending.header.messageID))
     }
 
     /// What the initiator's covers.
@@ -245,7 +312,8 @@ extension IKESession {
         return try KeySchedule.signedOctets(
             suite, message: acceptance.request, otherNonce: acceptance.responderNonce,
             proofKey: (acceptance.mixed?.proofs ?? acceptance.proofs).initiator, identity: identity,
-            intermediate: acceptance.transcript.octets(authenticationID: pending.header.messageID))
+            intermediate: acceptance.transcript.octets(
+                authenticationID: rounds.firstMessageID ?? pending.header.messageID))
     }
 }
 

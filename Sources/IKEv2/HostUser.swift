@@ -16,24 +16,28 @@ struct ProvingUser: Sendable {
     var initiation: Initiation
     var peer: EAPPeer
     var user: Identity
-    var gateway: PeerAuthenticated
-    /// The first message of IKE_AUTH, which the proofs cover the exchanges before (RFC 9242 §3.3.2).
-    var authenticationID: UInt32
     var state = State.awaitingPacket
+
+    var awaitsPacket: Bool {
+        if case .awaitingPacket = state { true } else { false }
+    }
 }
 
 extension IKESession {
-    /// The gateway is who it should be: the user's turn.
+    /// The gateway is who it should be, or is to show it in the user's method itself (RFC 5998): the user's turn.
     mutating func beginUser(
-        _ method: UserMethod, _ initiation: Initiation, _ content: MessageContent, gateway: PeerAuthenticated,
-        _ context: inout Context
+        _ method: UserMethod, _ initiation: Initiation, _ content: MessageContent, _ context: inout Context
     ) throws(Fault) {
-        let user = connection?.local.first?.exactUser ?? initiation.localIdentity
-        let proving = ProvingUser(
-            initiation: initiation, peer: EAPPeer(method, user: user), user: user, gateway: gateway,
-            authenticationID: (current?.nextRequestID ?? 1) - 1)
-        try receiveUser(proving, content, &context)
+        let user = ownRound?.exactUser ?? initiation.localIdentity
+        // Whoever configures EAP for the peer wants a method that proves the peer, whatever else the peer shows.
+        let isMutual = rounds.own == 0 && connection?.peerRounds.first?.method.userMethod != nil
+        let wanted = connection?.peerRounds.first?.method.userMethod.flatMap { $0.isMutual ? $0 : nil }
+        let peer = EAPPeer(method == .any && isMutual ? wanted ?? .any : method, user: user, isMutual: isMutual)
+        try receiveUser(ProvingUser(initiation: initiation, peer: peer, user: user), content, &context)
     }
+
+    /// Who the gateway is, or says it is where only the user's method will show it.
+    private var gateway: Identity { rounds.peerIdentity ?? expectedRemoteIdentity }
 
     /// A response of IKE_AUTH behind the gateway's proof, or the packet in that.
     mutating func receiveUser(
@@ -50,11 +54,18 @@ extension IKESession {
             guard let proof = content.authentication, proof.method == AuthenticationPayload.sharedKey,
                 ConstantTime.equal(proof.proof, expected)
             else {
-                try bidFarewell(.authentication(peer: proving.gateway.identity), proving.initiation, &context)
+                try bidFarewell(.authentication(peer: gateway), proving.initiation, &context)
                 return
             }
             localUser = proving.user
-            try establish(proving.initiation, content, proving.gateway, &context)
+            if rounds.isUserAlone {
+                rounds.isUserAlone = false
+                do throws(Fault) { try notePeerRound(PeerAuthenticated(verified: gateway), content) } catch {
+                    return try bidFarewell(error.refusal, proving.initiation, &context)
+                }
+            }
+            rounds.own += 1
+            try advance(proving.initiation, content, &context)
         case .awaitingPacket:
             guard let packet = content.extensibleAuthentication else {
                 failUser(proving, .protocolViolation("IKE_AUTH without EAP payload"), &context)
@@ -107,29 +118,34 @@ extension IKESession {
             switch step {
             case .prove(let challenge):
                 context.emit(
-                    .ask(question, .proveUser(challenge, of: proving.user, for: proving.gateway.identity)))
+                    .ask(question, .proveUser(challenge, of: proving.user, for: gateway)))
             case .tunnel(let method, let input):
                 context.emit(.ask(question, tunnelQuestion(method, input, proving)))
             default:
-                context.emit(.ask(question, .password(of: proving.user, for: proving.gateway.identity)))
+                context.emit(.ask(question, .password(of: proving.user, for: gateway)))
             }
         case .succeed(let key):
             let initiation = proving.initiation
-            let intermediate = initiation.transcript.octets(authenticationID: proving.authenticationID)
+            do throws(Fault) { try checkUserAlone(hasKey: key != nil) } catch {
+                return try bidFarewell(error.refusal, initiation, &context)
+            }
+            let intermediate = initiation.transcript.octets(authenticationID: rounds.firstMessageID ?? 1)
             let own = try KeySchedule.signedOctets(
                 sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,
                 proofKey: (initiation.mixed?.proofs ?? initiation.proofs).initiator, identity: initiation.localIdentity,
                 intermediate: intermediate)
             let theirs = try KeySchedule.signedOctets(
                 sa.suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
-                proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: proving.gateway.identity,
+                proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: gateway,
                 intermediate: intermediate)
             proving.state = .awaitingProof(
                 expected: try UserKey.proof(
                     prf, key ?? (initiation.mixed?.proofs ?? initiation.proofs).responder, theirs))
             let proof = try UserKey.proof(prf, key ?? (initiation.mixed?.proofs ?? initiation.proofs).initiator, own)
             phase = .provingUser(proving)
-            try request(sa.ownSPI, .ikeAuth, [AuthenticationPayload(proof: proof).payload], .authentication, &context)
+            try request(
+                sa.ownSPI, .ikeAuth, [AuthenticationPayload(proof: proof).payload] + furtherRoundPayloads,
+                .authentication, &context)
         case .fail(let reason):
             context.note("EAP: \(reason)")
             failUser(
@@ -143,13 +159,13 @@ extension IKESession {
     private func tunnelQuestion(
         _ method: UserMethod, _ input: TunnelRequest.Input, _ proving: ProvingUser
     ) -> Question {
-        let own = connection?.local.first ?? AuthenticationRound()
-        var peer = connection?.remote.first?.certificates ?? CertificateConstraints()
+        let own = ownRound ?? AuthenticationRound()
+        var peer = connection?.peerRounds.first?.certificates ?? CertificateConstraints()
         if own.serverIdentity != nil { (peer.certificateFiles, peer.authorityFiles) = ([], []) }
         return .tunnel(
             TunnelRequest(
                 session: id, method: method, isServer: false, own: own, ownIdentity: proving.user, peer: peer,
-                peerIdentity: own.serverIdentity ?? proving.gateway.identity, input: input))
+                peerIdentity: own.serverIdentity ?? gateway, input: input))
     }
 
     private mutating func failUser(_ proving: ProvingUser, _ refusal: Refusal, _ context: inout Context) {

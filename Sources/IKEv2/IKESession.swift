@@ -24,7 +24,8 @@ package struct IKESession: Sendable {
         /// The credential store makes our proof for IKE_AUTH's request.
         case awaitingOwnProof(Initiation, QuestionID)
         case awaitingAuthenticationResponse(Initiation)
-        case awaitingPeerVerified(Initiation, QuestionID, MessageContent)
+        /// The credential store judges the peer's proof, while our user may be authenticating.
+        case awaitingPeerVerified(Initiation, QuestionID, MessageContent, ProvingUser?)
         case awaitingAuthenticationRequest(Acceptance)
         /// The credential store judges the post-quantum keys that the initiator offers in IKE_INTERMEDIATE.
         case awaitingIntermediateKey(Acceptance, QuestionID, PendingIntermediate)
@@ -77,6 +78,7 @@ package struct IKESession: Sendable {
     /// ESP goes inside UDP: a NAT was seen, or one of the ends claims one.
     var isEncapsulating = false
     var localIdentity: Identity?
+    var rounds = Rounds()
     /// Users that authenticated over EAP.
     var localUser: Identity?
     var remoteUser: Identity?
@@ -184,6 +186,7 @@ extension Fault {
         case .identity: "no connection fits this identity"
         case .authentication: "the proof of identity does not hold"
         case .certificate: "the certificate is none to rely on"
+        case .rounds(let fault): "authentication round \(fault.section): \(fault.kind.rawValue)"
         case .noCredential: "no key is known for this pair of identities"
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"

@@ -60,6 +60,7 @@ extension IKESession {
     /// Starts the negotiation.
     mutating func initiate(_ context: inout Context) throws(Fault) {
         guard let connection else { return }
+        rounds = Rounds()
         if let ticket = usableTicket(connection, &context) { return try resume(with: ticket, &context) }
         let wanted = connection.proposals.flatMap(\.keyExchange).first { KeyDetermination.supports($0) }
         guard let group = wanted else { throw .cryptography("no proposal has a key exchange that is available") }
@@ -191,8 +192,10 @@ extension IKESession {
                 responderSPI: header.responder.value))
         if state.search != nil { context.cancel(.puzzle) }
         try protect(selection.suite, keys, responder: header.responder.value, content, connection, &context)
-        let identity = connection.localIdentity ?? Identity(local.address)
+        let identity = identity(of: ownRound)
         localIdentity = identity
+        rounds.peerTakesFurther = content.notification(.multipleAuthenticationSupported) != nil
+        if let fault = roundsOfUnaware { return fail(.rounds(fault), &context) }
         var initiation = Initiation(
             proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,
             response: datagram.octets, localIdentity: identity, support: SignatureSupport(content),
@@ -268,33 +271,34 @@ extension IKESession {
 
     /// Everything but the proofs of identity is agreed on: the credential store is asked for ours.
     mutating func askOwnProof(_ initiation: Initiation, _ context: inout Context) throws(Fault) {
-        guard let sa = current, let prf = sa.suite.prf, let connection else { return }
+        guard let sa = current, let prf = sa.suite.prf, let round = ownRound else { return }
+        let messageID = rounds.firstMessageID ?? sa.nextRequestID
+        rounds.firstMessageID = messageID
         // Our user's turn comes behind the gateway's.
-        if connection.localUserMethod != nil { return try sendAuthentication(initiation, nil, &context) }
+        if round.method.userMethod != nil { return try sendProof(initiation, nil, &context) }
         let identity = initiation.localIdentity
         let octets = try KeySchedule.signedOctets(
             sa.suite, message: initiation.request, otherNonce: initiation.responderNonce,
             proofKey: (initiation.mixedProof == nil ? initiation.mixed?.proofs : nil)?.initiator
                 ?? initiation.proofs.initiator, identity: identity,
-            intermediate: initiation.transcript.octets(authenticationID: sa.nextRequestID))
+            intermediate: initiation.transcript.octets(authenticationID: messageID))
         let question = context.environment.freshQuestionID()
         let key =
             (initiation.mixedProof == nil ? initiation.mixed?.proofs : nil)?.initiator ?? initiation.proofs.initiator
         phase = .awaitingOwnProof(initiation, question)
-        if let answer = try anonymousProof(connection, prf, key, octets) {
+        if let answer = try anonymousProof(round, prf, key, octets) {
             return try receive(answer, to: question, &context)
         }
         context.emit(
             .ask(
                 question,
-                ownProof(
-                    connection, prf, identity: identity, remote: expectedRemoteIdentity, octets, initiation.support)))
+                ownProof(round, prf, identity: identity, remote: expectedRemoteIdentity, octets, initiation.support)))
     }
 
-    /// Whom the initiator expects, to find the key by: the peer's configured identity, or its address.
+    /// Whom the initiator expects, to find the key by: the identity that is configured for the peer's round, or who the peer is
+    /// known to be, or its address.
     var expectedRemoteIdentity: Identity {
-        if case .exactly(let identity)? = connection?.remoteIdentity { return identity }
-        return Identity(remote.address)
+        peerRound?.exactIdentity ?? rounds.authenticated?.identity ?? Identity(remote.address)
     }
 
     /// Reports a refusal and ends the session.

@@ -22,16 +22,18 @@ extension IKESession {
                 fail(.noCredential(local: initiation.localIdentity, remote: expectedRemoteIdentity), &context)
                 return
             }
-            if initiation.mixed != nil, initiation.mixedProof == nil, connection?.requiresPostquantumKey == false {
+            if initiation.mixed != nil, initiation.mixedProof == nil, rounds.own == 0,
+                connection?.requiresPostquantumKey == false
+            {
                 // RFC 8784 §3: a second proof for a responder that does not have the post-quantum key.
                 var initiation = initiation
                 initiation.mixedProof = proof
                 try askOwnProof(initiation, &context)
                 return
             }
-            try sendAuthentication(initiation, proof, &context)
-        case .awaitingPeerVerified(let initiation, question, let content):
-            try concludeAuthentication(initiation, content, answer, &context)
+            try sendProof(initiation, proof, &context)
+        case .awaitingPeerVerified(let initiation, question, let content, let proving):
+            try concludeAuthentication(initiation, content, answer, proving, &context)
         case .awaitingInitiatorVerified(let acceptance, question, let pending):
             try receiveVerification(acceptance, pending, answer, &context)
         case .awaitingResponderProof(let acceptance, question, let pending, let peer):
@@ -64,6 +66,7 @@ extension IKESession {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
         if let counted = initiation.mixedProof ?? proof { payloads.append(counted.authentication.payload) }
+        if initiation.ticket == nil { payloads += roundPayloads(beside: proof) }
         payloads += configurationRequest
         let isChildless =
             connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless
@@ -109,11 +112,28 @@ extension IKESession {
     mutating func receiveAuthentication(
         response content: MessageContent, _ context: inout Context
     ) throws(Fault) {
-        if case .provingUser(let proving) = phase { return try receiveUser(proving, content, &context) }
-        guard case .awaitingAuthenticationResponse(var initiation) = phase, let connection, let suite = current?.suite,
-            let prf = suite.prf
-        else { return }
-        guard content.authentication != nil, let identity = content.identityResponder else {
+        switch phase {
+        case .provingUser(let proving):
+            // The peer's next round may come beside the packets of our user's.
+            guard proving.awaitsPacket, peerRound != nil, !rounds.isUserAlone, content.identityResponder != nil else {
+                return try receiveUser(proving, content, &context)
+            }
+            try judgePeer(proving.initiation, content, proving, &context)
+        case .awaitingAuthenticationResponse(let initiation):
+            if peerRound == nil { return try goOn(initiation, content, &context) }
+            try judgePeer(initiation, content, nil, &context)
+        default: return
+        }
+    }
+
+    /// A response that holds the peer's proof in the round that is under way.
+    private mutating func judgePeer(
+        _ before: Initiation, _ content: MessageContent, _ proving: ProvingUser?, _ context: inout Context
+    ) throws(Fault) {
+        var initiation = before
+        guard let round = peerRound, let suite = current?.suite, let prf = suite.prf else { return }
+        let isUserAlone = mayBeUserAlone(content)
+        guard content.authentication != nil || isUserAlone, let identity = content.identityResponder else {
             let error = content.error
             release(initiation.child, &context)
             if let error {
@@ -123,53 +143,61 @@ extension IKESession {
             }
             return
         }
-        guard connection.remoteIdentity.matches(identity) else {
-            let refusal = Refusal.identity(wanted: [connection.remoteIdentity], seen: identity)
-            try bidFarewell(refusal, initiation, &context)
+        // Whoever is resumed is who it last was.
+        let wanted = initiation.ticket == nil ? round.identity : connection?.peerRounds.last?.identity ?? round.identity
+        guard wanted.matches(identity) else {
+            try bidFarewell(.identity(wanted: [wanted], seen: identity), initiation, &context)
             return
         }
+        rounds.peerIdentity = identity
         if let ticket = initiation.ticket {
             return try concludeResumption(initiation, ticket, content, identity, &context)
         }
-        guard settlePPK(content, &initiation) else {
+        if isUserAlone {
+            rounds.isUserAlone = true
+            return try goOn(initiation, content, &context)
+        }
+        guard rounds.peer > 0 || settlePPK(content, &initiation) else {
             try bidFarewell(.policy("the ends do not agree on a post-quantum key"), initiation, &context)
             return
         }
-        // Behind the request that is answered the next one's number has moved on.
         let octets = try KeySchedule.signedOctets(
             suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
             proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: identity,
-            intermediate: initiation.transcript.octets(authenticationID: (current?.nextRequestID ?? 1) - 1))
+            intermediate: initiation.transcript.octets(authenticationID: rounds.firstMessageID ?? 1))
         let key = (initiation.mixed?.proofs ?? initiation.proofs).responder
+        var proving = proving
+        proving?.initiation = initiation
         if let answer = try judgeAnonymous(
-            connection, prf, key, octets, content.authentication, proof: content.authentication?.proof ?? [])
+            round, prf, key, octets, content.authentication, proof: content.authentication?.proof ?? [])
         {
-            return try concludeAuthentication(initiation, content, answer, &context)
+            return try concludeAuthentication(initiation, content, answer, proving, &context)
         }
         let asked: Question
         do throws(Fault) {
             asked = try peerProof(
-                connection, prf, identity: identity, local: initiation.localIdentity, octets, content)
+                round, prf, identity: identity, local: initiation.localIdentity, octets, content)
         } catch {
             try bidFarewell(error.refusal, initiation, &context)
             return
         }
         let question = context.environment.freshQuestionID()
         context.emit(.ask(question, asked))
-        phase = .awaitingPeerVerified(initiation, question, content)
+        phase = .awaitingPeerVerified(initiation, question, content, proving)
     }
 
     private mutating func concludeAuthentication(
-        _ initiation: Initiation, _ content: MessageContent, _ answer: Answer, _ context: inout Context
+        _ initiation: Initiation, _ content: MessageContent, _ answer: Answer, _ proving: ProvingUser?,
+        _ context: inout Context
     ) throws(Fault) {
         guard let identity = content.identityResponder else { return }
         switch answer {
         case .verified(let peer):
-            if let method = connection?.localUserMethod {
-                try beginUser(method, initiation, content, gateway: peer, &context)
-            } else {
-                try establish(initiation, content, peer, &context)
+            do throws(Fault) { try notePeerRound(peer, content) } catch {
+                return try bidFarewell(error.refusal, initiation, &context)
             }
+            if let proving { return try receiveUser(proving, content, &context) }
+            try goOn(initiation, content, &context)
         case .refuted: try bidFarewell(.authentication(peer: identity), initiation, &context)
         case .distrusted(let report): try bidFarewell(.certificate(report), initiation, &context)
         case .noCredential, .proof, .seed, .signature, .signedMessage, .signedDigest, .encrypted, .decrypted, .password,

@@ -266,9 +266,12 @@ extension IKESession {
     ) throws(Fault) {
         switch phase {
         case .awaitingAuthenticationRequest(let acceptance):
-            if header.exchange == .ikeIntermediate {
+            if header.exchange == .ikeIntermediate, rounds.request == nil {
                 try answerIntermediate(acceptance, content, header, datagram, &context)
                 return
+            }
+            if header.exchange == .informationalV2, rounds.request != nil {
+                return try abandonRounds(content, header, datagram, &context)
             }
             guard header.exchange == .ikeAuth, acceptance.remaining.isEmpty else {
                 throw .violation("IKE_AUTH follows IKE_SA_INIT and the key exchanges behind it")

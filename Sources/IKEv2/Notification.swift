@@ -48,6 +48,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let noNATsAllowed = NotificationType(rawValue: 16402)
     /// RFC 4478 §2.
     static let authenticationLifetime = NotificationType(rawValue: 16403)
+    // RFC 4739 §3
+    static let multipleAuthenticationSupported = NotificationType(rawValue: 16404)
+    static let anotherAuthenticationFollows = NotificationType(rawValue: 16405)
     // RFC 5685 §7
     static let redirectSupported = NotificationType(rawValue: 16406)
     static let redirect = NotificationType(rawValue: 16407)
@@ -58,6 +61,8 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
     static let ticketAck = NotificationType(rawValue: 16411)
     static let ticketNack = NotificationType(rawValue: 16412)
     static let ticketOpaque = NotificationType(rawValue: 16413)
+    /// RFC 5998 §3.
+    static let userAuthenticationOnly = NotificationType(rawValue: 16417)
     /// RFC 6290 §4.1.
     static let crashToken = NotificationType(rawValue: 16419)
     /// RFC 6023 §3.
@@ -141,6 +146,9 @@ struct NotificationType: Hashable, Sendable, RawRepresentable {
         case .cookie2: "COOKIE2"
         case .noNATsAllowed: "NO_NATS_ALLOWED"
         case .authenticationLifetime: "AUTH_LIFETIME"
+        case .multipleAuthenticationSupported: "MULTIPLE_AUTH_SUPPORTED"
+        case .anotherAuthenticationFollows: "ANOTHER_AUTH_FOLLOWS"
+        case .userAuthenticationOnly: "EAP_ONLY_AUTHENTICATION"
         case .redirectSupported: "REDIRECT_SUPPORTED"
         case .redirect: "REDIRECT"
         case .redirectedFrom: "REDIRECTED_FROM"

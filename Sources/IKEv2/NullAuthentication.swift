@@ -23,20 +23,20 @@ extension IKESession {
     ///
     /// - Parameter key: SK_pi as initiator, SK_pr as responder.
     func anonymousProof(
-        _ connection: Connection, _ prf: PRFID, _ key: Secret, _ octets: [UInt8]
+        _ round: AuthenticationRound, _ prf: PRFID, _ key: Secret, _ octets: [UInt8]
     ) throws(Fault) -> Answer? {
-        guard connection.localMethod == .null else { return nil }
+        guard round.method == .null else { return nil }
         return .signedMessage(MessageProof(method: .null, data: try UserKey.proof(prf, key, octets)))
     }
 
     /// The judgement over the AUTH of a peer that may stay anonymous; `nil` where it may not. Whatever it calls itself, nobody has
     /// shown to be that.
     func judgeAnonymous(
-        _ connection: Connection, _ prf: PRFID, _ key: Secret, _ octets: [UInt8],
+        _ round: AuthenticationRound, _ prf: PRFID, _ key: Secret, _ octets: [UInt8],
         _ authentication: AuthenticationPayload?,
         proof: [UInt8]
     ) throws(Fault) -> Answer? {
-        guard connection.remoteMethod == .null else { return nil }
+        guard round.method == .null else { return nil }
         guard let authentication, authentication.isNull,
             ConstantTime.equal(proof, try UserKey.proof(prf, key, octets))
         else { return .refuted }

@@ -49,9 +49,10 @@ extension IKESession {
     func usableTicket(_ connection: Connection, _ context: inout Context) -> HeldTicket? {
         guard connection.resumes,
             let ticket = context.environment.tickets.take(connection.name, now: context.now),
-            ticket.remote == remote.address, connection.remoteIdentity.matches(ticket.remoteIdentity),
-            ticket.localIdentity == connection.localIdentity ?? Identity(local.address),
-            connection.localUserMethod == nil || ticket.localUser != nil,
+            ticket.remote == remote.address,
+            connection.peerRounds.last?.identity.matches(ticket.remoteIdentity) == true,
+            ticket.localIdentity == identity(of: connection.ownRounds.last),
+            connection.ownRounds.allSatisfy({ $0.method.userMethod == nil }) || ticket.localUser != nil,
             connection.agrees(to: ticket.suite)
         else { return nil }
         return ticket

@@ -172,7 +172,8 @@ extension Connection {
 
     /// Whether who has the ticket would still be let in by this connection.
     fileprivate func admits(_ ticket: Ticket, local: IPAddress) -> Bool {
-        resumes && remoteIdentity.matches(ticket.initiator) && (localIdentity ?? Identity(local)) == ticket.responder
+        resumes && peerRounds.last?.identity.matches(ticket.initiator) == true
+            && (ownRounds.last?.exactIdentity ?? Identity(local)) == ticket.responder
             && peerMethod == ticket.method && agrees(to: ticket.suite)
     }
 }

@@ -148,6 +148,8 @@ package enum Refusal: Hashable, Sendable {
     case userRefused(user: Identity?)
     /// The peer's certificate is none to rely on.
     case certificate(ChainReport)
+    /// The ends do not agree on how often each of them proves itself.
+    case rounds(RoundFault)
     /// The peer refused with this notify number; `name` is its registered name.
     case peer(notification: UInt16, name: String)
     /// The peer broke the protocol; the rule that it broke.

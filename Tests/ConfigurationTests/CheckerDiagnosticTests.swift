@@ -16,7 +16,8 @@ import Testing
         ("dscp = 000001", "'dscp = 000001' in connections.home is \(unsupported); only '000000' is"),
         (
             "remote2 { auth = psk }",
-            "more than one authentication round: 'remote2' in connections.home is \(unsupported)"
+            "more than one authentication round: 'remote2' in connections.home needs version = 2 (RFC 4739); "
+                + "in version 1 a user's round may follow, auth = xauth"
         ),
         (
             "children { x = 1 }",

@@ -154,8 +154,27 @@ import Testing
             ])
         #expect(
             errors("version = 2\nlocal { auth = eap }\nremote { auth = eap-md5 }") == [
-                "'auth = eap' in connections.home is at both ends: the gateway proves itself by a key"
+                "'auth = eap' in connections.home is at both ends: nothing but EAP proves the gateway then, and that only "
+                    + "eap-tls, eap-ttls and eap-peap do (RFC 5998)"
             ])
+        for other in ["eap-tls", "eap-ttls", "eap-peap", "eap", "eap-radius"] {
+            #expect(errors("version = 2\nlocal { auth = eap }\nremote { auth = \(other) }") == [])
+        }
+        #expect(
+            errors("version = 2\nlocal { auth = eap-tls }\nremote { auth = eap-peap }") == [
+                "'auth = eap-tls' in connections.home is at both ends, with another method at the other"
+            ])
+        for rounds in [
+            "local { auth = eap-tls }\nremote-1 { auth = psk }\nremote-2 { auth = eap-tls }",
+            "local-1 { auth = psk }\nlocal-2 { auth = eap-tls }\nremote { auth = eap-tls }",
+            "local { auth = eap-tls }\nremote-1 { auth = eap-tls }\nremote-2 { auth = eap-md5 }",
+        ] {
+            #expect(
+                errors("version = 2\n" + rounds) == [
+                    "'auth = eap-tls' in connections.home is at both ends: there it proves the gateway too, in the first round "
+                        + "of both and in none behind it"
+                ])
+        }
         #expect(
             errors("version = 2\nlocal { auth = psk }\nremote { auth = eap }") == [
                 "'auth = eap' in connections.home is for a local round: a gateway says which method it wants"

@@ -33,6 +33,34 @@ import VectorSupport
         #expect(home.remote == [AuthenticationRound(.preSharedKey)])
     }
 
+    @Test func severalRoundsReadBackAsTheyWere() throws {
+        let text = """
+            connections { home {
+            version = 2
+            local-b { auth = eap-mschapv2
+            eap_id = joe
+            round = 2 }
+            local-a { auth = pubkey
+            id = a.example
+            round = 1 }
+            remote-1 { auth = psk
+            id = gate.example }
+            remote-2 { auth = psk
+            id = owner@example } } }
+            """
+        let configuration = try Configuration.read(SourceFile(name: "x", text: text))
+        let home = try #require(configuration.connections.first)
+        #expect(home.ownRounds.map(\.method) == [.publicKey(KeyConstraint()), .extensible(.mschapv2)])
+        #expect(home.peerRounds.map(\.exactIdentity) == [Identity("gate.example"), Identity("owner@example")])
+        #expect(home.hasFurtherRounds)
+        let written = configuration.canonicalForm.text
+        #expect(written.contains("local-2 {") && written.contains("remote-2 {"))
+        #expect(try Configuration.read(SourceFile(name: "x", text: written)).connections == configuration.connections)
+        #expect(throws: ConfigurationErrors.self) {
+            try Configuration.read(SourceFile(name: "x", text: text.replacing("version = 2", with: "version = 0")))
+        }
+    }
+
     @Test func anEndWithoutRoundsStillHasOne() throws {
         let home = try connection("")
         #expect(home.local == [AuthenticationRound()] && home.remote == [AuthenticationRound()])

@@ -58,10 +58,9 @@ import Testing
         let padded = try PseudorandomFunction.derive(.hmacSHA256, key: key, [.open(Array("Key Pad for IKEv2".utf8))])
         let expected = try PseudorandomFunction.compute(.hmacSHA256, key: padded, [.open(octets)])
         let session = Self.pair([.initiator]).initiator.session
-        var connection = Pair.connection(isLeft: true)
-        #expect(try session.anonymousProof(connection, .hmacSHA256, key, octets) == nil)
-        connection.local[0].method = .null
-        guard case .signedMessage(let proof)? = try session.anonymousProof(connection, .hmacSHA256, key, octets) else {
+        #expect(try session.anonymousProof(AuthenticationRound(), .hmacSHA256, key, octets) == nil)
+        let round = AuthenticationRound(.null)
+        guard case .signedMessage(let proof)? = try session.anonymousProof(round, .hmacSHA256, key, octets) else {
             Issue.record("no proof")
             return
         }
@@ -70,14 +69,13 @@ import Testing
 
     @Test func aProofByOtherKeysIsNone() throws {
         let session = Self.pair([.initiator]).initiator.session
-        var connection = Pair.connection(isLeft: false)
-        connection.remote[0].method = .null
+        let round = AuthenticationRound(.null)
         let key = Secret([UInt8](repeating: 7, count: 32))
         let good = try UserKey.proof(.hmacSHA256, key, [1])
         func judge(_ method: UInt8, _ proof: [UInt8], _ key: Secret = key) throws -> Bool {
             let authentication = AuthenticationPayload(method: method, proof: proof)
             let answer = try session.judgeAnonymous(
-                connection, .hmacSHA256, key, [1], authentication, proof: authentication.proof)
+                round, .hmacSHA256, key, [1], authentication, proof: authentication.proof)
             if case .verified(let peer)? = answer { return peer.identity == .null }
             return false
         }

@@ -17,6 +17,8 @@ struct Pair {
         var session: IKESession
         var environment: SessionEnvironment
         var key: [UInt8]
+        /// Of identities that prove themselves by others.
+        var keys: [Identity: [UInt8]] = [:]
         var timers: [SessionTimer: Instant] = [:]
         var claimed: Set<UInt64> = []
         var inbound: [SPI: SecurityAssociation] = [:]
@@ -189,16 +191,17 @@ struct Pair {
     }
 
     private mutating func answer(_ question: Question, _ side: Side) -> Answer {
-        func proof(_ prf: PRFID, _ octets: [UInt8]) -> [UInt8] {
+        func proof(_ prf: PRFID, _ octets: [UInt8], of prover: Identity? = nil) -> [UInt8] {
             let padded = try! PseudorandomFunction.derive(
-                prf, key: Secret(self[side].key), [.open(Array("Key Pad for IKEv2".utf8))])
+                prf, key: Secret(prover.flatMap { self[side].keys[$0] } ?? self[side].key),
+                [.open(Array("Key Pad for IKEv2".utf8))])
             return try! PseudorandomFunction.compute(prf, key: padded, [.open(octets)])
         }
         if self[side].key.isEmpty { return .noCredential }
         switch question {
-        case .prove(let prf, _, _, let octets): return .proof(proof(prf, octets))
+        case .prove(let prf, let local, _, let octets): return .proof(proof(prf, octets, of: local))
         case .verify(let prf, _, let remote, let octets, let seen):
-            return proof(prf, octets) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
+            return proof(prf, octets, of: remote) == seen ? .verified(PeerAuthenticated(verified: remote)) : .refuted
         case .seed, .sign, .verifySignature, .encrypt, .decrypt, .signDigest, .verifyDigest: return .noCredential
         case .checkPassword(let password, let user):
             return self[side].passwords[user].map { Secret(Array($0.utf8)) } == password

@@ -51,6 +51,7 @@ import Testing
         "Sources/Credentials/CredentialStore.swift", "Sources/Credentials/SharedKeyStore.swift",
         "Sources/Credentials/UserStore.swift", "Sources/IKEv1/BaseMode.swift",
         "Sources/IKEv1/PhaseOneAuthentication.swift", "Sources/IKEv2/GatewayUsers.swift",
+        "Sources/IKEv2/HostUser.swift",
         "Sources/IKEv2/NullAuthentication.swift", "Sources/IKEv2/Resumption.swift",
         "Sources/IKEv2/ResumptionGateway.swift",
         "Sources/Simulation/KeyAnswerer.swift",

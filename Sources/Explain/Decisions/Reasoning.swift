@@ -132,8 +132,38 @@ struct Reasoning {
                 Remedy(.here, "\(path).local.xauth_id", current: user.map { "\($0)" }, wanted: "the user's name"),
             ]
         case .certificate(let report): certificateRemedies(report)
+        case .rounds(let fault): roundRemedies(fault)
         case .policy(let words): policyRemedies(words)
         case .protocolViolation: []
+        }
+    }
+
+    /// Each end's section that the other lacks.
+    private func roundRemedies(_ fault: RoundFault) -> [Remedy] {
+        let other = "\(fault.isOurs ? "remote" : "local")-\(fault.number)"
+        let here = "\(path).\(fault.section)"
+        return switch fault.kind {
+        case .unaware, .missing:
+            [
+                Remedy(.peer, "\(other).auth", wanted: fault.method),
+                Remedy(.here, "\(here).auth", current: fault.method, wanted: "no such section"),
+            ]
+        case .surplus:
+            [
+                Remedy(.here, "\(here).auth", wanted: "the method of the peer's \(other)"),
+                Remedy(.peer, "\(other).auth", wanted: "no such section"),
+            ]
+        case .notAlone:
+            [
+                Remedy(.peer, "remote.auth", wanted: "eap"),
+                Remedy(.here, "\(path).local.auth", current: fault.method, wanted: "pubkey"),
+            ]
+        case .unsafe:
+            [
+                Remedy(
+                    .either, "\(path).\(fault.isOurs ? "remote" : "local").auth",
+                    wanted: "eap-tls, eap-ttls or eap-peap")
+            ]
         }
     }
 

@@ -40,6 +40,7 @@ enum RefusalWords {
                                 findings: [.init(check: .identity, outcome: .failed(.identityAbsent))])
                         ]))
             ),
+            ("rounds", .rounds(RoundFault(.missing, isOurs: false, number: 2, method: "eap-mschapv2"))),
             ("peer", .peer(notification: 14, name: "NO_PROPOSAL_CHOSEN")),
             ("protocol-violation", .protocolViolation("the rule, with its section")),
             ("timeout", .timeout), ("policy", .policy("a limit of our own, in words")),
@@ -52,7 +53,7 @@ enum RefusalWords {
         case .noConnection: "this end, to a peer's first message; the peer sees NO_PROPOSAL_CHOSEN"
         case .noProposal: "this end, to an offer; the peer sees NO_PROPOSAL_CHOSEN"
         case .selectors: "this end, to a child's request; the peer sees TS_UNACCEPTABLE or INVALID-ID-INFORMATION"
-        case .identity, .authentication, .noCredential, .certificate:
+        case .identity, .authentication, .noCredential, .certificate, .rounds:
             "this end, when the peer authenticates; the peer sees AUTHENTICATION_FAILED"
         case .userAuthentication:
             "this end, when the peer's user authenticates (XAUTH, EAP); the peer sees STATUS=FAIL or EAP-Failure"
@@ -66,7 +67,7 @@ enum RefusalWords {
 
     private static func remedy(_ refusal: Refusal) -> String {
         switch refusal {
-        case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused:
+        case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused, .rounds:
             RefusalText.lines(refusal).joined(separator: "; ")
         case .certificate: "look at each check: parley pki verify, or parley log"
         case .noProposal: "name the same algorithms on both sides; the log shows both lists and the smallest edit"
