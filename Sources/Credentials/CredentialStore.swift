@@ -115,10 +115,11 @@ package struct CredentialStore: Sendable {
     /// The judgement over the other end's certificates in TLS inside EAP.
     func judge(
         tunnel octets: [[UInt8]], _ constraints: CertificateConstraints, _ identity: Identity?,
-        isServers: Bool,
-        now: WallTime
-    ) -> Result<ValidatedPath, ChainReport> {
-        certificates.judge(tunnel: octets, constraints, identity, isServers: isServers, now: now)
+        isServers: Bool, now: WallTime, fetched: RevocationStore, asked: Set<RevocationInquiry>
+    ) -> CertificateStore.TunnelJudgement {
+        certificates.judge(
+            tunnel: octets, constraints, identity, isServers: isServers,
+            CertificateStore.Circumstances(trustedKeys: trustedKeys, fetched: fetched, asked: asked, now: now))
     }
 
     private func sign(_ scheme: SignatureScheme, _ keys: [PublicKey], _ digest: [UInt8]) -> Answer {

@@ -1,4 +1,4 @@
-import Certificates
+package import Certificates
 import Cryptography
 package import IPsec
 package import Primitives
@@ -24,25 +24,48 @@ package final class TunnelKeeper {
         tunnels = tunnels.filter { sessions.contains($0.key) }
     }
 
-    /// Goes on with the connection of a session.
+    /// Goes on with the connection of a session, as well as it can be judged from what is here.
     package func answer(_ request: TunnelRequest, _ store: CredentialStore, now: WallTime) -> Answer {
-        .tunnelled(progress(request, store, now))
+        judge(request, store, now: now).answer
     }
 
-    private func progress(_ request: TunnelRequest, _ store: CredentialStore, _ now: WallTime)
-        -> TunnelProgress
-    {
+    /// Goes on with the connection of a session. Where somebody's word about revocation could change what becomes of it, what it has to
+    /// say is held back, and the same request comes again with what was learned.
+    ///
+    /// - Parameter asked: inquiries that need not be made (again); with any, it is that second time.
+    package func judge(
+        _ request: TunnelRequest, _ store: CredentialStore, now: WallTime, fetched: RevocationStore = RevocationStore(),
+        asked: Set<RevocationInquiry> = []
+    ) -> CredentialStore.Judgement {
+        if asked.isEmpty {
+            let progress = progress(request, store, now, fetched)
+            guard progress.fault == nil, let tunnel = tunnels[request.session],
+                let (held, inquiries) = tunnel.hold(progress)
+            else { return CredentialStore.Judgement(.tunnelled(progress)) }
+            return CredentialStore.Judgement(.tunnelled(held), inquiries)
+        }
+        guard let (progress, inquiries) = tunnels[request.session]?.settle(store, now, fetched, asked) else {
+            return CredentialStore.Judgement(.tunnelled(TunnelProgress(fault: .broken("nothing waits for a word"))))
+        }
+        return CredentialStore.Judgement(
+            .tunnelled(inquiries.isEmpty ? finish(request, progress) : progress), inquiries)
+    }
+
+    private func progress(
+        _ request: TunnelRequest, _ store: CredentialStore, _ now: WallTime, _ fetched: RevocationStore
+    ) -> TunnelProgress {
+        tunnels[request.session]?.learn(fetched)
         do throws(TLSFault) {
             switch request.input {
             case .open:
-                guard let tunnel = try open(request, store, now) else {
+                guard let tunnel = try open(request, store, now, fetched) else {
                     return TunnelProgress(fault: .noCertificate)
                 }
                 return request.isServer ? TunnelProgress() : finish(request, tunnel.receive([]))
             case .records(let records):
                 if let tunnel = tunnels[request.session] { return finish(request, tunnel.receive(records)) }
                 guard request.isServer else { return TunnelProgress(fault: .broken("nothing has begun")) }
-                guard let tunnel = try open(request, store, now) else {
+                guard let tunnel = try open(request, store, now, fetched) else {
                     return TunnelProgress(fault: .noCertificate)
                 }
                 return finish(request, tunnel.receive(records))
@@ -64,13 +87,13 @@ package final class TunnelKeeper {
     }
 
     private func open(
-        _ request: TunnelRequest, _ store: CredentialStore, _ now: WallTime
+        _ request: TunnelRequest, _ store: CredentialStore, _ now: WallTime, _ fetched: RevocationStore
     ) throws(TLSFault) -> Tunnel? {
         tunnels[request.session] = nil
         let needsOwn = request.isServer || request.method == .tls
         let credential = needsOwn ? store.tunnelCredential(request.own, request.ownIdentity) : nil
         if needsOwn, credential == nil { return nil }
-        let tunnel = try Tunnel(request, versions, credential, store, now)
+        let tunnel = try Tunnel(request, versions, credential, store, now, fetched)
         tunnels[request.session] = tunnel
         return tunnel
     }
@@ -80,27 +103,38 @@ package final class TunnelKeeper {
 private final class Tunnel {
     /// What the judge found, where the connection's closure can put it.
     private final class Finding {
-        var result: Result<ValidatedPath, ChainReport>?
+        var certificates: [[UInt8]] = []
+        var judgement: CertificateStore.TunnelJudgement?
+        /// What is known of revocation.
+        var fetched = RevocationStore()
+        /// The other end has been judged for good.
+        var isSettled = false
     }
 
     private let connection: TLSConnection
-    private let method: UserMethod
+    private let request: TunnelRequest
     private let finding: Finding
     private var hasTold = false
+    /// What is said when the other end's certificate turns out to be good.
+    private var held: TunnelProgress?
 
     init(
         _ request: TunnelRequest, _ versions: ClosedRange<TLSConnection.Version>,
-        _ credential: TLSConnection.Credential?, _ store: CredentialStore, _ now: WallTime
+        _ credential: TLSConnection.Credential?, _ store: CredentialStore, _ now: WallTime, _ fetched: RevocationStore
     ) throws(TLSFault) {
         let finding = Finding()
+        finding.fetched = fetched
         self.finding = finding
-        method = request.method
+        self.request = request
         let judge: TLSConnection.Judge = { certificates in
-            let result = store.judge(
+            let judgement = store.judge(
                 tunnel: certificates, request.peer, request.peerIdentity, isServers: !request.isServer,
-                now: now)
-            finding.result = result
-            switch result {
+                now: now, fetched: finding.fetched, asked: [])
+            finding.certificates = certificates
+            finding.judgement = judgement
+            // For now: what could still be asked is, before anything that follows from it is said.
+            if judgement.path != nil { return .trusted }
+            switch judgement.result {
             case .success: return .trusted
             case .failure(let report): return report.verdict
             }
@@ -111,6 +145,48 @@ private final class Tunnel {
             request.isServer ? .server : .client, versions: versions, credential: credential,
             judge: judges ? judge : nil)
     }
+
+    func learn(_ fetched: RevocationStore) { finding.fetched = fetched }
+
+    // MARK: Revocation
+
+    /// Holds back what is said behind the other end's certificate.
+    ///
+    /// - Returns: the answer if nobody says more of it, and what to ask; `nil`: there is nothing to wait for.
+    func hold(_ progress: TunnelProgress) -> (TunnelProgress, [RevocationInquiry])? {
+        guard !finding.isSettled, let judgement = finding.judgement else { return nil }
+        guard !judgement.inquiries.isEmpty else {
+            finding.isSettled = true
+            return nil
+        }
+        held = progress
+        return (standing(judgement, progress), judgement.inquiries)
+    }
+
+    /// The judgement with what was learned meanwhile; `nil`: nothing is held back.
+    func settle(
+        _ store: CredentialStore, _ now: WallTime, _ fetched: RevocationStore, _ asked: Set<RevocationInquiry>
+    ) -> (TunnelProgress, [RevocationInquiry])? {
+        guard let held else { return nil }
+        let judgement = store.judge(
+            tunnel: finding.certificates, request.peer, request.peerIdentity, isServers: !request.isServer, now: now,
+            fetched: fetched, asked: asked)
+        finding.judgement = judgement
+        finding.isSettled = judgement.inquiries.isEmpty
+        if finding.isSettled { self.held = nil }
+        return (standing(judgement, held), judgement.inquiries)
+    }
+
+    private func standing(
+        _ judgement: CertificateStore.TunnelJudgement, _ progress: TunnelProgress
+    ) -> TunnelProgress {
+        if case .failure(let report) = judgement.result { return TunnelProgress(fault: .distrusted(report)) }
+        var progress = progress
+        if progress.facts != nil { progress.facts = facts }
+        return progress
+    }
+
+    // MARK: Records
 
     func receive(_ records: [UInt8]) -> TunnelProgress {
         do throws(TLSFault) {
@@ -144,7 +220,7 @@ private final class Tunnel {
 
     private func failed(_ fault: TLSFault) -> TunnelProgress {
         let records = connection.takeRecords()
-        if case .failure(let report)? = finding.result {
+        if let judgement = finding.judgement, judgement.path == nil, case .failure(let report) = judgement.result {
             return TunnelProgress(records: records, fault: .distrusted(report))
         }
         if case .peerAlert(let alert) = fault {
@@ -165,6 +241,7 @@ private final class Tunnel {
     /// RFC 5216 §2.3, RFC 5281 §8 and PEAP's keys with TLS 1.2; RFC 9190 §2.3 and RFC 9427 §2.1 with TLS 1.3.
     private var facts: TunnelFacts? {
         let isVersion13 = connection.version == .v13
+        let method = request.method
         let octets = 128
         let keys: Secret?
         if isVersion13 {
@@ -181,7 +258,7 @@ private final class Tunnel {
             ? connection.export(label: "ttls challenge", context: nil, count: 17) : Secret([])
         guard let keys, let challenge else { return nil }
         var facts = TunnelFacts(isVersion13: isVersion13, keys: keys, challenge: challenge)
-        if case .success(let path)? = finding.result {
+        if let path = finding.judgement?.path {
             facts.report = path.report
             facts.peerNames = path.certificates.first?.tunnelIdentities ?? []
         }

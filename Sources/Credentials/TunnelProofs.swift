@@ -34,17 +34,30 @@ extension CertificateStore {
         [.any, .eapOverPPP, .eapOverLAN, isServers ? .serverAuthentication : .clientAuthentication]
     }
 
+    /// What was found of a certificate in TLS, and what could change it.
+    struct TunnelJudgement {
+        var result: Result<ValidatedPath, ChainReport>
+        /// The path, also where nothing is wrong but that nobody's word about revocation is known.
+        var path: ValidatedPath?
+        /// Empty: the result stands.
+        var inquiries: [RevocationInquiry] = []
+
+        init(_ result: Result<ValidatedPath, ChainReport>) {
+            self.result = result
+            path = try? result.get()
+        }
+    }
+
     /// - Parameters:
     ///   - identity: whom the certificate must name; `nil`: anybody.
     ///   - isServers: whether the other end is TLS's server.
     func judge(
         tunnel octets: [[UInt8]], _ constraints: CertificateConstraints, _ identity: Identity?,
-        isServers: Bool,
-        now: WallTime
-    ) -> Result<ValidatedPath, ChainReport> {
+        isServers: Bool, _ circumstances: Circumstances
+    ) -> TunnelJudgement {
         let unreadable = ChainReport(wanted: identity, present: [], links: [])
         guard let first = octets.first, let entity = try? Certificate(parsing: first) else {
-            return .failure(unreadable)
+            return TunnelJudgement(.failure(unreadable))
         }
         let named = entities.filter { filed in
             constraints.certificateFiles.contains { filed.isNamed($0) }
@@ -61,17 +74,32 @@ extension CertificateStore {
             let link = ChainReport.Link(
                 subject: entity.subject, issuer: entity.issuer, serialNumber: entity.serialNumber,
                 findings: [ChainReport.Finding(check: .trust, outcome: .failed(.authorityNotNamed))])
-            return .failure(ChainReport(wanted: identity, present: entity.names, links: [link]))
+            return TunnelJudgement(
+                .failure(ChainReport(wanted: identity, present: entity.names, links: [link])))
         }
         var policy = CertificatePolicy()
         policy.revocation = constraints.revocation
         policy.wantedPurposes = Self.purposes(isServers: isServers)
-        let builder = PathBuilder(
+        let revocation = RevocationStore(lists: lists, locations: locations).adding(circumstances.fetched)
+        var builder = PathBuilder(
             anchors: anchors, intermediates: authorities.map(\.certificate).filter { !$0.isSelfIssued },
-            trustedEntities: entities.map(\.certificate), revocation: RevocationStore(lists: lists),
+            trustedEntities: entities.map(\.certificate), revocation: revocation,
             policy: policy)
-        return builder.path(
-            for: entity, presented: octets.dropFirst().compactMap { try? Certificate(parsing: $0) },
-            identity: identity, authorities: required, now: now)
+        let presented = octets.dropFirst().compactMap { try? Certificate(parsing: $0) }
+        func find() -> Result<ValidatedPath, ChainReport> {
+            builder.path(
+                for: entity, presented: presented, identity: identity, authorities: required,
+                now: circumstances.now)
+        }
+        var judgement = TunnelJudgement(find())
+        if judgement.path == nil, policy.revocation != .relaxed {
+            // It may be that nothing is missing but somebody's word about revocation.
+            builder.policy.revocation = .relaxed
+            judgement.path = try? find().get()
+        }
+        judgement.inquiries =
+            judgement.path?.inquiries(revocation, asked: circumstances.asked, now: circumstances.now) ?? []
+        if judgement.inquiries.isEmpty { judgement.path = try? judgement.result.get() }
+        return judgement
     }
 }

@@ -1,3 +1,4 @@
+import Certificates
 import Configuration
 import Control
 import Credentials
@@ -270,7 +271,8 @@ final class ControlLoop {
             setStanding(connection, child, isSet: isSet)
         case .ask(let id, .relayUser(let relay)):
             return userService.ask(id, relay, loop: self).map { .answer(id, $0) }
-        case .ask(let id, .tunnel(let request)): return .answer(id, answer(request))
+        case .ask(let id, .tunnel(let request)):
+            return revocation.answer(id, .tunnel(request), loop: self).map { .answer(id, $0) }
         case .ask(let id, .signMessage(let signing)) where signing.wantsStatuses:
             return revocation.answer(id, .signMessage(signing), loop: self).map { .answer(id, $0) }
         case .ask(let id, .verifyMessage(let verification)):
@@ -346,7 +348,7 @@ final class ControlLoop {
         case .judgeUser(let proof, let user): userStore.judge(proof, of: user)
         case .proveUser(let challenge, let user, let peer): userStore.prove(challenge, of: user, for: peer)
         case .relayUser: .relayed(.unreachable)
-        case .tunnel(let request): answer(request)
+        case .tunnel(let request): judge(request, fetched: RevocationStore(), asked: []).answer
         case .prove, .verify, .seed, .mix, .sign, .verifySignature, .encrypt, .decrypt, .signMessage, .verifyMessage,
             .signDigest, .verifyDigest:
             keyStore.answer(question, now: Clock.wallTime())
@@ -424,11 +426,13 @@ final class ControlLoop {
     }
 
     /// TLS inside EAP goes on. What broken sessions left behind does not pile up.
-    private func answer(_ request: TunnelRequest) -> Answer {
+    func judge(
+        _ request: TunnelRequest, fetched: RevocationStore, asked: Set<RevocationInquiry>
+    ) -> CredentialStore.Judgement {
         if tunnels.count >= max(64, 2 * manager.sessionCounts.all) {
             tunnels.keep(Set(manager.snapshots.map(\.id)))
         }
-        return tunnels.answer(request, keyStore, now: Clock.wallTime())
+        return tunnels.judge(request, keyStore, now: Clock.wallTime(), fetched: fetched, asked: asked)
     }
 
     private var userStore: UserStore {

@@ -38,9 +38,21 @@ struct TunnelLab {
         var serverConstraints = CertificateConstraints()
         /// The user's certificate carries this much more, so that there are many fragments.
         var extraNames = 0
+        /// Certificates say where a list is, and what comes of asking for it.
+        var isLocated = false
+        var word = Word.nobody
         /// Changes the data of the packet of a number.
         var tampering: (number: Int, change: ([UInt8]) -> [UInt8])?
     }
+
+    enum Word: CaseIterable {
+        /// No answer.
+        case nobody
+        case good
+        case revoked
+    }
+
+    static let listURI = "http://crl.example/ca.crl"
 
     struct Outcome {
         var packets: [[UInt8]] = []
@@ -53,6 +65,8 @@ struct TunnelLab {
         var serverReport: ChainReport?
         var peerReport: ChainReport?
         var kept = 0
+        /// What was asked for, by either end.
+        var inquiries: [RevocationInquiry] = []
     }
 
     private struct Issuer {
@@ -69,7 +83,8 @@ struct TunnelLab {
         }
 
         func issue(
-            _ names: [SubjectName], _ commonName: String, days: Int, _ purposes: [CertificatePurpose]
+            _ names: [SubjectName], _ commonName: String, days: Int, _ purposes: [CertificatePurpose],
+            isLocated: Bool
         ) throws -> (PrivateKey, Certificate) {
             let own = try PrivateKey.generate(.ecdsa(.p256))
             let begin = WallTime(seconds: TunnelLab.now.seconds - 86_400)
@@ -79,7 +94,8 @@ struct TunnelLab {
                     Authority.Subject(
                         name: DistinguishedName("CN=\(commonName)")!, alternativeNames: names,
                         subjectPublicKeyInfo: own.publicKey.subjectPublicKeyInfo, purposes: purposes),
-                    serialNumber: [7], validity: Authority.Validity(now: begin, days: days))
+                    serialNumber: [7], validity: Authority.Validity(now: begin, days: days),
+                    locations: (isLocated ? [TunnelLab.listURI] : [], []))
             )
         }
     }
@@ -106,11 +122,21 @@ struct TunnelLab {
             SubjectName.dns("name-\($0).of.the.user.example.org")
         }
         let user = try (setting.userHasOtherAuthority ? other : issuer).issue(
-            [name(setting.certified)] + extra, "joe", days: setting.userDays, setting.userPurposes)
+            [name(setting.certified)] + extra, "joe", days: setting.userDays, setting.userPurposes,
+            isLocated: setting.isLocated)
         let gate = try (setting.serverHasOtherAuthority ? other : issuer).issue(
-            [.dns("gate.example")], "gate", days: setting.serverDays, setting.serverPurposes)
+            [.dns("gate.example")], "gate", days: setting.serverDays, setting.serverPurposes,
+            isLocated: setting.isLocated)
         let trust = issuer.authority.certificate
         var lab = TunnelRun(setting)
+        if setting.word != .nobody {
+            let serial: [UInt8] = setting.word == .revoked ? [7] : [9]
+            lab.lists = [
+                try issuer.authority.revocationList(
+                    adding: [serial: .init(date: now, reason: .keyCompromise)], to: nil,
+                    validity: Authority.Validity(now: now, days: 3), now: now)
+            ]
+        }
         lab.serverStore = store(gate, trusting: trust)
         lab.peerStore = store(setting.userHasCertificate ? user : nil, trusting: trust)
         return try lab.run()
@@ -122,6 +148,7 @@ private struct TunnelRun {
     let setting: TunnelLab.Setting
     var serverStore = CredentialStore()
     var peerStore = CredentialStore()
+    var lists: [RevocationList] = []
     private let serverKeeper = TunnelKeeper()
     private let peerKeeper = TunnelKeeper()
     private let session = SessionID(1)
@@ -175,6 +202,20 @@ private struct TunnelRun {
             peerIdentity: isServer ? nil : setting.wantedServer, input: input)
     }
 
+    /// What TLS answers, with what is learned of revocation before that.
+    private mutating func progress(_ request: TunnelRequest) -> TunnelProgress? {
+        let (keeper, store) = request.isServer ? (serverKeeper, serverStore) : (peerKeeper, peerStore)
+        var judgement = keeper.judge(request, store, now: TunnelLab.now)
+        if !judgement.inquiries.isEmpty {
+            outcome.inquiries += judgement.inquiries
+            judgement = keeper.judge(
+                request, store, now: TunnelLab.now, fetched: RevocationStore(lists: lists),
+                asked: Set(judgement.inquiries))
+        }
+        guard judgement.inquiries.isEmpty, case .tunnelled(let progress) = judgement.answer else { return nil }
+        return progress
+    }
+
     /// `nil`: the user is done.
     private mutating func respond(_ peer: inout EAPPeer, _ packet: [UInt8]) throws -> [UInt8]? {
         let password = Secret(Array(setting.password.utf8))
@@ -185,9 +226,7 @@ private struct TunnelRun {
             case .prove(let challenge): step = peer.prove(UserAnswer(challenge, password: password))
             case .password: step = peer.give(password)
             case .tunnel(let method, let input):
-                let answer = peerKeeper.answer(
-                    request(input, method, isServer: false), peerStore, now: TunnelLab.now)
-                guard case .tunnelled(let progress) = answer else { return nil }
+                guard let progress = progress(request(input, method, isServer: false)) else { return nil }
                 step = peer.take(progress, &randomness)
             case .succeed(let key):
                 outcome.peerKey = key
@@ -215,9 +254,9 @@ private struct TunnelRun {
                 let expected = UserAnswer(proof.challenge, password: right)
                 step = server.judge(expected?.response == proof.response ? expected : nil, &randomness)
             case .tunnel(let input):
-                let answer = serverKeeper.answer(
-                    request(input, setting.method, isServer: true), serverStore, now: TunnelLab.now)
-                guard case .tunnelled(let progress) = answer else { return (packet, true) }
+                guard let progress = progress(request(input, setting.method, isServer: true)) else {
+                    return (packet, true)
+                }
                 step = server.take(progress, &randomness)
             case .relay: return (packet, true)
             case .succeed(let octets, let user, let key):

@@ -142,6 +142,36 @@ extension Interop {
             }
         }
 
+        /// EAP-TLS alone proves both ends: whom TLS shows is asked about as well.
+        @Test(arguments: mixed, Source.allCases)
+        func certificatesInTLSAreAskedAbout(_ pairing: Pairing, _ source: Source) throws {
+            for isGood in [true, false] { try askInTLS(pairing, source, isGood: isGood) }
+        }
+
+        private func askInTLS(_ pairing: Pairing, _ source: Source, isGood: Bool) throws {
+            try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                let authority = try Authority(lab, [source])
+                defer { authority.stop() }
+                let judge = judge(lab)
+                try authority.serve(source, on: judge, revoked: isGood ? nil : judge.other)
+                var link = link(lab, isGood ? "strict" : "relaxed")
+                for side in Side.allCases {
+                    link.rounds[side]?.local.replace("auth = pubkey", with: "auth = eap-tls")
+                    link.rounds[side]?.remote.replace("auth = pubkey", with: "auth = eap-tls")
+                }
+                try lab.load(link)
+                if isGood {
+                    try lab.up()
+                    #expect(try lab.ping().loss == 0)
+                } else {
+                    #expect(try !lab.left.up("inner", seconds: 8).succeeded)
+                    try eventually("the reason is told") { lab.peer(judge).log.contains("it was revoked at") }
+                    try lab.awaitEmpty()
+                }
+                if source == .list { #expect(authority.log.contains("GET /ca.crl"), "\(authority.log)") }
+            }
+        }
+
         /// Certificates that say nothing, and a configuration that says whom to ask about its authority.
         @Test(arguments: mixed, Source.allCases)
         func theConfigurationSaysWhomToAsk(_ pairing: Pairing, _ source: Source) throws {

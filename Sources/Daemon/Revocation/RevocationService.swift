@@ -51,7 +51,10 @@ final class RevocationService {
     private func judge(
         _ question: Question, asked: Set<RevocationInquiry>, _ loop: ControlLoop
     ) -> CredentialStore.Judgement {
-        loop.keyStore.judge(question, now: Clock.wallTime(), fetched: cache.store, asked: asked)
+        if case .tunnel(let request) = question {
+            return loop.judge(request, fetched: cache.store, asked: asked)
+        }
+        return loop.keyStore.judge(question, now: Clock.wallTime(), fetched: cache.store, asked: asked)
     }
 
     /// Sets fetches off, those apart that failed a moment ago or that there is no room for.
