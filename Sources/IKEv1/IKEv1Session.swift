@@ -176,7 +176,7 @@ package struct IKEv1Session: Sendable {
         case .linger: forgetFinishedExchanges(&context)
         case .renewAddress: try renewAddress(&context)
         // Puzzles are version 2's.
-        case .puzzle, .probePath: break
+        case .puzzle, .probePath, .releaseChild: break
         case .reauthenticate, .retry: break
         }
     }

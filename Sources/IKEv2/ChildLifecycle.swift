@@ -68,6 +68,8 @@ extension IKESession {
             // Without a sign that the peer has the response it may have to ask again, for as long as it will.
             context.set(.rekeyChild(id), after: context.settings.retransmissionSchedule)
         } else {
+            var outbound = outbound
+            outbound.mayBeUnknown = agreed.isAnswer
             context.emit(.install(outbound))
         }
         let isFirst = children.isEmpty

@@ -58,6 +58,8 @@ struct AgreedChild: Sendable {
     var remoteSelectors: [TrafficSelector]
     var inboundKeys: KeyMaterial
     var outboundKeys: KeyMaterial
+    /// The peer asked for it, and may not have the answer.
+    var isAnswer = false
 }
 
 extension IKESession {
@@ -196,7 +198,7 @@ extension IKESession {
                 resource: proposed.resource,
                 localSelectors: proposed.localSelectors, remoteSelectors: proposed.remoteSelectors,
                 inboundKeys: keys.fromInitiator,
-                outboundKeys: keys.fromResponder), holdingOutbound: replaced != nil, &context)
+                outboundKeys: keys.fromResponder, isAnswer: true), holdingOutbound: replaced != nil, &context)
         if let replaced { succeed(replaced, material, &context) }
     }
 

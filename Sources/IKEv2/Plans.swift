@@ -97,7 +97,7 @@ extension IKESession {
         case .linger(let spi): forget(association: spi, &context)
         case .puzzle: try workOn(&context)
         case .probePath: if isEstablished { plan(.probePath) }
-        case .renewAddress: break
+        case .renewAddress, .releaseChild: break
         }
     }
 

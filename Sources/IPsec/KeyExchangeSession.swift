@@ -33,6 +33,8 @@ package enum SessionTimer: Hashable, Sendable {
     case puzzle
     /// Look how large packets may be.
     case probePath
+    /// The child's outbound SA has waited long enough for a sign that the peer knows it. Key management's own.
+    case releaseChild(ChildID)
 }
 
 /// What an operator or the intent behind a connection wants of a session.

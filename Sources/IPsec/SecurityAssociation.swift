@@ -92,6 +92,8 @@ package struct SecurityAssociation: Sendable {
     package var aggregation: Aggregation?
     /// Its number among SAs of the same policy that are in use together, 0 for the first or only one (RFC 9611).
     package var resource = 0
+    /// Outbound: the peer asked for it, and may not have our answer yet.
+    package var mayBeUnknown = false
     /// Compression inside this SA (RFC 3173).
     package var compression: Compression?
 

@@ -49,6 +49,7 @@ extension KeyManager {
         sessions[clone] = entry
         byConnection[parent.connection, default: []].insert(clone)
         environment.clones.add(to: parent.origin ?? id)
+        relate(clone, to: [id] + parent.siblings)
         // It may outlive the one that was given the addresses.
         environment.leases.share(from: id, with: clone)
     }

@@ -229,6 +229,7 @@ extension KeyManager {
     mutating func observe(_ notice: TrafficNotice, _ effects: inout [Effect]) {
         switch notice {
         case .inbound(let child):
+            releaseHeld(child, &effects)
             if let session = byChild[child] {
                 feed(.inboundTraffic(child, at: environment.now), to: session, &effects)
             }

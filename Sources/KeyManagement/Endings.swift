@@ -75,7 +75,9 @@ extension KeyManager {
                 environment.spisInUse.remove(spi)
                 effects.append(.remove(spi, .inbound, child.id))
             }
-            if let spi = child.outbound { effects.append(.remove(spi, .outbound, child.id)) }
+            if let spi = child.outbound, letGo(spi, of: child.id, &effects) {
+                effects.append(.remove(spi, .outbound, child.id))
+            }
             byChild[child.id] = nil
             pending.childIsGone(child.id)
         }

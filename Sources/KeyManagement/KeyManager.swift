@@ -57,6 +57,8 @@ package struct KeyManager: Sendable {
         var isClone = false
         /// The address that it went to, where a DNS name of its connection stood for that.
         var namedRemote: IPAddress?
+        /// Others between the same two peers; some may be gone.
+        var siblings: [SessionID] = []
         /// It was moved to an address by name, and stays there whatever the routes say.
         var isPinned = false
         /// It ends because of us, or of itself: no action answers the end of its children one by one.
@@ -91,6 +93,8 @@ package struct KeyManager: Sendable {
     var addressTurns: [String: UInt32] = [:]
     /// Clones that were asked for.
     var cloning: [UInt64: CloneWish] = [:]
+    /// Outbound SAs that wait for a sign of the peer's while others serve.
+    var held: [ChildID: HeldSA] = [:]
     /// Virtual addresses that peers gave us, with the sessions that use each.
     var addressHolders: [IPAddress: Set<SessionID>] = [:]
     var timers = TimerQueue()
@@ -354,11 +358,14 @@ package struct KeyManager: Sendable {
             sessions[id]?.spis.removeAll { $0 == spi }
         case .install(let association):
             noteInstalled(association, of: id)
-            effects.append(.install(association))
+            if !holdBack(association, of: id) { effects.append(.install(association)) }
         case .remove(let spi, let direction, let child):
             noteRemoved(spi, direction, child, of: id)
-            effects.append(.remove(spi, direction, child))
+            if direction == .inbound || letGo(spi, of: child, &effects) {
+                effects.append(.remove(spi, direction, child))
+            }
         case .move(let child, let local, let remote):
+            moveHeld(child, local, remote)
             effects.append(.move(child, local: local, remote: remote))
         case .addAddress(let address): addAddress(address, to: id, &effects)
         case .removeAddress(let address): removeAddress(address, from: id, &effects)
@@ -469,6 +476,10 @@ package struct KeyManager: Sendable {
             // Moved or cancelled since: the session's own list decides.
             guard sessions[entry.session]?.timers[entry.timer] == entry.deadline else { continue }
             sessions[entry.session]?.timers[entry.timer] = nil
+            if case .releaseChild(let child) = entry.timer {
+                releaseHeld(child, &effects)
+                continue
+            }
             feed(.timer(entry.timer), to: entry.session, &effects)
         }
         for key in connections.takeDue(at: environment.now) {

@@ -7,6 +7,7 @@ extension KeyManager {
         left += byInitial.keys.map { "first message from \($0.remote)" }
         left += byChild.keys.map { "child \($0)" }
         left += byConnection.keys.map { "connection \($0)" }
+        left += held.keys.map { "outbound SA of child \($0) held" }
         left += questions.keys.map { "question \($0.value)" }
         left += environment.spisInUse.map { "inbound SPI \($0)" }
         left += addressHolders.keys.map { "virtual address \($0)" }

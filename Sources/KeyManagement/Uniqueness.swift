@@ -19,7 +19,9 @@ extension KeyManager {
     /// Honours `unique` when a session has been established. Twins that it succeeds, and clones, are not its rivals.
     mutating func keepUnique(_ id: SessionID, _ connection: String, _ effects: inout [Effect]) {
         guard let own = sessions[id] else { return }
-        let rivals = twins(of: id, connection).filter {
+        let twins = twins(of: id, connection)
+        if own.version == 2 { relate(id, to: twins.map(\.id)) }
+        let rivals = twins.filter {
             !isSuccession($0.entry, own) && own.predecessor != $0.id
                 && ($0.entry.origin ?? $0.id) != own.origin ?? id
         }

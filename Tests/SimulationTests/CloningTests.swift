@@ -152,4 +152,104 @@ import Testing
         world.takeDown()
         #expect(world.violation == nil)
     }
+
+    // MARK: Children beside others
+
+    /// Outbound SAs in use at the host that answers.
+    private static func outboundCount(_ world: World) -> Int {
+        world.residue(of: 1).count { $0.contains("outbound SA") && !$0.contains("held") }
+    }
+
+    /// Packets of both hosts, every 10 ms, over a network that takes 100 ms each way.
+    private static func steady(_ world: inout World, for seconds: Int) -> (sent: Int, accepted: Int) {
+        let before = world.packetsAccepted
+        var sent = 0
+        func send() {
+            for host in 0..<2 {
+                let left = world.sendPacket(
+                    from: host, source: IPAddress(v4: inner[host] + 7), destination: IPAddress(v4: inner[1 - host] + 7))
+                if left { sent += 1 }
+            }
+        }
+        for _ in 0..<seconds * 100 {
+            send()
+            world.run(for: .milliseconds(10))
+        }
+        world.run(for: .seconds(1))
+        return (sent, world.packetsAccepted - before)
+    }
+
+    private static func slow(_ change: (inout Connection) -> Void = { _ in }) -> World {
+        var world = world(change: change)
+        world.faults.delay = .milliseconds(100)...(.milliseconds(100))
+        return world
+    }
+
+    @Test func aSecondChildWithTheSameSelectorsLosesNothing() throws {
+        var world = CloningTests.slow()
+        world.command(.clone(Target(connection: "peer"), local: nil, child: "one"), to: 0)
+        let (sent, accepted) = CloningTests.steady(&world, for: 3)
+        #expect(world.nodes.map { $0.manager.snapshots.map { $0.children.count } } == [[1, 1], [1, 1]])
+        #expect(sent == 600 && accepted == sent)
+        #expect(CloningTests.outboundCount(world) == 2)
+        world.takeDown()
+        #expect(world.violation == nil)
+    }
+
+    @Test func reauthenticationLosesNothing() throws {
+        var world = CloningTests.slow()
+        let before = world.nodes[0].manager.sessionIDs
+        world.command(.reauthenticate(Target(connection: "peer")), to: 0)
+        let (sent, accepted) = CloningTests.steady(&world, for: 10)
+        #expect(world.nodes[0].manager.sessionIDs != before && world.nodes[0].manager.sessionIDs.count == 1)
+        #expect(sent == 2000 && accepted == sent)
+        world.takeDown()
+        #expect(world.violation == nil)
+    }
+
+    /// What holds a new child's packets back ends with a packet of the peer's, with the child that serves meanwhile, or when
+    /// the peer would have asked again.
+    @Test func whatIsHeldGoesToWork() throws {
+        func held() -> World {
+            var world = CloningTests.slow()
+            world.command(.clone(Target(connection: "peer"), local: nil, child: "one"), to: 0)
+            world.run(for: .seconds(5))
+            return world
+        }
+        var byTraffic = held()
+        #expect(CloningTests.outboundCount(byTraffic) == 1)
+        _ = byTraffic.sendPacket(
+            from: 0, source: IPAddress(v4: CloningTests.inner[0] + 7),
+            destination: IPAddress(v4: CloningTests.inner[1] + 7))
+        byTraffic.run(for: .seconds(1))
+        #expect(CloningTests.outboundCount(byTraffic) == 2)
+
+        var byEnd = held()
+        let first = try #require(byEnd.nodes[0].manager.sessionIDs.first)
+        byEnd.command(.terminate(Target(session: first)), to: 0)
+        byEnd.run(for: .seconds(5))
+        #expect(CloningTests.outboundCount(byEnd) == 1)
+        #expect(CloningTests.passes(&byEnd, 0))
+
+        var byTime = held()
+        byTime.run(for: .seconds(100))
+        #expect(CloningTests.outboundCount(byTime) == 1)
+        byTime.run(for: .seconds(100))
+        #expect(CloningTests.outboundCount(byTime) == 2)
+        for var world in [byTraffic, byEnd, byTime] {
+            world.takeDown()
+            #expect(world.violation == nil)
+        }
+    }
+
+    /// Where nothing else serves, nothing waits.
+    @Test func aChildOfItsOwnIsUsedAtOnce() throws {
+        var world = CloningTests.slow()
+        world.command(.clone(Target(connection: "peer"), local: nil, child: "two"), to: 0)
+        world.run(for: .seconds(5))
+        #expect(CloningTests.outboundCount(world) == 2)
+        #expect(world.residue(of: 1).allSatisfy { !$0.contains("held") })
+        world.takeDown()
+        #expect(world.violation == nil)
+    }
 }
