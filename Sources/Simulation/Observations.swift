@@ -16,6 +16,8 @@ package struct Observations: Sendable {
         /// RFC 7383.
         case fragments
         case transportMode
+        /// RFC 7791.
+        case clone
     }
 
     package private(set) var met: Set<Feature> = []
@@ -33,13 +35,14 @@ package struct Observations: Sendable {
             for session in node.manager.snapshots where session.established != nil {
                 if session.activeExchanges.count > 1 { met.insert(.window) }
                 if session.hasPostquantumKey { met.insert(.postquantumKey) }
+                if session.clonedFrom != nil { met.insert(.clone) }
                 if session.children.contains(where: { $0.mode == .transport }) { met.insert(.transportMode) }
                 let before = remotes[index].updateValue(session.remote.address, forKey: session.id)
                 if let before, before != session.remote.address { met.insert(.move) }
             }
             for event in node.events[eventsSeen[index]...] {
                 guard event.kind == .session(.established), let session = event.snapshot else { continue }
-                if session.children.isEmpty { met.insert(.childless) }
+                if session.children.isEmpty, session.clonedFrom == nil { met.insert(.childless) }
             }
             eventsSeen[index] = node.events.count
         }

@@ -171,7 +171,22 @@ package struct Scenario {
         case 7: for each in [0, 1] { world.command(.initiate(connection: "peer", child: children[0]), to: each) }
         default: break
         }
-        if version == 2, options.moves, world.randomness.below(15) == 0 { moveLeft() }
+        guard version == 2 else { return }
+        if options.moves, world.randomness.below(15) == 0 { moveLeft() }
+        guard options.clones else { return }
+        switch world.randomness.below(12) {
+        case 0: clone(at: node)
+        case 1:
+            let clone = world.nodes[node].manager.snapshots.last { $0.clonedFrom != nil }
+            if let clone { world.command(.terminate(Target(session: clone.id)), to: node) }
+        default: break
+        }
+    }
+
+    private mutating func clone(at node: Int) {
+        // With a child, that serves the same traffic as one that is there.
+        let child = world.randomness.below(2) == 0 ? children[0] : nil
+        world.command(.clone(Target(connection: "peer"), local: nil, child: child), to: node)
     }
 
     /// The left host goes to its other address.
@@ -249,6 +264,7 @@ package struct Scenario {
         default: break
         }
         if options.moves, world.randomness.below(20) == 0, canFollow { moveLeft() }
+        if options.clones, world.randomness.below(20) == 0 { clone(at: node) }
     }
 
     @discardableResult

@@ -3,7 +3,7 @@ import IPsec
 import Primitives
 
 /// What version 2 can do besides, drawn for a scenario: fragments, windows, mobility, childless set-up, a post-quantum
-/// pre-shared key, a second key exchange, short rekeyings and tickets. Each is drawn for each end apart, so that it also
+/// pre-shared key, a second key exchange, short rekeyings, tickets and clones. Each is drawn for each end apart, so that it also
 /// meets a peer that does not know it. Beside these, whether a child is in transport mode, and whether a host moves.
 struct VersionTwoOptions {
     /// What one end does.
@@ -26,6 +26,8 @@ struct VersionTwoOptions {
         var mixesKeyEarly = false
         /// RFC 5723.
         var resumes = false
+        /// RFC 7791.
+        var clones = 0
     }
 
     private var ends: [End]
@@ -36,7 +38,8 @@ struct VersionTwoOptions {
     /// The left host changes its address now and then. Transport mode stays where it is (RFC 4555 §1.2).
     let moves: Bool
 
-    /// Whether the SAs follow a host that moves.
+    /// Whether somebody may ask for clones, and whether the SAs follow a host that moves.
+    var clones: Bool { ends.contains { $0.clones > 0 } }
     var isMobile: Bool { ends.allSatisfy(\.isMobile) }
 
     /// - Parameter seed: of a generator of its own, so that what other parts of a scenario draw stays as it is.
@@ -59,6 +62,7 @@ struct VersionTwoOptions {
             ends[index].resumes = later.below(3) > 0
         }
         var latest = Randomness.seeded(seed ^ 0x7791_4555)
+        for index in ends.indices { ends[index].clones = latest.below(2) == 0 ? 0 : 1 + Int(latest.below(2)) }
         let kind = latest.below(3)
         (hasTransport, moves) = (kind == 0, kind == 1)
         insists = chance.below(2) == 0 && ends.allSatisfy(\.hasModuleLattice)
@@ -76,6 +80,7 @@ struct VersionTwoOptions {
         connection.optimizesRekeying = end.optimizesRekeying
         connection.mixesKeyEarly = end.mixesKeyEarly
         connection.resumes = end.resumes
+        connection.maximumClones = end.clones
         if end.hasPostquantumKey {
             connection.postquantumKey = Identity(.keyID, octets: Array("a key for later".utf8))
         }
