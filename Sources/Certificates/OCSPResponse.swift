@@ -37,12 +37,31 @@ package struct OCSPResponse: Hashable, Sendable {
     /// Certificates that may vouch for the responder's key.
     package let certificates: [Certificate]
 
+    private let memory = SignatureMemory()
+
     package static let maximumOctets = 256 * 1024
     static let nonceIdentifier: ASN1ObjectIdentifier = [1, 3, 6, 1, 5, 5, 7, 48, 1, 2]
     private static let basic: ASN1ObjectIdentifier = [1, 3, 6, 1, 5, 5, 7, 48, 1, 1]
 
     package static func == (left: OCSPResponse, right: OCSPResponse) -> Bool { left.octets == right.octets }
     package func hash(into hasher: inout Hasher) { hasher.combine(signature) }
+
+    /// Whether a responder's key made the response's signature.
+    func isSigned(by responder: Certificate) -> Bool {
+        guard let signatureAlgorithm else { return false }
+        return memory.holds(by: responder) { responder.verifies(signature, over: signedOctets, signatureAlgorithm) }
+    }
+
+    /// Whether an authority's key signed one of the response's certificates.
+    func holds(_ certificate: Certificate, signedBy issuer: Certificate) -> Bool {
+        guard let algorithm = certificate.signatureAlgorithm else { return false }
+        return memory.holds(by: issuer, of: certificate.octets) {
+            issuer.verifies(certificate.signature, over: certificate.signedOctets, algorithm)
+        }
+    }
+
+    /// How often a signature was looked at.
+    var signatureChecks: Int { memory.computed }
 
     /// Reads a successful response in DER; a responder's refusal is thrown as a defect that names it.
     package init(parsing octets: [UInt8]) throws(CertificateDefect) {

@@ -122,10 +122,7 @@ package struct RevocationStore: Hashable, Sendable {
     private static func gap(_ list: RevocationList, _ issuer: Certificate) -> RevocationGap? {
         if !list.unknownCritical.isEmpty { return .unknownCriticalExtensions(list.unknownCritical) }
         if let usage = issuer.extensions.keyUsage, !usage.contains(.revocationListSigning) { return .issuerMayNotSign }
-        guard let algorithm = list.signatureAlgorithm,
-            issuer.verifies(list.signature, over: list.signedOctets, algorithm)
-        else { return .badSignature }
-        return nil
+        return list.isSigned(by: issuer) ? nil : .badSignature
     }
 
     // MARK: Responses (RFC 6960 §3.2)
@@ -171,22 +168,21 @@ package struct RevocationStore: Hashable, Sendable {
 
     private func gap(_ response: OCSPResponse, _ issuer: Certificate, _ now: WallTime) -> RevocationGap? {
         if !response.unknownCritical.isEmpty { return .unknownCriticalExtensions(response.unknownCritical) }
-        guard let algorithm = response.signatureAlgorithm else { return .badSignature }
-        let signers = [issuer] + response.certificates.filter { isResponder($0, issuer, now) }
+        let signers = [issuer] + response.certificates.filter { isResponder($0, of: response, issuer, now) }
         let named = signers.filter { $0.isResponder(response.responder) }
         if named.isEmpty { return .issuerMayNotSign }
-        let isSigned = named.contains { $0.verifies(response.signature, over: response.signedOctets, algorithm) }
-        return isSigned ? nil : .badSignature
+        return named.contains(where: response.isSigned) ? nil : .badSignature
     }
 
     /// Whether the issuer itself lets this certificate answer for it (RFC 6960 §4.2.2.2).
-    private func isResponder(_ certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Bool {
+    private func isResponder(
+        _ certificate: Certificate, of response: OCSPResponse, _ issuer: Certificate, _ now: WallTime
+    ) -> Bool {
         guard certificate.issuer.isSame(as: issuer.subject),
             certificate.extensions.purposes?.contains(.ocspSigning) == true,
             certificate.extensions.keyUsage?.contains(.digitalSignature) != false,
             certificate.extensions.unknownCritical.isEmpty, certificate.notBefore <= now, now <= certificate.notAfter,
-            let algorithm = certificate.signatureAlgorithm,
-            issuer.verifies(certificate.signature, over: certificate.signedOctets, algorithm)
+            response.holds(certificate, signedBy: issuer)
         else { return false }
         if case .revoked = listStatus(of: certificate, issuer, now) { return false }
         return true

@@ -43,6 +43,8 @@ package struct RevocationList: Hashable, Sendable {
     /// Critical extensions, of the list or of an entry, that are not understood: then the list says nothing.
     package private(set) var unknownCritical: [String] = []
 
+    private let memory = SignatureMemory()
+
     /// Octets of DER.
     package static let maximumOctets = 32 * 1024 * 1024
     private static let maximumEntries = 1_000_000
@@ -51,6 +53,15 @@ package struct RevocationList: Hashable, Sendable {
     package func hash(into hasher: inout Hasher) { hasher.combine(signature) }
 
     package var isDelta: Bool { baseNumber != nil }
+
+    /// Whether an authority's key made the list's signature.
+    func isSigned(by issuer: Certificate) -> Bool {
+        guard let signatureAlgorithm else { return false }
+        return memory.holds(by: issuer) { issuer.verifies(signature, over: signedOctets, signatureAlgorithm) }
+    }
+
+    /// How often the signature was looked at.
+    var signatureChecks: Int { memory.computed }
 
     /// Whether one of the two takes the other's place: of one issuer and key, and about the same certificates.
     package func isAbout(sameAs other: RevocationList) -> Bool {
