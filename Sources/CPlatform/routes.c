@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "addresses.h"
+#include "routes.h"
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/fib_rules.h>
@@ -28,6 +29,12 @@ static void append(struct request *request, unsigned short type, const void *val
 
 static void append32(struct request *request, unsigned short type, uint32_t value) {
     append(request, type, &value, sizeof value);
+}
+
+// A mark by which a later process knows what is ours.
+static void append_protocol(struct request *request, unsigned short type) {
+    const uint8_t protocol = PARLEY_ROUTE_PROTOCOL;
+    append(request, type, &protocol, sizeof protocol);
 }
 
 static int transact(struct request *request) {
@@ -62,7 +69,7 @@ int parley_route(
     request.route.rtm_family = prefix->family == 6 ? AF_INET6 : AF_INET;
     request.route.rtm_dst_len = (unsigned char)length;
     request.route.rtm_table = table < 256 ? (unsigned char)table : RT_TABLE_UNSPEC;
-    request.route.rtm_protocol = RTPROT_STATIC;
+    request.route.rtm_protocol = PARLEY_ROUTE_PROTOCOL;
     request.route.rtm_scope = add || prefix->family == 6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_NOWHERE;
     request.route.rtm_type = add ? RTN_UNICAST : RTN_UNSPEC;
     if (length) append(&request, RTA_DST, prefix->octets, octets);
@@ -87,6 +94,7 @@ int parley_interface_address(int add, const struct parley_address *address, unsi
     request.address.ifa_index = interface;
     append(&request, IFA_LOCAL, address->octets, octets);
     append(&request, IFA_ADDRESS, address->octets, octets);
+    if (add) append_protocol(&request, PARLEY_ADDRESS_PROTOCOL);
     return transact(&request);
 }
 
@@ -104,6 +112,7 @@ int parley_rule(int add, uint8_t family, uint32_t mark, unsigned table, unsigned
     append32(&request, FRA_PRIORITY, priority);
     append32(&request, FRA_FWMARK, mark);
     append32(&request, FRA_FWMASK, UINT32_MAX);
+    append_protocol(&request, FRA_PROTOCOL);
     return transact(&request);
 }
 
@@ -129,6 +138,7 @@ int parley_bypass_rule(int add, const struct parley_bypass *bypass, unsigned pri
     if (bypass->destination_length) append(&request, FRA_DST, bypass->destination.octets, octets);
     append32(&request, FRA_TABLE, RT_TABLE_MAIN);
     append32(&request, FRA_PRIORITY, priority);
+    append_protocol(&request, FRA_PROTOCOL);
     if (bypass->protocol) append(&request, FRA_IP_PROTO, &bypass->protocol, 1);
     append_ports(&request, FRA_SPORT_RANGE, bypass->source_port_first, bypass->source_port_last);
     append_ports(&request, FRA_DPORT_RANGE, bypass->destination_port_first, bypass->destination_port_last);

@@ -23,6 +23,8 @@ struct RouteTable: ~Copyable {
         self.table = UInt32(clamping: table)
         self.interface = interface
         self.mark = mark
+        // A process that was killed has left its rules, and on a device that somebody keeps also routes and addresses.
+        note(parley_reclaim(self.table, interface), "take back what an earlier run left")
     }
 
     deinit {
@@ -147,7 +149,7 @@ struct RouteTable: ~Copyable {
     private mutating func addRule(_ family: IPAddress.Family) {
         guard ruled.insert(family).inserted else { return }
         let result = parley_rule(1, family.rawValue, mark, table, table)
-        // A rule left by a process that was killed serves as well.
+        // A rule of another program that is the same serves as well.
         if result != -EEXIST { note(result, "rule for table \(table)") }
     }
 

@@ -138,6 +138,56 @@ extension Interop {
             }
         }
 
+        @Test("the next start takes back what a killed daemon left in the kernel")
+        func remains() throws {
+            let scenario = Scenario(pairing: Pairing(.parley, .parley), version: .v2)
+            try Lab.with(scenario) { lab in
+                func kernel() throws -> String {
+                    try ["-4", "-6"].flatMap { family in
+                        try [["rule"], ["route", "show", "table", "all"], ["addr"]].map {
+                            try Subprocess.require(lab.network.on(.left, ["ip", family] + $0))
+                        }
+                    }.joined().replacingOccurrences(of: " [^ ]*lft [^ ]*", with: "", options: .regularExpression)
+                }
+                // Another program's, with our priority.
+                for family in ["-4", "-6"] {
+                    _ = try Subprocess.require(
+                        lab.network.on(
+                            .left,
+                            ["ip", family, "rule", "add", "priority", "219", "fwmark", "7", "lookup", "main"]))
+                }
+                let before = try kernel()
+                var link = Link(.v2)
+                var pass = Link.Child()
+                pass.name = "clear"
+                pass.selectors = [
+                    .left: "\(Side.left.outerAddress)/32[tcp/80], fd00:7::/64",
+                    .right: "\(Side.right.outerAddress)/32[tcp/1024-2048], fd00:8::/64",
+                ]
+                pass.further = ["mode = pass", "start_action = trap"]
+                var drop = Link.Child()
+                drop.name = "nowhere"
+                drop.selectors = [.left: Side.left.strangerPrefix, .right: Side.right.strangerPrefix]
+                drop.further = ["mode = drop", "start_action = trap"]
+                link.children += [pass, drop]
+                try lab.load(link)
+                try lab.up()
+                let during = try kernel()
+                #expect(during.split(separator: "\n").count { $0.hasPrefix("219:") } == 4, "\(during)")
+                #expect(during.split(separator: "\n").count { $0.hasPrefix("220:") } >= 1, "\(during)")
+                lab.left.kill()
+                #expect(try kernel().split(separator: "\n").count { $0.hasPrefix("219:") } == 4, "rules outlive it")
+                // The next start has nothing to do with these policies.
+                try lab.left.load("")
+                let after = try kernel()
+                #expect(!after.split(separator: "\n").contains { $0.hasPrefix("220:") }, "\(after)")
+                #expect(!after.contains("table 220"), "\(after)")
+                #expect(after.split(separator: "\n").count { $0.hasPrefix("219:") } == 2, "\(after)")
+                lab.left.stop()
+                #expect(try kernel() == before)
+            }
+        }
+
         @Test("an SA that has carried its octets or packets is replaced without a gap")
         func countedLifetimes() throws {
             let scenario = Scenario(pairing: Pairing(.parley, .parley), version: .v2)

@@ -206,6 +206,61 @@ final class TwoHosts: Sendable {
         #expect(west.routeFailures == [])
     }
 
+    /// What an earlier run left on a device that somebody keeps, and of rules, goes; what is others' stays.
+    @Test func remainsOfAKilledProcessAreTakenBack() throws {
+        guard let hosts = TwoHosts() else { return }
+        func ip(_ words: String) -> Bool { TwoHosts.ip("-n \(TwoHosts.names[0]) \(words)") }
+        func shows(_ words: String, _ wanted: String) -> Bool {
+            TwoHosts.run(["/bin/sh", "-c", "ip -n \(TwoHosts.names[0]) \(words) | grep -q '\(wanted)'"])
+        }
+        #expect(ip("tuntap add dev kept mode tun multi_queue vnet_hdr"))
+        #expect(ip("link set kept up") && ip("addr add 10.8.0.1/32 dev kept"))
+        func start(_ name: String) throws -> UserspaceEngine {
+            try hosts.on(0) {
+                var configuration = UserspaceConfiguration()
+                configuration.tunnelName = name
+                (configuration.port, configuration.natPort) = (0, 0)
+                // A device with several queues lets a second process in.
+                configuration.workers = 2
+                return try UserspaceEngine(configuration, receiveIKE: { _, _ in }, report: { _ in })
+            }
+        }
+        // Lives on, and so keeps the address as a killed one would.
+        let first = try start("kept")
+        first.addAddress(IPAddress("10.9.0.1")!)
+        #expect(shows("addr show dev kept", "10.9.0.1"))
+        let rules = ["", "-6 "].flatMap { family in
+            [
+                "\(family)rule add priority 219 ipproto tcp dport 80-90 lookup main protocol 220",
+                "\(family)rule add not fwmark 220 priority 220 lookup 220 protocol 220",
+                "\(family)rule add priority 219 ipproto udp lookup main protocol static",
+                "\(family)rule add priority 220 fwmark 9 lookup 220 protocol static",
+            ]
+        }
+        for rule in rules { #expect(ip(rule)) }
+        #expect(ip("route add 10.2.0.0/16 dev kept table 220 proto 220"))
+        #expect(ip("route add 10.3.0.0/16 dev kept table 220 proto static"))
+        #expect(ip("-6 route add fd02::/16 dev kept table 220 proto 220"))
+        // Routes through another device are those of another process, which may live: its rules stay.
+        let other = try start("plane%d")
+        for family in ["", "-6 "] { #expect(shows("\(family)rule", "220:.*not from all fwmark 0xdc lookup 220")) }
+        #expect(shows("route show table 220", "10.2.0.0/16"))
+        other.close()
+        let engine = try start("kept")
+        #expect(engine.routeFailures == [])
+        for family in ["", "-6 "] {
+            #expect(!shows("\(family)rule", "dport 80-90") && !shows("\(family)rule", "not from all"))
+            #expect(shows("\(family)rule", "219:.*ipproto udp") && shows("\(family)rule", "220:.*fwmark 0x9"))
+        }
+        #expect(!shows("route show table 220", "10.2.0.0/16") && !shows("-6 route show table 220", "fd02::"))
+        #expect(shows("route show table 220", "10.3.0.0/16") && shows("addr show dev kept", "10.8.0.1"))
+        // Kernels before 5.18 do not tell whose an address is.
+        let release = Machine.description.release.split(separator: ".").prefix(2).compactMap { Int($0) }
+        if !release.lexicographicallyPrecedes([5, 18]) { #expect(!shows("addr show dev kept", "10.9.0.1")) }
+        engine.close()
+        first.close()
+    }
+
     /// Sends octets over TCP from west to east; whether all arrived as they were.
     private func transfer(_ hosts: TwoHosts, to target: String, octets: Int) throws -> Bool {
         let address = IPAddress(target)!

@@ -134,6 +134,10 @@ struct parley_bypass {
 /// Adds or deletes the rule by which such packets look the main table up.
 int parley_bypass_rule(int add, const struct parley_bypass *bypass, unsigned priority);
 
+/// Takes back what a process that was killed has left of `parley_rule`, `parley_bypass_rule`, `parley_route` and
+/// `parley_interface_address` for this table and interface; how much that was. Rules stay where another interface has routes in the table.
+int parley_reclaim(unsigned table, unsigned interface);
+
 // Paths
 
 /// A descriptor that can be read when addresses or routes change.
