@@ -172,7 +172,7 @@ let package = Package(
             dependencies: [
                 "Certificates", "Daemon", "Configuration", "Control", "Cryptography", "Explain", "IPsec",
                 "KeyDeterminationModes", "KeyManagement",
-                "Platform", "Primitives", "VectorSupport",
+                "Platform", "Primitives", "RADIUS", "VectorSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(

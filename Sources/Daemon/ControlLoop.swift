@@ -58,6 +58,8 @@ final class ControlLoop {
     private var lastAlarm: UInt64 = 0
     private(set) var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
+    /// Whether accounting has been told of the end.
+    private var hasSignedOff = false
     private let keyLog: KeyLog?
     private(set) var livingKeys = LivingKeys()
     /// The levels of the command line, which those of the settings do not change; `nil`: it says none.
@@ -65,7 +67,7 @@ final class ControlLoop {
 
     /// Commands beyond this many are refused while so many wait for SAs to come or go.
     private static let waitingMaximum = 1024
-    /// How long to wait for peers to hear of our end.
+    /// How long to wait for peers to hear of our end, and then for the servers that account for their users.
     private static let farewell = Duration.seconds(3)
 
     init(
@@ -157,7 +159,15 @@ final class ControlLoop {
             server.serve([], loop: self)
             if isEnding {
                 if end == nil { end = Clock.now() + ControlLoop.farewell }
-                if manager.sessionCounts.all == 0 || end.map({ $0 <= Clock.now() }) == true { break }
+                if hasSignedOff {
+                    if userService.isQuiet || isOver { break }
+                } else if manager.sessionCounts.all == 0 || isOver {
+                    hasSignedOff = true
+                    userService.signOff(loop: self)
+                    if userService.isQuiet { break }
+                    end = Clock.now() + ControlLoop.farewell
+                }
+                let isOver = end.map { $0 <= Clock.now() } ?? false
             }
         }
         if let problem = nameServers?.removeAll() { note(.daemon, problem) }

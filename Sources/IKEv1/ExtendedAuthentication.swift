@@ -116,11 +116,17 @@ extension IKEv1Session {
         _ answer: Answer, attempt: Int, user: Identity, _ context: inout Context
     ) throws(Fault) {
         var isRight = false
+        var reason = "the password of '\(user)' is not right, or nobody has that name"
         switch answer {
         case .verified(let peer): isRight = peer.identity == user
         case .relayed(.accepted(let grant, _)):
             isRight = true
             extended.grant = grant
+        case .relayed(.unreachable):
+            // Another password would be asked for in vain.
+            context.note("no authentication server answers for '\(user)'")
+            return try pronounce(.userAuthentication(user: user), &context)
+        case .relayed: reason = "the authentication server refuses '\(user)'"
         default: break
         }
         if isRight {
@@ -132,7 +138,7 @@ extension IKEv1Session {
             try stand(&context)
             return
         }
-        context.note("the password of '\(user)' is not right, or nobody has that name")
+        context.note(reason)
         if attempt < ExtendedAuthentication.maximumAttempts {
             try askForCredential(attempt: attempt + 1, &context)
         } else {

@@ -74,6 +74,21 @@ import Testing
         #expect(pair.responder.usable.count == (isRight ? 1 : 0))
     }
 
+    /// Where no server answers, the user is not asked for another password; where one refuses, it is.
+    @Test(arguments: [true, false]) func whoIsNotJudgedIsAskedOnce(isThere: Bool) {
+        var pair = RemoteAccess.pair(gateway: {
+            $0.remote.removeAll { $0.method == .extendedAuthentication }
+            var round = AuthenticationRound(.extendedAuthentication)
+            round.asksServer = true
+            $0.remote.append(round)
+        })
+        pair[.initiator].passwords = [RemoteAccess.user: "wrong"]
+        pair[.responder].grant = isThere ? UserGrant() : nil
+        pair.establish()
+        #expect(pair.responder.usable.isEmpty && pair.responder.closed != nil)
+        #expect(pair.initiator.asked.count == (isThere ? 2 : 1))
+    }
+
     /// XAUTHInitRSA, XAUTHInitDSS and those with encryption (§7.2): phase 1 with key pairs, then the user.
     @Test(arguments: keyPairMethods) func keyPairsThenTheUser(_ method: Pair.Method) throws {
         #expect(Self.keyPairMethods.count == 8)

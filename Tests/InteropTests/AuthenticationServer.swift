@@ -19,6 +19,30 @@ final class AuthenticationServer {
 
         """
 
+    /// A gateway that accounts for its users, and that the server may tell to end their sessions.
+    static func gateway(_ secret: String = secret) -> String {
+        """
+        radius {
+          accounting = yes
+          retransmit_timeout = 0.5
+          retransmit_tries = 2
+          servers {
+            main {
+              address = 127.0.0.1
+              secret = "\(secret)"
+              require_message_authenticator = no
+            }
+          }
+          dae {
+            enable = yes
+            listen = 127.0.0.1
+            secret = "dae secret"
+          }
+        }
+
+        """
+    }
+
     private let directory: URL
     private let process: Subprocess
     private let network: Network
@@ -27,6 +51,16 @@ final class AuthenticationServer {
     /// What accounting has told.
     var accounts: String {
         (try? String(contentsOf: directory.appendingPathComponent("accounting"), encoding: .utf8)) ?? ""
+    }
+
+    /// What accounting has told of one kind, by attribute.
+    func records(_ status: String) -> [[String: String]] {
+        accounts.components(separatedBy: "\n\n").map { block in
+            block.split(separator: "\n").reduce(into: [:]) { record, line in
+                let parts = line.split(separator: "=", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+                if parts.count == 2 { record[parts[0]] = parts[1] }
+            }
+        }.filter { $0["Acct-Status-Type"] == status }
     }
 
     var output: String {
@@ -167,14 +201,14 @@ final class AuthenticationServer {
     }
 
     /// Sends a request of RFC 5176 to the gateway, by FreeRADIUS's own client.
-    func disconnect(_ attributes: String, secret: String) throws -> CommandResult {
+    func disconnect(_ attributes: String, secret: String, kind: String = "disconnect") throws -> CommandResult {
         let file = directory.appendingPathComponent("request")
         try (attributes + "\n").write(to: file, atomically: true, encoding: .utf8)
         return try Subprocess.run(
             network.on(
                 side,
                 [
-                    "radclient", "-x", "-r", "1", "-t", "3", "-f", file.path, "127.0.0.1:3799", "disconnect", secret,
+                    "radclient", "-x", "-r", "1", "-t", "3", "-f", file.path, "127.0.0.1:3799", kind, secret,
                 ]))
     }
 

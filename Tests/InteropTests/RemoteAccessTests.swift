@@ -8,6 +8,10 @@ struct RoadWarrior {
     var password = "foo bar"
     /// Extended Authentication, besides the pre-shared key.
     var hasUser = true
+    /// How the gateway has its user judged.
+    var userMethod = "xauth"
+    /// The gateway's pool: `rw`, which it has a section for, or one that needs none.
+    var pool = "rw"
     /// The network of the gateway's pool that goes into the tunnel.
     var splitInclude = ""
     /// What the gateway's child covers. charon's split has its children's networks too, but not 0.0.0.0/0.
@@ -51,12 +55,12 @@ struct RoadWarrior {
 
     var gateway: String {
         connection(
-            ["local_addrs = \(Side.right.outerAddress)", "pools = rw"]
+            ["local_addrs = \(Side.right.outerAddress)", "pools = \(pool)"]
                 + [
                     "local { ", "auth = psk", "id = right.example", "}", "remote {", "auth = psk",
                     "id = keyid:vpngroup", "}",
                 ]
-                + (hasUser ? ["remote-xauth {", "auth = xauth", "}"] : []),
+                + (hasUser ? ["remote-xauth {", "auth = \(userMethod)", "}"] : []),
             child: ["local_ts = \(gatewayNetwork)"]) + secrets(user: "foo bar")
                 + """
                 pools {
@@ -134,6 +138,82 @@ extension Interop {
                 }
                 try lab.awaitEmpty()
                 #expect(try pools(lab.right).contains("0 / 0 / 254"))
+            }
+        }
+
+        // MARK: An authentication server
+
+        private func loadRelaying(
+            _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar"
+        ) throws {
+            let warrior = RoadWarrior(password: password, userMethod: "xauth-radius", pool: "radius")
+            try lab.right.load(AuthenticationServer.gateway(secret) + warrior.gateway)
+            try lab.left.load(warrior.host)
+        }
+
+        private static let relayed = scenarios.filter { $0.pairing.responder == .parley }
+
+        @Test(
+            "FreeRADIUS knows the user, names its address, accounts for it and ends its session",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed)
+        func authenticationServer(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                try loadRelaying(lab)
+                try lab.up()
+                let (hostIKE, hostChild) = try lab.installed(on: .left)
+                let (gatewayIKE, gatewayChild) = try lab.installed(on: .right)
+                #expect(gatewayIKE.value("remote-xauth-id") == "joe")
+                #expect(hostIKE.message["local-vips"]?.items == ["10.9.0.7"])
+                #expect(hostChild.localSelectors == ["10.9.0.7/32"] && gatewayChild.remoteSelectors == ["10.9.0.7/32"])
+                #expect(try lab.ping(from: .left, source: "10.9.0.7", target: Side.right.innerAddress).loss == 0)
+                #expect(server.output.contains("User-Password = \"foo bar\""), "\(server.output)")
+                try eventually("accounting starts") { !server.records("Start").isEmpty }
+                let ended = try server.disconnect("User-Name = \"joe\"", secret: "dae secret")
+                #expect(ended.output.contains("Disconnect-ACK"), "\(ended)")
+                try lab.awaitEmpty()
+                try eventually("accounting stops") { !server.records("Stop").isEmpty }
+                let (start, stop) = (server.records("Start"), server.records("Stop"))
+                #expect(start.count == 1 && stop.count == 1, "\(server.accounts)")
+                for record in start + stop {
+                    #expect(record["User-Name"] == "\"joe\"" && record["Class"] == "0x6c6162", "\(record)")
+                    #expect(record["Framed-IP-Address"] == "10.9.0.7", "\(record)")
+                    #expect(record["Acct-Session-Id"] == start.first?["Acct-Session-Id"], "\(record)")
+                }
+                #expect(stop.first?["Acct-Terminate-Cause"] == "Admin-Reset", "\(stop)")
+                #expect(Int(stop.first?["Acct-Input-Octets"] ?? "") ?? 0 > 0, "\(stop)")
+                #expect(Int(stop.first?["Acct-Output-Octets"] ?? "") ?? 0 > 0, "\(stop)")
+                // The gateway itself begins and ends, and a session that stood ends before it.
+                #expect(server.records("Accounting-On").count == 1 && server.records("Accounting-Off").isEmpty)
+                try lab.up()
+                lab.right.stop()
+                try eventually("accounting ends") { server.records("Accounting-Off").count == 1 }
+                #expect(server.records("Stop").count == 2, "\(server.accounts)")
+                let kinds = server.accounts.split(separator: "\n").filter { $0.contains("Acct-Status-Type = ") }
+                #expect(kinds.last?.hasSuffix("Accounting-Off") == true, "\(kinds)")
+            }
+        }
+
+        @Test(
+            "FreeRADIUS refuses a wrong password, and does not answer to a wrong secret",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed)
+        func authenticationServerRefuses(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                try loadRelaying(lab, password: "another")
+                #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                #expect(lab.right.log.contains("the authentication server refuses 'joe'"), "\(lab.right.log)")
+                #expect(!lab.right.log.contains("another"))
+                try lab.awaitEmpty()
+                try loadRelaying(lab, secret: "not the secret")
+                #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                try eventually("the secret is explained") { lab.right.log.contains("or has another secret") }
+                #expect(lab.right.log.contains("no authentication server answers for 'joe'"), "\(lab.right.log)")
+                #expect(!lab.right.log.contains("not the secret"))
+                #expect(server.records("Start").isEmpty, "\(server.accounts)")
+                try lab.awaitEmpty()
             }
         }
 

@@ -108,29 +108,6 @@ extension Interop {
 
         // MARK: An authentication server
 
-        private func radius(_ secret: String = AuthenticationServer.secret) -> String {
-            """
-            radius {
-              accounting = yes
-              retransmit_timeout = 0.5
-              retransmit_tries = 2
-              servers {
-                main {
-                  address = 127.0.0.1
-                  secret = "\(secret)"
-                  require_message_authenticator = no
-                }
-              }
-              dae {
-                enable = yes
-                listen = 127.0.0.1
-                secret = "dae secret"
-              }
-            }
-
-            """
-        }
-
         private func loadRelaying(
             _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar"
         )
@@ -140,7 +117,7 @@ extension Interop {
             setting.vips = "0.0.0.0"
             setting.pools = ["radius"]
             let user = VirtualHost.User(method: "eap-radius", password: password)
-            try lab.right.load(radius(secret) + setting.text(of: .right, user))
+            try lab.right.load(AuthenticationServer.gateway(secret) + setting.text(of: .right, user))
             try lab.left.load(setting.text(of: .left, user))
         }
 
@@ -178,6 +155,44 @@ extension Interop {
                     line.contains("Acct-Input-Octets = ") ? line.split(separator: " ").last.flatMap { Int($0) } : nil
                 }
                 #expect(octets.last ?? 0 > 0, "\(accounts)")
+            }
+        }
+
+        @Test(
+            "a CoA-Request of FreeRADIUS's client limits the session",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed)
+        func changeOfAuthorization(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                try loadRelaying(lab)
+                try lab.up()
+                func change(_ text: String) throws -> String {
+                    try server.disconnect(text, secret: "dae secret", kind: "coa").output
+                }
+                #expect(try change("User-Name = \"jane\", Session-Timeout = 1").contains("CoA-NAK"))
+                #expect(try change("User-Name = \"joe\", Filter-Id = \"x\"").contains("CoA-NAK"))
+                _ = try lab.installed(on: .right)
+                #expect(try change("Framed-IP-Address = 10.9.0.7, Session-Timeout = 1").contains("CoA-ACK"))
+                try lab.awaitEmpty()
+                try eventually("accounting stops") { !server.records("Stop").isEmpty }
+                let stop = try #require(server.records("Stop").first)
+                #expect(stop["Acct-Terminate-Cause"] == "Session-Timeout", "\(stop)")
+            }
+        }
+
+        /// The password itself, inside of what the gateway's own proof has made confidential.
+        @Test(
+            "a user says its password by EAP-GTC", arguments: relayed, ["foo bar", "another"])
+        func genericTokenCard(_ scenario: Scenario, password: String) throws {
+            try Lab.with(scenario) { lab in
+                try load(lab, VirtualHost.User(method: "eap-gtc", password: password))
+                guard password == "foo bar" else {
+                    #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                    #expect(lab.right.log.contains("did not authenticate"), "\(lab.right.log)")
+                    return try lab.awaitEmpty()
+                }
+                try expectUp(lab)
             }
         }
 

@@ -117,6 +117,30 @@ extension Interop {
             }
         }
 
+        @Test(
+            "FreeRADIUS knows the user and names its address",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"))
+        func authenticationServer() throws {
+            try Lab.with(Self.scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                var gateway = Self.gateway("aes256-sha1-modp1024", "aes256-sha1")
+                gateway.userMethod = "xauth-radius"
+                gateway.pool = "radius, rw"
+                try lab.right.load(AuthenticationServer.gateway() + gateway.gateway)
+                let client = try Vpnc(lab)
+                defer { client.stop() }
+                #expect(try client.awaitConnected()["INTERNAL_IP4_ADDRESS"] == "10.9.0.7")
+                let (_, child) = try lab.installed(on: .right)
+                #expect(child.remoteSelectors == ["10.9.0.7/32"])
+                #expect(try lab.ping(from: .left, source: "10.9.0.7", target: Side.right.innerAddress).loss == 0)
+                client.stop()
+                try lab.awaitEmpty(sides: [.right])
+                try eventually("accounting stops") { !server.records("Stop").isEmpty }
+                #expect(server.records("Stop").first?["Acct-Terminate-Cause"] == "User-Request", "\(server.accounts)")
+            }
+        }
+
         @Test("a wrong password is refused")
         func wrongPassword() throws {
             try Lab.with(Self.scenario) { lab in

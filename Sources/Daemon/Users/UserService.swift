@@ -42,6 +42,11 @@ final class UserService {
     func use(_ new: RADIUSSettings, loop: ControlLoop) {
         guard new != settings else { return }
         let isMoved = new.dynamicAuthorization != settings.dynamicAuthorization
+        let told = settings.accounts ? settings.servers : []
+        // Said once: nobody waits for what a server that is no longer configured answers.
+        for index in told.indices where !new.accounts || !new.servers.contains(told[index]) {
+            tell(.off, index, loop: loop)
+        }
         settings = new
         client = RADIUSClient(new)
         let waiting = inquiries.values.map(\.question)
@@ -64,6 +69,28 @@ final class UserService {
             }
         }
         for question in waiting { loop.feed(.answer(question, .relayed(.unreachable))) }
+        for (index, server) in new.servers.enumerated() where new.accounts && !told.contains(server) {
+            tell(.on, index, loop: loop)
+        }
+    }
+
+    /// Tells each server that no more accounting comes.
+    func signOff(loop: ControlLoop) {
+        guard settings.accounts else { return }
+        for index in settings.servers.indices { tell(.off, index, loop: loop) }
+    }
+
+    /// Whether no server's answer is awaited.
+    var isQuiet: Bool { client.pendingCount == 0 }
+
+    /// Tells one server that accounting begins or ends, by which it knows that our earlier sessions are over (RFC 2866 §5.1).
+    private func tell(_ status: Visit.Status, _ server: Int, loop: ControlLoop) {
+        let attributes = [
+            RADIUSAttribute(.accountingStatus, status.rawValue),
+            RADIUSAttribute(.accountingSessionID, String(runNumber, radix: 16)),
+            RADIUSAttribute(.eventTimestamp, UInt32(clamping: Clock.wallTime().seconds)),
+        ]
+        account(attributes, server: server, loop: loop)
     }
 
     // MARK: Questions
@@ -102,8 +129,11 @@ final class UserService {
     func accountingID(_ session: SessionID) -> String { "\(String(runNumber, radix: 16))-\(session)" }
 
     /// Sends accounting's request; what comes of it is nobody's to wait for.
-    func account(_ attributes: [RADIUSAttribute], loop: ControlLoop) {
-        let (_, effects) = client.ask(RADIUSClient.Inquiry(.accounting, attributes), now: Clock.now(), &randomness)
+    ///
+    /// - Parameter server: the one to tell; `nil`: the first that answers.
+    func account(_ attributes: [RADIUSAttribute], server: Int? = nil, loop: ControlLoop) {
+        let inquiry = RADIUSClient.Inquiry(.accounting, attributes, server: server)
+        let (_, effects) = client.ask(inquiry, now: Clock.now(), &randomness)
         for text in perform(effects, loop).notes { loop.note(.ike, text) }
     }
 

@@ -40,11 +40,13 @@ struct Visit {
         return selection.addresses.allSatisfy { session.remoteVirtualAddresses.contains($0) }
     }
 
-    /// Acct-Status-Type (RFC 2866 §5.1).
+    /// Acct-Status-Type (RFC 2866 §5.1); the last two tell of this daemon as a whole.
     enum Status: UInt32 {
         case start = 1
         case stop = 2
         case interim = 3
+        case on = 7
+        case off = 8
     }
 
     func attributes(
