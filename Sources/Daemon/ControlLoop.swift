@@ -104,7 +104,9 @@ final class ControlLoop {
         self.leaseArchive = leaseArchive
         if leaseArchive != nil { manager.recordLeaseChanges() }
         restoreLeases()
-        nameServers = configuration.settings.nameServerFile.map { NameServers($0) }
+        nameServers = configuration.settings.nameServerFile.map {
+            NameServers($0, device: plane.tunnelName) { [logger] in logger.warning("\($0)") }
+        }
         // An earlier run may have been killed.
         if let problem = nameServers?.write() { note(.daemon, problem) }
         names.watch(policies.names)
@@ -158,6 +160,7 @@ final class ControlLoop {
             ring()
             server.serve([], loop: self)
             if isEnding {
+                let isOver = end.map { $0 <= Clock.now() } ?? false
                 if end == nil { end = Clock.now() + ControlLoop.farewell }
                 if hasSignedOff {
                     if userService.isQuiet || isOver { break }
@@ -167,7 +170,6 @@ final class ControlLoop {
                     if userService.isQuiet { break }
                     end = Clock.now() + ControlLoop.farewell
                 }
-                let isOver = end.map { $0 <= Clock.now() } ?? false
             }
         }
         if let problem = nameServers?.removeAll() { note(.daemon, problem) }

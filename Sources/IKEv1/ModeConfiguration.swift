@@ -140,8 +140,7 @@ extension IKEv1Session {
         configuration.addresses = addresses
         if isNews {
             context.report(
-                .configured(
-                    local: addresses, remote: configuration.assigned, nameServers: information.nameServers))
+                .configured(local: addresses, remote: configuration.assigned, names: information.names))
         }
         // The address must be renewed before it expires (§3.4).
         if let seconds = information.expirySeconds, seconds > 0 {

@@ -62,8 +62,7 @@ extension IKESession {
         virtual.own = addresses
         virtual.information = NetworkInformation(reply?.attributes ?? [])
         for address in addresses { context.emit(.addAddress(address)) }
-        context.report(
-            .configured(local: addresses, remote: [], nameServers: virtual.information.nameServers))
+        context.report(.configured(local: addresses, remote: [], names: virtual.information.names))
         let servers = virtual.information.nameServers.map(\.description).joined(separator: ", ")
         if !servers.isEmpty {
             let domains = virtual.information.splitDomains.joined(separator: ", ")

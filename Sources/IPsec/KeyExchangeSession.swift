@@ -207,7 +207,7 @@ package enum SessionEvent: Hashable, Sendable {
     case initialContact
     case rekeyedIKE
     /// Virtual addresses in use now: those that the peer gave us, with its name servers, and those that we gave it.
-    case configured(local: [IPAddress], remote: [IPAddress], nameServers: [IPAddress] = [])
+    case configured(local: [IPAddress], remote: [IPAddress], names: NameService = NameService())
     case childEstablished(ChildID)
     case childRekeyed(old: ChildID, new: ChildID)
     case childClosed(ChildID)

@@ -104,6 +104,9 @@ import Testing
         #expect(heard.subnets == four.information.subnets + [Prefix("10.2.1.0/24")!])
         #expect(heard.splitDomains == ["corp.example", "example.net", "example.org"])
         #expect(pair.initiator.events.contains { "\($0)".contains("10.2.0.53, fd00:2::53, for corp.example") })
+        let names = NameService(
+            servers: four.information.nameServers, domains: ["corp.example", "example.net", "example.org"])
+        #expect(heard.names == names)
     }
 
     @Test func domainsAreForWhoAsksAndHasServers() {

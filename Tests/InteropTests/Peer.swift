@@ -180,6 +180,8 @@ final class Parley: Peer {
     var isUnprivileged = false
     /// Further options of `parley run`, for the next start.
     var options: [String] = []
+    /// What its environment has besides the lab's, for the next start.
+    var environment: [String: String] = [:]
 
     override var log: String {
         (try? String(contentsOf: directory.appendingPathComponent("output"), encoding: .utf8)) ?? ""
@@ -218,7 +220,7 @@ final class Parley: Peer {
         process = try Subprocess(
             network.on(
                 side, user + [binary, "run", "--config", configurationPath, "--uri", uri] + options),
-            outputPath: directory.appendingPathComponent("output"))
+            environment: environment, outputPath: directory.appendingPathComponent("output"))
         try awaitSocket()
     }
 

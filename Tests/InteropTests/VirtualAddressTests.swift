@@ -106,6 +106,41 @@ extension Interop {
             }
         }
 
+        /// Where the host's file is systemd-resolved's, it hears of the servers, the names they are for, and the end. A stand-in for
+        /// its program writes down what it is told.
+        @Test(arguments: scenarios.filter { $0.pairing.initiator == .parley })
+        func resolvedHearsOfNameServers(_ scenario: Scenario) throws {
+            try Lab.with(scenario) { lab in
+                let host = try #require(lab.left as? Parley)
+                let programs = lab.directory.appendingPathComponent("programs")
+                try FileManager.default.createDirectory(at: programs, withIntermediateDirectories: true)
+                let said = lab.directory.appendingPathComponent("said").path
+                let program = programs.appendingPathComponent("resolvectl").path
+                try "#!/bin/sh\necho \"$@\" >> '\(said)'\n".write(toFile: program, atomically: true, encoding: .utf8)
+                try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
+                let path = lab.directory.appendingPathComponent("resolv.conf").path
+                try FileManager.default.createSymbolicLink(
+                    atPath: path, withDestinationPath: "../run/systemd/resolve/stub-resolv.conf")
+                let inherited = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+                host.environment = ["PATH": "\(programs.path):\(inherited)"]
+                host.settings = ["install_dns = \(path)"]
+                func words() -> [String] {
+                    ((try? String(contentsOfFile: said, encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
+                }
+                try load(lab)
+                try eventually("what an earlier run left is taken back") { words() == ["revert parley0"] }
+                #expect(try lab.left.up("inner").succeeded)
+                let set = ["dns parley0 10.2.0.53 fd00:2::53", "domain parley0 ~corp.example"]
+                try eventually("the servers are told") { words() == ["revert parley0"] + set }
+                _ = try lab.left.down(ike: "rw")
+                try eventually("they are taken back") { words() == ["revert parley0"] + set + ["revert parley0"] }
+                #expect(try lab.left.up("inner").succeeded)
+                host.stop()
+                #expect(words().last == "revert parley0" && words().count(where: { $0 == set[0] }) == 2, "\(words())")
+                #expect(!host.log.contains("name servers: "), "\(host.log)")
+            }
+        }
+
         /// An address sticks to its identity although the gateway was killed in between.
         @Test(arguments: scenarios.filter { $0.pairing.responder == .parley })
         func leasesOutliveTheGateway(_ scenario: Scenario) throws {
