@@ -31,7 +31,9 @@ extension CertificateStore {
                 let (method, data) = MessageSignature.make(
                     signing.octets, key, hashes: signing.hashes, announced: signing.announced)
             else { continue }
-            return .init(.signedMessage(MessageProof(method: method, data: data)))
+            var proof = MessageProof(method: method, data: data)
+            if signing.saysPublicKey { proof.publicKeys = [publicKey.subjectPublicKeyInfo] }
+            return .init(.signedMessage(proof))
         }
         return .init(.noCredential)
     }

@@ -17,6 +17,8 @@ enum CertificatePayload {
     static let maximumLocations = 4
     /// OCSP Content (RFC 4806 §3).
     static let ocspContent: UInt8 = 14
+    /// Raw Public Key: a SubjectPublicKeyInfo (RFC 7670 §3).
+    static let rawPublicKey: UInt8 = 15
     /// Certificates in a message; more are refused, as nobody's path is that long.
     static let maximumCount = 16
 
@@ -25,6 +27,7 @@ enum CertificatePayload {
         case certificate([UInt8])
         case status([UInt8])
         case location(CertificateLocation)
+        case publicKey([UInt8])
     }
 
     static func payload(_ certificate: [UInt8]) -> Payload {
@@ -33,6 +36,10 @@ enum CertificatePayload {
 
     static func statusPayload(_ response: [UInt8]) -> Payload {
         Payload(.certificateV2, body: [ocspContent] + response)
+    }
+
+    static func publicKeyPayload(_ subjectPublicKeyInfo: [UInt8]) -> Payload {
+        Payload(.certificateV2, body: [rawPublicKey] + subjectPublicKeyInfo)
     }
 
     static func payload(_ location: CertificateLocation) -> Payload {
@@ -58,6 +65,7 @@ enum CertificatePayload {
         switch try reader.readUInt8() {
         case x509Signature: return .certificate(Array(reader.readRest()))
         case ocspContent: return .status(Array(reader.readRest()))
+        case rawPublicKey: return .publicKey(Array(reader.readRest()))
         case location: return try readLocation(&reader, isBundle: false)
         case bundleLocation: return try readLocation(&reader, isBundle: true)
         default: return nil
@@ -85,6 +93,13 @@ enum CertificateRequestPayload {
             .certificateRequestV2, body: [CertificatePayload.ocspContent] + hashes.prefix(maximumCount).flatMap { $0 })
     }
 
+    /// Raw public keys have no authorities (RFC 7670 §3).
+    static var publicKeyPayload: Payload {
+        Payload(.certificateRequestV2, body: [CertificatePayload.rawPublicKey])
+    }
+
+    static func asksForPublicKey(_ payload: Payload) -> Bool { payload.body.first == CertificatePayload.rawPublicKey }
+
     /// Whether it asks for OCSP answers, whoever they are of.
     static func asksForStatuses(_ payload: Payload) -> Bool { payload.body.first == CertificatePayload.ocspContent }
 
@@ -107,6 +122,8 @@ struct SignatureSupport: Sendable {
     var authorityHashes: [[UInt8]] = []
     /// It wants OCSP answers beside certificates.
     var wantsStatuses = false
+    /// It takes a raw public key.
+    var wantsPublicKey = false
     /// It fetches certificates where it hears where they are.
     var takesLocations = false
     /// How it lets us prove ourselves; `nil`: it said nothing.
@@ -115,6 +132,7 @@ struct SignatureSupport: Sendable {
     init(_ content: MessageContent) {
         announced = content.announced
         wantsStatuses = content.wantsStatuses
+        wantsPublicKey = content.wantsPublicKey
         takesLocations = content.takesLocations
         hashes = content.notification(.signatureHashAlgorithms).map { SignatureSupport.hashes($0.data) }
         authorityHashes = content.certificateRequests
@@ -144,6 +162,9 @@ extension Connection {
         guard requestsCertificates else { return [] }
         return remote.filter { $0.method.usesPublicKeys }.flatMap(\.certificates.authorityHashes)
     }
+
+    /// Whether we know the peer by its key alone.
+    var asksForPublicKey: Bool { remote.contains { $0.method.usesPublicKeys && !$0.publicKeyFiles.isEmpty } }
 
     /// HTTP_CERT_LOOKUP_SUPPORTED, where we fetch certificates.
     var lookupPayloads: [Payload] {
@@ -177,6 +198,7 @@ extension IKESession {
             wantsStatuses: support.wantsStatuses && connection.statusUse.replies,
             saysLocations: support.takesLocations && connection.usesCertificateLocations)
         signing.announced = support.announced
+        signing.saysPublicKey = support.wantsPublicKey
         return .signMessage(signing)
     }
 
@@ -204,6 +226,7 @@ extension IKESession {
         var message = MessageProof(
             method: SignatureMethod(rawValue: authentication.method), data: proof, certificates: content.certificates,
             statuses: content.statuses)
+        message.publicKeys = content.publicKeys
         // Nobody is let choose where we go who was not told that he may.
         if connection.usesCertificateLocations { message.locations = content.locations }
         return .verifyMessage(
@@ -226,6 +249,7 @@ extension Answer {
                 authentication: AuthenticationPayload(method: proof.method.rawValue, proof: proof.data),
                 certificates: proof.locations.map { CertificatePayload.payload($0) }
                     + proof.certificates.map { CertificatePayload.payload($0) }
+                    + proof.publicKeys.map { CertificatePayload.publicKeyPayload($0) }
                     + proof.statuses.map { CertificatePayload.statusPayload($0) })
         default: nil
         }

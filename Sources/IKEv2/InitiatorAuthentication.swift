@@ -59,6 +59,7 @@ extension IKESession {
         }
         payloads += connection.lookupPayloads
         payloads += connection.announcementPayloads
+        if connection.asksForPublicKey { payloads.append(CertificateRequestPayload.publicKeyPayload) }
         if connection.asksForStatuses {
             payloads.append(CertificateRequestPayload.statusPayload(connection.requestedAuthorities))
         }

@@ -24,6 +24,9 @@ struct MessageContent: Sendable {
     var statuses: [[UInt8]] = []
     /// The peer asks for such.
     var wantsStatuses = false
+    /// Raw public keys, and whether the peer asks for ours (RFC 7670 §3).
+    var publicKeys: [[UInt8]] = []
+    var wantsPublicKey = false
     /// Where certificates are.
     var locations: [CertificateLocation] = []
     /// Hashes of the authorities that the peer trusts.
@@ -86,6 +89,7 @@ struct MessageContent: Sendable {
                 try take(read)
             case .certificateRequestV2:
                 if CertificateRequestPayload.asksForStatuses(payload) { wantsStatuses = true }
+                if CertificateRequestPayload.asksForPublicKey(payload) { wantsPublicKey = true }
                 let hashes = try Attempt.parsing { () throws(ParseError) in
                     try CertificateRequestPayload.parse(payload)
                 }
@@ -101,11 +105,12 @@ struct MessageContent: Sendable {
         switch content {
         case .certificate(let octets): certificates.append(octets)
         case .status(let octets): statuses.append(octets)
+        case .publicKey(let octets): publicKeys.append(octets)
         case .location(let location):
             if locations.count < CertificatePayload.maximumLocations { locations.append(location) }
         case nil: return
         }
-        guard max(certificates.count, statuses.count) <= CertificatePayload.maximumCount else {
+        guard max(certificates.count, statuses.count, publicKeys.count) <= CertificatePayload.maximumCount else {
             throw .violation("more than \(CertificatePayload.maximumCount) CERT payloads")
         }
     }

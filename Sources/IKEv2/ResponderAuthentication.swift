@@ -32,6 +32,7 @@ extension IKESession {
         var acceptance = acceptance
         acceptance.support.authorityHashes += content.certificateRequests
         if content.wantsStatuses { acceptance.support.wantsStatuses = true }
+        if content.wantsPublicKey { acceptance.support.wantsPublicKey = true }
         if content.takesLocations { acceptance.support.takesLocations = true }
         acceptance.support.announced = content.announced ?? acceptance.support.announced
         let pending = PendingAuthentication(

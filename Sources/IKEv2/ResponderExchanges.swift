@@ -159,6 +159,9 @@ extension IKESession {
             .prefix(CertificateRequestPayload.initialMaximumCount)
         if !hashes.isEmpty { payloads.append(CertificateRequestPayload.payload(Array(hashes))) }
         payloads += candidates.first { !$0.lookupPayloads.isEmpty }?.lookupPayloads ?? []
+        if candidates.contains(where: \.asksForPublicKey) {
+            payloads.append(CertificateRequestPayload.publicKeyPayload)
+        }
         if candidates.contains(where: \.asksForStatuses) {
             payloads.append(CertificateRequestPayload.statusPayload(Array(hashes)))
         }

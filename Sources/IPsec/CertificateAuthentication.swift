@@ -103,6 +103,8 @@ package struct MessageSigning: Hashable, Sendable {
     package var wantsStatuses: Bool
     /// The peer fetches certificates (HTTP_CERT_LOOKUP_SUPPORTED), and we let it.
     package var saysLocations: Bool
+    /// The peer takes our public key itself, where no certificate speaks for it (RFC 7670 §3).
+    package var saysPublicKey = false
     /// How the peer lets us prove ourselves, in its order; `nil`: it said nothing.
     package var announced: [AnnouncedMethod]?
 
@@ -131,6 +133,8 @@ package struct MessageProof: Hashable, Sendable {
     package var statuses: [[UInt8]]
     /// Certificates that are elsewhere; they come before the others, and where there are any, our own is among them.
     package var locations: [CertificateLocation] = []
+    /// Raw public keys, each a SubjectPublicKeyInfo (RFC 7670 §3): they say which key it is, and nobody trusts it for that.
+    package var publicKeys: [[UInt8]] = []
 
     package init(
         method: SignatureMethod, data: [UInt8], certificates: [[UInt8]] = [], statuses: [[UInt8]] = []

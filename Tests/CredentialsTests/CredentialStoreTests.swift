@@ -124,6 +124,39 @@ import VectorSupport
         #expect(completed(.preSharedKey) == [])
     }
 
+    /// RFC 7670: the key itself goes to who asks, and only where no certificate speaks for it.
+    @Test(arguments: [false, true]) func aKeyWithoutCertificateIsSaidToWhoAsks(isAsked: Bool) throws {
+        let own = try Self.key("ecdsa-256-left")
+        let store = CredentialStore(privateKeys: [own])
+        var round = AuthenticationRound(.publicKey(KeyConstraint()))
+        round.publicKeys = [own.publicKey]
+        var signing = MessageSigning(
+            round: round, identity: Self.peer, octets: [1, 2, 3], hashes: [.sha256], authorityHashes: [])
+        signing.saysPublicKey = isAsked
+        guard case .signedMessage(let proof) = store.answer(.signMessage(signing)) else {
+            Issue.record("no signature")
+            return
+        }
+        #expect(proof.publicKeys == (isAsked ? [own.publicKey.subjectPublicKeyInfo] : []))
+        #expect(proof.certificates.isEmpty)
+        // What a peer says of its key makes nobody trust it.
+        let other = try Self.key("rsa-right")
+        func judge(_ known: PublicKey) -> Answer {
+            var wanted = round
+            wanted.publicKeyFiles = ["peer.pub"]
+            wanted.publicKeys = [known]
+            var heard = proof
+            heard.publicKeys = [own.publicKey.subjectPublicKeyInfo]
+            return store.answer(
+                .verifyMessage(
+                    MessageVerification(round: wanted, identity: Self.peer, octets: [1, 2, 3], proof: heard)))
+        }
+        guard case .verified = judge(own.publicKey), case .refuted = judge(other.publicKey) else {
+            Issue.record("the configured key alone counts")
+            return
+        }
+    }
+
     @Test func sharedKeysAreAnsweredAsBefore() throws {
         let store = CredentialStore(
             sharedKeys: [SharedKey(identities: [], secret: Secret(Array("secret".utf8)))])

@@ -69,6 +69,33 @@ import Testing
         #expect(pair.responder.verifications.map(\.proof.certificates) == [[[0x30, 1], [0x30, 3]]])
     }
 
+    /// Raw public keys (RFC 7670): each end says its own to a peer that knows it by its key, and asks so.
+    @Test(arguments: [false, true], [false, true]) func publicKeysAreSaidToWhoAsks(_ left: Bool, _ right: Bool) {
+        var connections = [Self.connection(isLeft: true), Self.connection(isLeft: false)]
+        for (index, asks) in [left, right].enumerated() {
+            connections[index].remote[0].publicKeyFiles = asks ? ["peer.pub"] : []
+        }
+        var pair = Pair(connections[0], connections[1])
+        pair.establish()
+        #expect(pair.initiator.usable.count == 1 && pair.responder.usable.count == 1)
+        let said: [[UInt8]] = [[0x30, 15]]
+        #expect(pair.responder.verifications.map(\.proof.publicKeys) == [right ? said : []])
+        #expect(pair.initiator.verifications.map(\.proof.publicKeys) == [left ? said : []])
+        #expect(pair.responder.verifications.map(\.proof.certificates) == [[[0x30, 1], [0x30, 3]]])
+    }
+
+    @Test func publicKeysAreReadAsTheyAreWritten() throws {
+        let payload = CertificatePayload.publicKeyPayload([0x30, 1, 2])
+        #expect(payload.body == [15, 0x30, 1, 2])
+        let content = try MessageContent([payload, CertificateRequestPayload.publicKeyPayload])
+        #expect(content.publicKeys == [[0x30, 1, 2]] && content.certificates.isEmpty && content.wantsPublicKey)
+        #expect(content.certificateRequests.isEmpty && !content.wantsStatuses)
+        #expect(CertificateRequestPayload.publicKeyPayload.body == [15])
+        let many = [Payload](repeating: payload, count: 17)
+        #expect(try MessageContent(Array(many.dropLast())).publicKeys.count == 16)
+        #expect(throws: Fault.self) { try MessageContent(many) }
+    }
+
     /// Where a certificate is, instead of the certificate (RFC 7296 §3.6): only to whom takes it, and from whom was told.
     @Test(arguments: [false, true], [false, true]) func placesAreSaidToWhoFetches(_ left: Bool, _ right: Bool) {
         var connections = [Self.connection(isLeft: true), Self.connection(isLeft: false)]

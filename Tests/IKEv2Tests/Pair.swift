@@ -230,6 +230,7 @@ struct Pair {
                 certificates: signing.round.certificates.certificates,
                 statuses: signing.wantsStatuses ? [[0x30, 9]] : [])
             if signing.saysLocations { made.locations = [Pair.place] }
+            if signing.saysPublicKey { made.publicKeys = [[0x30, 15]] }
             return .signedMessage(made)
         case .verifyMessage(let verification):
             self[side].verifications.append(verification)
