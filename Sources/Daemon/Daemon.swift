@@ -89,6 +89,7 @@ package enum Daemon {
                     throw DaemonFailure(description: "state directory \(directory): \(error)")
                 }
             }
+            do throws(PlatformError) { try Machine.keepMemoryPrivate() } catch { logger.warning("\(error)") }
             Machine.raiseDescriptorLimit()
             // Where systemd holds the socket, clients that come before us, or while we start anew, only wait.
             let listener =

@@ -26,6 +26,15 @@ package enum Machine {
         getenv("PATH").map { String(cString: $0) } ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     }
 
+    /// Keeps the process's memory to itself, in which keys and passwords are: no core is dumped, not even into a program's pipe, which asks no
+    /// limit, and nobody without root's rights attaches to it or reads its memory (prctl(2), ptrace(2)).
+    package static func keepMemoryPrivate() throws(PlatformError) {
+        _ = try PlatformError.check(parley_keep_memory_private(), "keep memory out of core dumps")
+    }
+
+    /// Whether the kernel may dump the process's memory.
+    package static var isDumpable: Bool { parley_is_dumpable() != 0 }
+
     /// The user whose rights this process has.
     package static var user: UInt32 { geteuid() }
 

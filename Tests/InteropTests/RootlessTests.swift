@@ -92,6 +92,9 @@ extension Interop {
             let process = try #require(left.process?.processIdentifier)
             let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
             #expect(status.contains("CapEff:\t0000000000000000") && status.contains("Uid:\t65534\t65534"))
+            // Keys are in its memory: no core is dumped, and its own user may not look, for which the kernel makes it root's.
+            let memory = try FileManager.default.attributesOfItem(atPath: "/proc/\(process)/mem")
+            #expect(memory[.ownerAccountID] as? Int == 0, "\(memory)")
             let links = try Subprocess.require(lab.network.on(.left, ["ip", "-br", "link"]))
             #expect(links.split(separator: "\n").count == 2, "the loopback interface and the wire: \(links)")
             let listening = try Subprocess.require(lab.network.on(.left, ["ss", "-Hltn"]))

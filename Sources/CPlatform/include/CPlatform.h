@@ -183,6 +183,10 @@ struct parley_heap {
     uint64_t free;
 };
 void parley_heap(struct parley_heap *heap);
+/// Lets the kernel neither dump the process's memory nor show it to processes without root's rights.
+int parley_keep_memory_private(void);
+/// 1 where the kernel may dump it.
+int parley_is_dumpable(void);
 
 // Time
 
