@@ -60,7 +60,7 @@ extension Interop {
             try Lab.with(Scenario(pairing: one.pairing, version: one.version)) { lab in
                 _ = try lab.issueCertificates(one.type, isDeep: one.isDeep)
                 if one.isDeep {
-                    // Each has the root alone: what stands in between comes in CERT payloads.
+                    // Each has the root and its own authority: the peer's comes in CERT payloads.
                     for side in Side.allCases where lab.peer(side).implementation == .parley {
                         let folder = lab.peer(side).directory.appendingPathComponent("x509ca")
                         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)

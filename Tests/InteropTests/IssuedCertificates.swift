@@ -10,6 +10,9 @@ extension Parley {
 
 extension Lab {
     /// Keys and certificates of `parley pki` for both sides; the directory of the authority that issued them.
+    ///
+    /// - Parameter isDeep: each side's certificate comes from an authority of its own below the root, which the other side does not
+    ///   have.
     @discardableResult
     func issueCertificates(
         _ type: String, bits: Int = 2048, isDeep: Bool = false, further: [String] = []
@@ -18,11 +21,11 @@ extension Lab {
         var issuing = root
         let size = type == "rsa" ? ["--bits", "\(bits)"] : []
         try Parley.pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", type] + size)
-        if isDeep {
-            issuing = directory.appendingPathComponent("issuing").path
-            try Parley.pki(["ca", "O=Lab, CN=Issuing", "-o", issuing, "--parent", root])
-        }
         for side in Side.allCases {
+            if isDeep {
+                issuing = directory.appendingPathComponent("issuing-\(side.rawValue)").path
+                try Parley.pki(["ca", "O=Lab, CN=Issuing \(side.rawValue)", "-o", issuing, "--parent", root])
+            }
             let path = peer(side).directory.path
             try Parley.pki(["issue", side.identity, "--ca", issuing, "-o", path, "--type", type] + size + further)
         }
