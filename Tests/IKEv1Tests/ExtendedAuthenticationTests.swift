@@ -85,8 +85,9 @@ import Testing
         pair[.initiator].passwords = [RemoteAccess.user: "wrong"]
         pair[.responder].grant = isThere ? UserGrant() : nil
         pair.establish()
-        #expect(pair.responder.usable.isEmpty && pair.responder.closed != nil)
-        #expect(pair.initiator.asked.count == (isThere ? 2 : 1))
+        #expect(pair.responder.refusals == [.userAuthentication(user: RemoteAccess.user)])
+        #expect(pair.responder.installed.isEmpty && pair.initiator.installed.isEmpty)
+        #expect(pair.initiator.asked.count == (isThere ? ExtendedAuthentication.maximumAttempts : 1))
     }
 
     /// XAUTHInitRSA, XAUTHInitDSS and those with encryption (§7.2): phase 1 with key pairs, then the user.

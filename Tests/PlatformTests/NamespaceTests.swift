@@ -227,7 +227,7 @@ final class TwoHosts: Sendable {
         }
         // Lives on, and so keeps the address as a killed one would.
         let first = try start("kept")
-        first.addAddress(IPAddress("10.9.0.1")!)
+        try hosts.on(0) { first.addAddress(IPAddress("10.9.0.1")!) }
         #expect(shows("addr show dev kept", "10.9.0.1"))
         let rules = ["", "-6 "].flatMap { family in
             [
@@ -245,7 +245,7 @@ final class TwoHosts: Sendable {
         let other = try start("plane%d")
         for family in ["", "-6 "] { #expect(shows("\(family)rule", "220:.*not from all fwmark 0xdc lookup 220")) }
         #expect(shows("route show table 220", "10.2.0.0/16"))
-        other.close()
+        try hosts.on(0) { other.close() }
         let engine = try start("kept")
         #expect(engine.routeFailures == [])
         for family in ["", "-6 "] {
@@ -257,8 +257,10 @@ final class TwoHosts: Sendable {
         // Kernels before 5.18 do not tell whose an address is.
         let release = Machine.description.release.split(separator: ".").prefix(2).compactMap { Int($0) }
         if !release.lexicographicallyPrecedes([5, 18]) { #expect(!shows("addr show dev kept", "10.9.0.1")) }
-        engine.close()
-        first.close()
+        try hosts.on(0) {
+            engine.close()
+            first.close()
+        }
     }
 
     /// Sends octets over TCP from west to east; whether all arrived as they were.
