@@ -85,7 +85,7 @@ extension Interop {
                 }
                 // IKEv1's messages need phase 1 in the file: each IV is made of the message before.
                 guard scenario.version == .v2 else { return }
-                #expect(try lab.left.rekey(child: "net").succeeded)
+                #expect(try lab.left.rekey(child: "inner").succeeded)
                 try eventually("CREATE_CHILD_SA of the old IKE SA is opened, in both directions") {
                     let nonces = try read(file, profile: profile, "isakmp.exchangetype == 36", "isakmp.nonce")
                     return Set(nonces.filter { !$0.isEmpty }).count >= 2
