@@ -40,6 +40,8 @@ package struct EAPPeer: Sendable {
     private let isInside: Bool
     /// The method is to prove the gateway too: one by which it would learn of the password is not answered (RFC 5998 §4).
     private let isMutual: Bool
+    /// The gateway asked for a method that does not prove it.
+    package private(set) var metUnsafeMethod = false
     private var state = State.idle
     private var tunnel: TunnelPeer?
     private var received = 0
@@ -118,6 +120,10 @@ package struct EAPPeer: Sendable {
             }
             guard tunnel == nil else { return .fail(reason: "the peer changes its method") }
             return answer(packet, type, &randomness)
+        case let type? where isMutual && !EAPPacket.MethodType.mutual.contains(type):
+            // RFC 5998 §3: nothing more is said.
+            metUnsafeMethod = true
+            return .fail(reason: "the peer asks for method \(type.rawValue), which does not prove both ends")
         default: return respond(to: packet, .nak, types.map(\.rawValue))
         }
     }

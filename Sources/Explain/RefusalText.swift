@@ -74,7 +74,7 @@ package enum RefusalText {
         case .notAlone:
             "\(fault.section)\(method) lets EAP alone prove this end, and the peer sends no EAP_ONLY_AUTHENTICATION"
         case .unsafe:
-            "EAP alone is to prove \(fault.section)\(method), and the method that was used makes no key that does"
+            "EAP is to prove \(fault.section)\(method), and a method was asked for that proves one end only, or makes no key"
         }
     }
 

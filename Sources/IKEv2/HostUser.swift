@@ -148,6 +148,12 @@ extension IKESession {
                 .authentication, &context)
         case .fail(let reason):
             context.note("EAP: \(reason)")
+            if proving.peer.metUnsafeMethod {
+                let method = connection?.peerRounds.first?.method.keyword
+                return try bidFarewell(
+                    .rounds(RoundFault(.unsafe, isOurs: false, number: 1, method: method)), proving.initiation, &context
+                )
+            }
             failUser(
                 proving, proving.peer.report.map { .certificate($0) } ?? .userRefused(user: proving.user),
                 &context)
