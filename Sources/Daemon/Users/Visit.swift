@@ -15,6 +15,8 @@ struct Visit {
     let interimInterval: Duration?
     let sessionTimeout: Duration?
     var started: Instant?
+    /// Whether accounting has been told of it.
+    var isTold = false
     /// Whether its time ran out.
     var isTimedOut = false
     var interimAlarm: UInt64?
@@ -99,6 +101,15 @@ extension UserService {
         case .closed(let reason): leave(session, reason, loop)
         case .session(.established), .session(.configured), .session(.childEstablished):
             if visits[session]?.started == nil, event.snapshot?.state == .established { arrive(session, loop) }
+            guard visits[session]?.started != nil else { return }
+            if event.kind == .session(.established), awaitsAddress(event, loop) {
+                visits[session]?.interimAlarm = loop.alarm(after: Self.addressPatience) { [weak self, weak loop] in
+                    guard let self, let loop else { return }
+                    begin(session, loop)
+                }
+            } else {
+                begin(session, loop)
+            }
         case .session, .dropped: break
         }
     }
@@ -121,7 +132,21 @@ extension UserService {
     private func arrive(_ session: SessionID, _ loop: ControlLoop) {
         visits[session]?.started = Clock.now()
         if let timeout = visits[session]?.sessionTimeout { limit(session, to: timeout, loop) }
-        guard settings.accounts else { return }
+    }
+
+    /// How long accounting waits for the address of a session that is to get one.
+    private static let addressPatience = Duration.seconds(5)
+
+    /// IKEv1's hosts ask for their addresses once the SA stands, and accounting's start is to name them.
+    private func awaitsAddress(_ event: Event, _ loop: ControlLoop) -> Bool {
+        event.snapshot?.remoteVirtualAddresses.isEmpty == true
+            && loop.manager.policies.connection(event.connection)?.pools.isEmpty == false
+    }
+
+    private func begin(_ session: SessionID, _ loop: ControlLoop) {
+        guard settings.accounts, visits[session]?.isTold == false else { return }
+        visits[session]?.isTold = true
+        if let alarm = visits[session]?.interimAlarm { loop.cancel(alarm: alarm) }
         tell(.start, session, cause: nil, loop)
         let configured = settings.interimInterval > .zero ? settings.interimInterval : nil
         if let interval = visits[session]?.interimInterval ?? configured { setInterim(session, interval, loop) }
@@ -149,6 +174,7 @@ extension UserService {
     }
 
     private func leave(_ session: SessionID, _ reason: ClosureReason, _ loop: ControlLoop) {
+        if visits[session]?.started != nil { begin(session, loop) }
         guard let visit = visits[session] else { return }
         for alarm in [visit.interimAlarm, visit.timeoutAlarm] { if let alarm { loop.cancel(alarm: alarm) } }
         if visit.started != nil, settings.accounts {
