@@ -150,6 +150,13 @@ final class Network {
         try shell(host, "ethtool -K wan2 tx-udp-segmentation off tso off")
     }
 
+    /// Has the left host send what comes from its second address by its second way, whatever else goes where.
+    func routeBySource() throws {
+        let host = name(.left)
+        try ip(host, "route add default via \(Network.secondGateway) dev wan2 table 99")
+        try ip(host, "rule add from \(Network.secondAddress) lookup 99 priority 99")
+    }
+
     /// Has the left host go by its second way, or by its first, and loses the other one.
     func useSecondUplink(_ isSecond: Bool) throws {
         let host = name(.left)
