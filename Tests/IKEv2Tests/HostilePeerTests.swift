@@ -61,6 +61,21 @@ import Testing
         #expect(pair.responder.inbound.isEmpty && pair.responder.timers.isEmpty && pair.responder.claimed.isEmpty)
     }
 
+    /// Who shares keys with us, and has not shown who it is, hears the same (RFC 7296 §2.21.2).
+    @Test func aMalformedIKEAuthIsAnsweredAndLeavesNothing() throws {
+        var pair = Pair()
+        pair.network = { _, _, datagram in datagram.octets[18] == 35 ? [] : [datagram] }
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        pair.settle()
+        let answer = try ask(&pair, .ikeAuth, [Payload(.deleteV2, body: [3, 4])], messageID: 1)
+        #expect(try notification(answer) == .invalidSyntax)
+        guard case .refused(.protocolViolation)? = pair.responder.closed else {
+            Issue.record("closed: \(String(describing: pair.responder.closed))")
+            return
+        }
+        #expect(pair.responder.inbound.isEmpty && pair.responder.timers.isEmpty && pair.responder.claimed.isEmpty)
+    }
+
     @Test func requestsOutsideTheWindowAreDropped() throws {
         var pair = established()
         for id: UInt32 in [0, 3, 4, 100, .max] {
