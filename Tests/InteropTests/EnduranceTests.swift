@@ -17,7 +17,12 @@ extension Interop {
                 var link = Link(scenario.version)
                 link.children[0].rekeyTime = [.left: 1, .right: 1]
                 if scenario.version == .v2 { link.ikeRekeyTime = [.left: 1, .right: 1] }
+                let profile = lab.directory.appendingPathComponent("keys")
+                [lab.left, lab.right].compactMap { $0 as? Parley }.first?.options = [
+                    "--key-log", profile.path,
+                ]
                 try lab.load(link)
+                let wire = try Wire(lab.network, directory: lab.directory, snapLength: 400)
                 try lab.up()
                 var children: Set<String> = []
                 var sessions: Set<[String]> = []
@@ -27,15 +32,28 @@ extension Interop {
                         let (ike, child) = try lab.installed(on: .right)
                         children.insert(child.spiIn)
                         sessions.insert(ike.spis)
-                        return Date() > end && children.count >= 8 && (scenario.version == .v1 || sessions.count >= 8)
+                        return Date() > end && children.count >= 8
+                            && (scenario.version == .v1 || sessions.count >= 8)
                     }
                 }
+                let recording = try wire.finish()
                 print(
                     "interop: \(result.loss) of \(result.sent) echoes lost over \(children.count) children and "
                         + "\(sessions.count) IKE SAs (\(scenario.testDescription))")
-                // With charon one echo in some ten thousand went missing on a busy machine; at which end is not known.
-                let allowed = scenario.pairing == Pairing(.parley, .parley) ? 0 : result.sent / 1000
-                #expect(result.sent > 500 && result.loss <= allowed, "\(result)")
+                #expect(
+                    result.sent > 500
+                        && recording.kinds[.espInUDP, default: 0] >= 2 * (result.sent - result.loss))
+                // An end that only just has another SA may be charon's, which loses one echo in some ten thousand then.
+                let places =
+                    result.loss == 0
+                    ? [:] : try Recording.places(of: result.unanswered, in: wire.path, profile: profile)
+                for (sequence, place) in places.sorted(by: { $0.key < $1.key }) {
+                    let peer = lab.peer(place.side)
+                    print("interop: echo \(sequence): \(place.rawValue) (\(peer.implementation))")
+                }
+                let own = places.filter { lab.peer($0.value.side).implementation == .parley }
+                #expect(own.isEmpty, "lost at an end that is Parley: \(own)")
+                #expect(result.loss <= result.sent / 1000, "\(result)")
                 // Neither keeps what was replaced: what is left is one IKE SA, and the children that are on their way out.
                 if scenario.version == .v2 {
                     for side in Side.allCases {
@@ -45,6 +63,29 @@ extension Interop {
                         }
                     }
                 }
+            }
+        }
+
+        /// What tells where an echo was lost must itself be right: two hosts, and a path that loses on purpose.
+        @Test func whereEchoesAreLost() throws {
+            try Lab.with(Scenario(pairing: Pairing(.parley, .parley), version: .v2)) { lab in
+                let profile = lab.directory.appendingPathComponent("keys")
+                (lab.left as? Parley)?.options = ["--key-log", profile.path]
+                try lab.load(Link(.v2))
+                let wire = try Wire(lab.network, directory: lab.directory, snapLength: 400)
+                try lab.up()
+                // The router loses both ways, behind the recording for what goes to the right, in front of it for answers.
+                let result = try lab.pinging {
+                    try lab.network.lose(oneIn: 7)
+                    usleep(1_000_000)
+                    try lab.network.cut(false)
+                }
+                _ = try wire.finish()
+                let places = try Recording.places(of: result.unanswered, in: wire.path, profile: profile)
+                #expect(result.loss > 5 && places.count == result.unanswered.count)
+                // What the router drops on its way to the right never crosses; what it drops of the answers has crossed.
+                #expect(places.values.contains(.left) && places.values.contains(.leftAgain))
+                #expect(!places.values.contains(.right))
             }
         }
     }

@@ -182,6 +182,8 @@ final class Lab {
         let sent: Int
         let received: Int
         let loss: Int
+        /// Their numbers.
+        let unanswered: [Int]
         let description: String
 
         init(_ output: String) throws {
@@ -195,6 +197,7 @@ final class Lab {
             let holes = (1...max(1, answered.max() ?? 1)).filter { !answered.contains($0) }
             (sent, received) = (numbers[0], numbers[1])
             loss = answered.isEmpty ? max(1, sent) : holes.count
+            unanswered = holes
             description = "\(summary); unanswered: \(holes)"
         }
 
