@@ -73,7 +73,7 @@ package enum RefusalText {
             "the peer announces round \(fault.number) by ANOTHER_AUTH_FOLLOWS, and the connection has no \(fault.section)"
         case .notAlone:
             "\(fault.section)\(method) lets EAP alone prove this end, and the peer sends no EAP_ONLY_AUTHENTICATION"
-        case .unsafe:
+        case .oneSided:
             "EAP is to prove \(fault.section)\(method), and a method was asked for that proves one end only, or makes no key"
         }
     }
@@ -89,7 +89,7 @@ package enum RefusalText {
             ["add a section \(fault.section) here, or take local-\(fault.number) away on the peer"]
         case .notAlone:
             ["let the peer have auth = eap in its remote section, or prove this end by a key: auth = pubkey"]
-        case .unsafe: ["use eap-tls, eap-ttls or eap-peap (RFC 5998 §4), or prove the gateway by a key besides"]
+        case .oneSided: ["use eap-tls, eap-ttls or eap-peap (RFC 5998 §4), or prove the gateway by a key besides"]
         }
     }
 

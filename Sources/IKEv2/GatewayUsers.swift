@@ -58,7 +58,7 @@ extension IKESession {
         // Where EAP is all that proves both ends, either of the two rounds may say by which method.
         let method = method == .any ? ownRound?.method.userMethod ?? method : method
         if rounds.isUserAlone, !method.isMutual, method != .radius {
-            let fault = RoundFault(.unsafe, isOurs: true, number: rounds.own + 1, method: method.rawValue)
+            let fault = RoundFault(.oneSided, isOurs: true, number: rounds.own + 1, method: method.rawValue)
             return try refuse(.rounds(fault), pending, &context)
         }
         var server = EAPServer(

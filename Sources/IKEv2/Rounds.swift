@@ -77,6 +77,6 @@ extension IKESession {
         let method = (isInitiator ? peerRound : ownRound)?.method.keyword
         throw .rounds(
             RoundFault(
-                .unsafe, isOurs: !isInitiator, number: (isInitiator ? rounds.peer : rounds.own) + 1, method: method))
+                .oneSided, isOurs: !isInitiator, number: (isInitiator ? rounds.peer : rounds.own) + 1, method: method))
     }
 }

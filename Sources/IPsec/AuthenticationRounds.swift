@@ -59,7 +59,7 @@ package struct RoundFault: Hashable, Sendable {
         /// EAP alone is to prove our end, and the peer sends no EAP_ONLY_AUTHENTICATION.
         case notAlone
         /// EAP alone is to prove the peer, and its method makes no key, or proves one end only.
-        case unsafe
+        case oneSided
     }
 
     package var kind: Kind

@@ -131,15 +131,15 @@ import Testing
         // A gateway with another's configuration; such a one is not to be had by our own checker.
         var pair = pair((.any, .extensible(.any)), (.publicKey(KeyConstraint()), method))
         pair.establish()
-        let unsafe = Refusal.rounds(RoundFault(.unsafe, isOurs: false, number: 1, method: "eap"))
-        #expect(refusals(pair.initiator) == [unsafe])
+        let oneSided = Refusal.rounds(RoundFault(.oneSided, isOurs: false, number: 1, method: "eap"))
+        #expect(refusals(pair.initiator) == [oneSided])
         #expect(refusals(pair.responder) == [.userAuthentication(user: Self.left)])
         expectNothing(&pair)
         var alone = self.pair((.any, .extensible(.any)), (.extensible(.any), method))
         alone.establish()
         #expect(
             refusals(alone.responder) == [
-                .rounds(RoundFault(.unsafe, isOurs: true, number: 1, method: method.rawValue))
+                .rounds(RoundFault(.oneSided, isOurs: true, number: 1, method: method.rawValue))
             ])
         expectNothing(&alone)
     }
@@ -150,7 +150,7 @@ import Testing
         pair[.responder].grant = UserGrant(masterSessionKey: Secret([UInt8](repeating: 1, count: 64)))
         pair.establish()
         #expect(
-            refusals(pair.initiator) == [.rounds(RoundFault(.unsafe, isOurs: false, number: 1, method: "eap"))])
+            refusals(pair.initiator) == [.rounds(RoundFault(.oneSided, isOurs: false, number: 1, method: "eap"))])
         expectNothing(&pair)
     }
 

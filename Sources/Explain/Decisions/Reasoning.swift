@@ -158,7 +158,7 @@ struct Reasoning {
                 Remedy(.peer, "remote.auth", wanted: "eap"),
                 Remedy(.here, "\(path).local.auth", current: fault.method, wanted: "pubkey"),
             ]
-        case .unsafe:
+        case .oneSided:
             [
                 Remedy(
                     .either, "\(path).\(fault.isOurs ? "remote" : "local").auth",
