@@ -19,7 +19,7 @@ final class UpdownScripts {
     func record(_ event: Event, loop: ControlLoop) {
         switch event.kind {
         case .session(.configured(_, _, let servers)):
-            if let session = event.session { nameServers[session] = servers }
+            if let session = event.session { nameServers[session] = servers.servers }
         case .session(.childEstablished(let id)): rise(id, event, loop)
         case .session(.childRekeyed(let old, let new)): standing[new] = standing.removeValue(forKey: old)
         case .session(.childClosed(let id)): fall(id, loop)

@@ -164,7 +164,9 @@ extension Connection {
     }
 
     /// Whether we know the peer by its key alone.
-    var asksForPublicKey: Bool { requestsCertificates && remote.contains { $0.method.usesPublicKeys && !$0.publicKeyFiles.isEmpty } }
+    var asksForPublicKey: Bool {
+        requestsCertificates && remote.contains { $0.method.usesPublicKeys && !$0.publicKeyFiles.isEmpty }
+    }
 
     /// HTTP_CERT_LOOKUP_SUPPORTED, where we fetch certificates.
     var lookupPayloads: [Payload] {

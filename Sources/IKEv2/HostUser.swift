@@ -151,7 +151,8 @@ extension IKESession {
             if proving.peer.metUnsafeMethod {
                 let method = connection?.peerRounds.first?.method.keyword
                 return try bidFarewell(
-                    .rounds(RoundFault(.oneSided, isOurs: false, number: 1, method: method)), proving.initiation, &context
+                    .rounds(RoundFault(.oneSided, isOurs: false, number: 1, method: method)), proving.initiation,
+                    &context
                 )
             }
             failUser(

@@ -1,7 +1,8 @@
 import IPsec
 import Primitives
 
-/// What is left to do when a child or a session ends: indices, waiting requests, and wishes that live on.
+/// Which connection a session belongs to, and what is left to do when a child or a session ends: indices, waiting requests, and wishes
+/// that live on.
 extension KeyManager {
     /// The name of a child of a session, or of one that was removed in this very step.
     func name(of child: ChildID, in id: SessionID) -> String? {
@@ -48,6 +49,22 @@ extension KeyManager {
     /// The sessions that belong to a connection.
     func entries(of connection: String) -> [(id: SessionID, entry: Entry)] {
         (byConnection[connection] ?? []).compactMap { id in sessions[id].map { (id, $0) } }
+    }
+
+    /// A responder's connection shows late, and in version 1 the first guess may not be the last: it stands when the peer has
+    /// said who it is.
+    mutating func learnConnection(of id: SessionID, at event: SessionEvent) {
+        guard let entry = sessions[id] else { return }
+        switch event {
+        case .established, .refused: if entry.established != nil { return }
+        default: guard entry.connection.isEmpty else { return }
+        }
+        let name = entry.session.snapshot.connection
+        guard !name.isEmpty, name != entry.connection else { return }
+        byConnection[entry.connection]?.remove(id)
+        if byConnection[entry.connection]?.isEmpty == true { byConnection[entry.connection] = nil }
+        sessions[id]?.connection = name
+        byConnection[name, default: []].insert(id)
     }
 
     mutating func close(_ id: SessionID, _ reason: ClosureReason, _ effects: inout [Effect]) {

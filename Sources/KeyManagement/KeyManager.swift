@@ -383,22 +383,6 @@ package struct KeyManager: Sendable {
         }
     }
 
-    /// A responder's connection shows late, and in version 1 the first guess may not be the last: it stands when the peer has
-    /// said who it is.
-    private mutating func learnConnection(of id: SessionID, at event: SessionEvent) {
-        guard let entry = sessions[id] else { return }
-        switch event {
-        case .established, .refused: if entry.established != nil { return }
-        default: guard entry.connection.isEmpty else { return }
-        }
-        let name = entry.session.snapshot.connection
-        guard !name.isEmpty, name != entry.connection else { return }
-        byConnection[entry.connection]?.remove(id)
-        if byConnection[entry.connection]?.isEmpty == true { byConnection[entry.connection] = nil }
-        sessions[id]?.connection = name
-        byConnection[name, default: []].insert(id)
-    }
-
     private mutating func digest(_ event: SessionEvent, of id: SessionID, _ effects: inout [Effect]) {
         learnConnection(of: id, at: event)
         let connection = sessions[id]?.connection ?? ""
