@@ -9,11 +9,8 @@ struct CanonicalForm {
     private(set) var hasher = Hasher()
     private(set) var instants: [Instant] = []
 
-    /// Fixed for a whole exploration, or a number that goes up with every call. Chance is fixed by each input, and how
-    /// often a request was sent again decides nothing before it is given up, which so few losses cannot bring about.
-    private static let fixed: Set<String> = [
-        "connection", "policies", "settings", "now", "randomness", "attempt",
-    ]
+    /// Fixed for a whole exploration, or a number that goes up with every call.
+    private static let fixed: Set<String> = ["connection", "policies", "settings", "now"]
     /// Instants that are told to operators, and the sign of life, which no timer asks for here.
     private static let told: Set<String> = ["lastHeard", "established", "installed"]
 

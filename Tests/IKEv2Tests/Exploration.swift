@@ -27,7 +27,7 @@ struct Exploration {
         var inFlight: [Int] = []
         /// Commands that are still to be given, and to whom.
         var commands: [Order]
-        /// SAs that an end sent a packet on since time last passed: such a packet can still be on its way.
+        /// SAs that an end sent a packet on not long ago, and how long ago: such a packet can still be on its way.
         var used: [Used] = []
     }
 
@@ -39,6 +39,7 @@ struct Exploration {
     struct Used: Hashable {
         var side: Pair.Side
         var spi: SPI
+        var age: Duration
     }
 
     /// Message numbers, each ascending.
@@ -75,6 +76,8 @@ struct Exploration {
     let faultMaximum: Int
     /// Whether the tunnel must carry packets all the time: nobody means to take it down.
     let carriesTraffic: Bool
+    /// How long a packet may be under way.
+    static let packetDelay = Duration.seconds(1)
     private(set) var statesSeen = 0
     private(set) var endings = 0
     private(set) var problems: [String] = []
@@ -84,19 +87,15 @@ struct Exploration {
     private var steps: [Step] = []
     private var seen: [Int: [Chances]] = [:]
     private var finished: Set<[Int]> = []
-    /// Ends that come to rest by themselves.
-    private var resting: Set<[Int]> = []
-
-    var winners: Set<Pair.Side> { ends.winners }
 
     var summary: String {
-        "\(statesSeen) states, \(ends.entries.count) of ends, \(endings) endings, at most \(mostFaults) faults, won by \(winners.map { "\($0)" })"
+        "\(statesSeen) states, \(ends.entries.count) of ends, \(endings) endings, at most \(mostFaults) faults"
     }
 
-    init(_ pair: Pair, seed: UInt64, faultMaximum: Int, carriesTraffic: Bool) {
+    init(_ pair: Pair, faultMaximum: Int, carriesTraffic: Bool) {
         self.faultMaximum = faultMaximum
         self.carriesTraffic = carriesTraffic
-        ends = ExploredEnds(pair, seed: seed)
+        ends = ExploredEnds(pair)
     }
 
     /// Explores from an established pair with nothing in flight.
@@ -153,21 +152,15 @@ struct Exploration {
                 var copy = state
                 copy.chances.repeatable.removeAll { $0 == message }
                 Exploration.insert(message, &copy.chances.repeated)
-                advance(
-                    copy, .message(message), ends.messages[message].to, mayFail, 1, isRepetition: true, &next)
+                advance(copy, .message(message), ends.messages[message].to, mayFail, 1, &next)
             }
         }
         receiveTraffic(state, mayFail, &next)
-        for side in Pair.Side.allCases {
-            for timer in ends.overdueTimers(state.situation.ends[side.rawValue]) {
-                advance(state, .timer(timer), side, mayFail, 0, &next)
-            }
-        }
-        guard state.situation.inFlight.isEmpty else { return next }
-        if !state.situation.ends.allSatisfy({ ends[$0].isQuiet }) {
-            passTime(state, mayFail, &next)
-        } else if state.situation.commands.isEmpty {
+        guard state.situation.inFlight.isEmpty, state.situation.commands.isEmpty else { return next }
+        if state.situation.ends.allSatisfy({ ends[$0].isQuiet }) {
             finish(state)
+        } else {
+            fireTimers(state, mayFail, &next)
         }
         return next
     }
@@ -183,103 +176,34 @@ struct Exploration {
         }
     }
 
-    /// Nothing is in flight: time passes, and all that awaits an answer is sent again. What else runs out may do so at any
-    /// moment from then on, and does so before more time passes.
-    private mutating func passTime(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
-        let due = Pair.Side.allCases.map { ends.dueTimers(state.situation.ends[$0.rawValue]) }
-        guard
-            Pair.Side.allCases.allSatisfy({
-                ends.overdueTimers(state.situation.ends[$0.rawValue]).isEmpty
-            })
-        else {
-            return
-        }
-        guard !state.situation.ends.contains(where: { ends[$0].end.closed != nil }) else {
-            // Nobody is there to answer.
-            let before = next.count
-            for side in Pair.Side.allCases {
-                for timer in due[side.rawValue].retransmissions {
-                    advance(state, .giveUp(timer), side, mayFail, 0, &next)
-                }
-            }
-            if next.count == before { waitLong(state, mayFail, &next) }
-            return
-        }
-        guard comesToRest(state.situation) else { return report(state, "it goes round in circles") }
-        var later = state
-        later.situation.used = []
-        guard due.contains(where: { !$0.retransmissions.isEmpty || !$0.others.isEmpty }) else {
-            return waitLong(later, mayFail, &next)
-        }
-        later.situation.ends = later.situation.ends.map { ends.stepped($0) }
-        var reached: [Next] = [(later, 0)]
-        for side in Pair.Side.allCases {
-            for timer in due[side.rawValue].retransmissions {
-                let before = reached
-                reached = []
-                for (state, faults) in before {
-                    advance(state, .timer(timer), side, mayFail, faults, &reached)
-                }
-            }
-        }
-        next += reached
-    }
-
-    /// Whether both ends come to rest from here, where nothing more goes wrong. Requests are sent again for ever here, where in
-    /// the field their sender would give up: what goes round in circles must be seen.
-    private mutating func comesToRest(_ situation: Situation) -> Bool {
-        var passed: [[Int]] = []
-        var numbers = situation.ends
-        while !resting.contains(numbers), !numbers.allSatisfy({ ends[$0].isQuiet }) {
-            guard passed.count < 100 else { return false }
-            passed.append(numbers)
-            let due = Pair.Side.allCases.map { ends.dueTimers(numbers[$0.rawValue]) }
-            // What waits for longer is the explorer's to see to.
-            guard due.contains(where: { !$0.retransmissions.isEmpty || !$0.others.isEmpty }) else {
-                break
-            }
-            numbers = numbers.map { ends.stepped($0) }
-            var inputs: [(side: Pair.Side, input: ExploredEnds.Input)] = []
-            for side in Pair.Side.allCases {
-                for timer in due[side.rawValue].retransmissions + due[side.rawValue].others {
-                    inputs.append((side: side, input: .timer(timer)))
-                }
-            }
-            var given = 0
-            while !inputs.isEmpty {
-                let next = inputs.removeFirst()
-                let outcome = ends.give(next.input, to: numbers[next.side.rawValue])
-                numbers[next.side.rawValue] = outcome.end
-                for message in outcome.sent {
-                    inputs.append((side: ends.messages[message].to, input: .message(message)))
-                }
-                given += 1
-                if given > 1000 { return false }
-            }
-        }
-        resting.formUnion(passed)
-        return true
-    }
-
-    /// Nothing short is left, and yet an end is not done.
-    private mutating func waitLong(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
+    /// Nothing is in flight: time passes until the next timer. Of timers that run out at the same time any may be first.
+    private mutating func fireTimers(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
         let due = Pair.Side.allCases.compactMap { side in
-            ends.nextTimer(state.situation.ends[side.rawValue]).map {
-                (side: side, after: $0.after, timer: $0.timer)
+            ends.nextTimers(state.situation.ends[side.rawValue]).map {
+                (side: side, after: $0.after, timers: $0.timers)
             }
         }
-        guard let first = due.min(by: { $0.after < $1.after }) else { return report(state, "stuck") }
+        guard let wait = due.map(\.after).min() else {
+            report(state, "stuck")
+            return
+        }
         var later = state
-        later.situation.ends = later.situation.ends.map { ends.waited($0, first.after) }
-        advance(later, .timer(first.timer), first.side, mayFail, 0, &next)
+        later.situation.ends = later.situation.ends.map { ends.waited($0, wait) }
+        later.situation.used = later.situation.used.compactMap {
+            let age = $0.age + wait
+            return age > Exploration.packetDelay ? nil : Used(side: $0.side, spi: $0.spi, age: age)
+        }
+        for (side, after, timers) in due where after == wait {
+            for timer in timers { advance(later, .timer(timer), side, mayFail, 0, &next) }
+        }
     }
 
     private mutating func advance(
         _ state: State, _ input: ExploredEnds.Input, _ side: Pair.Side, _ mayFail: Bool, _ faults: Int,
-        isRepetition: Bool = false, _ next: inout [Next]
+        _ next: inout [Next]
     ) {
         let outcome = ends.give(input, to: state.situation.ends[side.rawValue])
-        steps.append(Step(parent: state.step, side: side, input: input, isRepetition: isRepetition))
+        steps.append(Step(parent: state.step, side: side, input: input, isRepetition: faults > 0))
         var after = state
         after.step = steps.count - 1
         after.situation.ends[side.rawValue] = outcome.end
@@ -327,7 +251,6 @@ struct Exploration {
 
     private mutating func isDead(_ message: Int, _ situation: Situation) -> Bool {
         let end = situation.ends[ends.messages[message].to.rawValue]
-        if ends.isForgotten(message, by: end) { return true }
         let outcome = ends.give(.message(message), to: end)
         guard outcome.end == end else { return false }
         if ends.messages[message].isResponse { return outcome.sent.isEmpty }
@@ -344,7 +267,7 @@ struct Exploration {
             if let reason = entry.end.closed { return "\(side) closed: \(reason)" }
             guard let outbound = entry.outbound else { return "\(side) has nothing to send on" }
             situation.used.removeAll { $0.side == side && $0.spi == outbound }
-            situation.used.append(Used(side: side, spi: outbound))
+            situation.used.append(Used(side: side, spi: outbound, age: .zero))
         }
         situation.used.sort { ($0.side.rawValue, $0.spi.value) < ($1.side.rawValue, $1.spi.value) }
         for used in situation.used
@@ -363,9 +286,7 @@ struct Exploration {
         var sentLast = 0
         while left > .zero, sentLast < 1000 {
             let due = Pair.Side.allCases.compactMap { side in
-                ends.nextTimer(numbers[side.rawValue]).map {
-                    (side: side, after: $0.after, timer: $0.timer)
-                }
+                ends.nextTimers(numbers[side.rawValue]).map { (side: side, after: $0.after, timer: $0.timers[0]) }
             }
             guard let first = due.min(by: { $0.after < $1.after }), first.after <= left else { break }
             numbers = numbers.map { ends.waited($0, first.after) }
@@ -393,13 +314,9 @@ struct Exploration {
         if left.children.count != right.children.count { wrong.append("numbers of children differ") }
         for end in pair.ends {
             let count = end.children.count
-            if end.inbound.count != count || end.outbound.count != count {
-                wrong.append("SAs without a child")
-            }
+            if end.inbound.count != count || end.outbound.count != count { wrong.append("SAs without a child") }
             if end.environment.spisInUse != Set(end.inbound.keys) { wrong.append("SPIs are left over") }
-            if end.claimed.count != (end.closed == nil ? 1 : 0) {
-                wrong.append("IKE SPIs: \(end.claimed.count)")
-            }
+            if end.claimed.count != (end.closed == nil ? 1 : 0) { wrong.append("IKE SPIs: \(end.claimed.count)") }
             if carriesTraffic, count != 1 { wrong.append("\(count) children instead of one") }
             if !end.isQuiet { wrong.append("not quiet") }
         }
@@ -425,10 +342,8 @@ struct Exploration {
         if let lost = step.lost { return "lost: \(ends.messages[lost].label)" }
         switch step.input {
         case .message(let message):
-            return
-                "\(step.side) receives\(step.isRepetition ? " again" : "") \(ends.messages[message].label)"
+            return "\(step.side) receives\(step.isRepetition ? " again" : "") \(ends.messages[message].label)"
         case .timer(let timer): return "\(step.side) \(timer)"
-        case .giveUp(let timer): return "\(step.side) gives up \(timer)"
         case .command(let command): return "\(step.side) \(command)"
         case .traffic(let child): return "\(step.side) receives a packet of \(child)"
         case nil: return "?"

@@ -29,9 +29,9 @@ import Testing
     ]
 
     private func explore(_ crossing: Crossing, seed: UInt64, carriesTraffic: Bool) -> Exploration {
-        var pair = Pair(settings: ExploredEnds.settings, seed: seed)
+        var pair = Pair(seed: seed)
         pair.establish()
-        var exploration = Exploration(pair, seed: seed, faultMaximum: Self.faults, carriesTraffic: carriesTraffic)
+        var exploration = Exploration(pair, faultMaximum: Self.faults, carriesTraffic: carriesTraffic)
         exploration.explore(pair, [(.initiator, crossing.left), (.responder, crossing.right)])
         return exploration
     }
@@ -42,14 +42,14 @@ import Testing
     ) {
         let exploration = explore(crossing, seed: seed, carriesTraffic: true)
         #expect(exploration.problems == [])
-        #expect(exploration.endings > 10 && exploration.statesSeen > 200)
+        #expect(exploration.endings > 10 && exploration.statesSeen > 1000)
         print("explored \(crossing.testDescription): \(exploration.summary)")
     }
 
     @Test(arguments: deletions) func deletionsThatCrossLeaveNothing(crossing: Crossing) {
         let exploration = explore(crossing, seed: 1, carriesTraffic: false)
         #expect(exploration.problems == [])
-        #expect(exploration.endings > 1 && exploration.statesSeen > 20)
+        #expect(exploration.endings > 1 && exploration.statesSeen > 50)
         print("explored \(crossing.testDescription): \(exploration.summary)")
     }
 }
