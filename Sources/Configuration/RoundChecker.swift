@@ -44,7 +44,9 @@ extension ConfigurationChecker {
     private func version(of connection: Connection) -> IKEVersion {
         let rounds = connection.local + connection.remote
         if rounds.contains(where: { $0.method == .extendedAuthentication || $0.method.kind > 1 }) { return .v1 }
-        let isUsers = rounds.contains { $0.method == .null || $0.method.userMethod != nil }
+        // RFC 4739.
+        let isRepeated = [connection.local, connection.remote].contains { $0.count > 1 }
+        let isUsers = isRepeated || rounds.contains { $0.method == .null || $0.method.userMethod != nil }
         return isUsers || plain(connection.local).kind != plain(connection.remote).kind ? .v2 : .any
     }
 

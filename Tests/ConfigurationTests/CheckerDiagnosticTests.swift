@@ -15,11 +15,6 @@ import Testing
         ("mediation = yes", "'mediation = yes' in connections.home is \(unsupported); only 'no' is"),
         ("dscp = 000001", "'dscp = 000001' in connections.home is \(unsupported); only '000000' is"),
         (
-            "remote2 { auth = psk }",
-            "more than one authentication round: 'remote2' in connections.home needs version = 2 (RFC 4739); "
-                + "in version 1 a user's round may follow, auth = xauth"
-        ),
-        (
             "children { x = 1 }",
             "unknown key 'x' in connections.home.children, which holds one section for each child"
         ),
@@ -30,7 +25,8 @@ import Testing
         #expect(found.count == 1)
         // What is refused by name says more: why.
         let isRefused = expected.contains(CheckerDiagnosticTests.unsupported)
-        #expect(isRefused ? found[0].hasPrefix(place + expected + ": ") : found[0] == place + expected)
+        let first = found.first ?? ""
+        #expect(isRefused ? first.hasPrefix(place + expected + ": ") : first == place + expected)
     }
 
     /// Keys are pointed at themselves; the refused values of known keys where they stand.

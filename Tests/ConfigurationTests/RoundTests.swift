@@ -56,9 +56,14 @@ import VectorSupport
         let written = configuration.canonicalForm.text
         #expect(written.contains("local-2 {") && written.contains("remote-2 {"))
         #expect(try Configuration.read(SourceFile(name: "x", text: written)).connections == configuration.connections)
-        #expect(throws: ConfigurationErrors.self) {
-            try Configuration.read(SourceFile(name: "x", text: text.replacing("version = 2", with: "version = 0")))
+        let complaint = #expect(throws: ConfigurationErrors.self) {
+            try Configuration.read(SourceFile(name: "x", text: text.replacing("version = 2", with: "version = 1")))
         }
+        #expect(complaint?.description.contains("'remote-2' in connections.home needs version = 2 (RFC 4739)") == true)
+        // What leaves the version open has the one that can.
+        let open = try Configuration.read(
+            SourceFile(name: "x", text: text.replacing("version = 2", with: "version = 0")))
+        #expect(open.connections == configuration.connections)
     }
 
     @Test func anEndWithoutRoundsStillHasOne() throws {
