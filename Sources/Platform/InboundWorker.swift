@@ -134,7 +134,7 @@ final class InboundWorker {
                 plane.insert(InboundAssociation(association, counters: counters, queue: owner, meter: meter))
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
-            case .setMTU(let mtu): segmentLimit = mtu
+            case .limitSegments(let octets): segmentLimit = octets
             // Policies without an SA, and payloads to be filled, are the outbound side's.
             case .setPolicy, .clearPolicy, .resize: break
             case .stop: return false

@@ -12,8 +12,8 @@ enum PlaneChange: Sendable {
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// Payloads that packets share are for outer packets of as many octets from now on.
     case resize(ChildID, octets: Int)
-    /// The MTU of the tunnel device changed.
-    case setMTU(Int)
+    /// How large packets with segments of TCP may be changed.
+    case limitSegments(Int)
     case setPolicy(SecurityPolicy)
     case clearPolicy(SecurityPolicy)
     case stop

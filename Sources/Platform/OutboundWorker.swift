@@ -180,7 +180,7 @@ final class OutboundWorker {
                 drain(child)
                 plane.resizePayloads(of: child, forPackets: octets)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
-            case .setMTU(let mtu): segmentLimit = mtu
+            case .limitSegments(let octets): segmentLimit = octets
             case .setPolicy(let policy): plane.insert(policy)
             case .clearPolicy(let policy): plane.remove(policy)
             case .stop: return false

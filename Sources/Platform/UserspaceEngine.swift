@@ -29,6 +29,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
 
     private struct State: ~Copyable {
         var mtu: Int
+        /// What packets of TCP's segments may have; less than the device where a path is narrower than IPv6 allows.
+        var segmentLimit: Int
         var installed: [ChildID: [Installed]] = [:]
         /// Of children whose ends tell each other of congestion.
         var meters: [ChildID: CongestionMeter] = [:]
@@ -82,7 +84,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         }
         let deliver = receivePacket
         let (mtu, mark) = (configuration.mtu, configuration.firewallMark)
-        var state = State(mtu: mtu, owners: WorkerShares(workers: workers))
+        var state = State(mtu: mtu, segmentLimit: mtu, owners: WorkerShares(workers: workers))
         if let interface = tunnel.interface {
             state.routes = RouteTable(
                 table: configuration.routingTable, interface: interface.index, mark: configuration.firewallMark,
@@ -290,16 +292,23 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
 
     /// The least that an interface with IPv6 takes (RFC 8200 §5). Smaller paths get fragments, or ICMP is sent.
     private static let leastMTU = 1280
+    /// Every path takes IPv4's packets of 576 octets with what goes around them (RFC 1122 §3.3.3).
+    private static let leastSegmentLimit = 500
 
     /// Gives the device the MTU that fits all SAs (RFC 4301 §8.2): with one larger than that, packets would be cut or
     /// refused.
     private func adapt(_ state: inout State) {
         let sizes = state.installed.values.flatMap { $0.compactMap(\.size?.inner) }
         guard configuration.adaptsMTU, let interface = tunnel.interface, let least = sizes.min() else { return }
-        let mtu = min(max(least, Self.leastMTU), 65_535)
+        // TCP's segments fit where the device itself may not be so narrow.
+        let segmentLimit = min(max(least, Self.leastSegmentLimit), 65_535)
+        if segmentLimit != state.segmentLimit {
+            state.segmentLimit = segmentLimit
+            post(.limitSegments(segmentLimit))
+        }
+        let mtu = max(segmentLimit, Self.leastMTU)
         guard mtu != state.mtu, parley_tunnel_mtu(interface.name, UInt32(mtu)) == 0 else { return }
         state.mtu = mtu
-        post(.setMTU(mtu))
     }
 
     /// Most addresses of which is kept what was measured.

@@ -45,8 +45,8 @@ extension Interop {
                                     + ["-I", side.innerAddress, side.other.innerAddress]))
                         #expect(large.output.contains("20 received"), "\(large)")
                     }
-                    #expect(try lab.transfer(megabytes: 2) >= 1 << 20)
-                    #expect(try lab.transfer(megabytes: 2, reverse: true) >= 1 << 20)
+                    #expect(try lab.transfer() >= 4 << 20)
+                    #expect(try lab.transfer(reverse: true) >= 4 << 20)
                     for side in Side.allCases {
                         let before = try lab.installed(on: side).1.spiIn
                         let pings = try lab.pinging {
@@ -125,7 +125,7 @@ extension Interop {
                 try lab.up()
                 try lab.network.lose(oneIn: 20)
                 // TCP gets through, and what it got is whole.
-                #expect(try lab.transfer(megabytes: 2) >= 1 << 20)
+                #expect(try lab.transfer() >= 4 << 20)
                 let pings = try lab.ping(count: 100, seconds: 20)
                 #expect(pings.received >= 100)
                 // Each echo is a packet of its own, there and back: one in ten or so.

@@ -20,6 +20,8 @@ extension Interop {
                     (["pubkey", "eap-mschapv2"], ["pubkey", "psk"]), (["eap-md5", "eap-mschapv2"], ["psk"]),
                     (["eap-mschapv2"], ["psk", "pubkey"]), (["psk", "eap-tls"], ["psk"]),
                 ]
+                // charon as host wants all of the gateway's rounds before its user's first one.
+                .filter { pairing.initiator != .charon || $0.0 != ["eap-mschapv2"] }
                 .map { Case(pairing: pairing, host: $0.0, gateway: $0.1) }
             }
             static let userAlone: [Case] = Pairing.all.flatMap { pairing in
@@ -175,7 +177,8 @@ extension Interop {
                 #expect(try !lab.left.up("inner", seconds: 10).succeeded)
                 let told = try explanation(lab.left.implementation == .parley ? lab.left : lab.right)
                 #expect(told.contains("MULTIPLE_AUTH_SUPPORTED"), "\(told)")
-                try lab.awaitEmpty()
+                // charon as gateway waits for more until its half-open time is over.
+                try lab.awaitEmpty(sides: Side.allCases.filter { lab.peer($0).implementation == .parley })
             }
         }
 
