@@ -76,9 +76,12 @@ extension Interop {
                 try lab.up()
                 // The router loses both ways, behind the recording for what goes to the right, in front of it for answers.
                 let result = try lab.pinging {
-                    try lab.network.lose(oneIn: 7)
-                    usleep(1_000_000)
-                    try lab.network.cut(false)
+                    // Requests and answers take turns: an odd period ends with requests, an even one with answers.
+                    for period in [7, 6] {
+                        try lab.network.lose(oneIn: period)
+                        usleep(600_000)
+                        try lab.network.cut(false)
+                    }
                 }
                 _ = try wire.finish()
                 let places = try Recording.places(of: result.unanswered, in: wire.path, profile: profile)

@@ -38,7 +38,7 @@ final class Subprocess {
         let sink = try FileHandle(forWritingTo: outputPath)
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         // The threads that tests run on block signals, and a child inherits that: `env` lets them through again.
-        process.arguments = ["--default-signal=INT,TERM,PIPE"] + command
+        process.arguments = ["--default-signal=HUP,INT,TERM,PIPE"] + command
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = sink
         process.standardError = sink
