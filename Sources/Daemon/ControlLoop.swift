@@ -271,6 +271,7 @@ final class ControlLoop {
             userService.noteRemoval(direction, of: child) { [plane] in plane.counters(of: child) }
             livingKeys.remove(spi, direction, of: child)
             plane.remove(spi, direction, of: child)
+            if direction == .inbound { scripts.fall(child, loop: self) }
         case .move(let child, let local, let remote):
             move(child, local: local, remote: remote)
             if let before = known.move(child, local: local, remote: remote) {

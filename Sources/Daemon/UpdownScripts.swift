@@ -22,9 +22,7 @@ final class UpdownScripts {
             if let session = event.session { nameServers[session] = servers.servers }
         case .session(.childEstablished(let id)): rise(id, event, loop)
         case .session(.childRekeyed(let old, let new)): standing[new] = standing.removeValue(forKey: old)
-        case .session(.childClosed(let id)): fall(id, loop)
         case .closed:
-            for child in event.snapshot?.children ?? [] { fall(child.id, loop) }
             if let session = event.session { nameServers[session] = nil }
         case .session, .dropped: break
         }
@@ -46,7 +44,8 @@ final class UpdownScripts {
         standing[id] = variables.scripts(command, isUp: false)
     }
 
-    private func fall(_ id: ChildID, _ loop: ControlLoop) {
+    /// The data plane opens a child's packets no more, whatever ended it.
+    func fall(_ id: ChildID, loop: ControlLoop) {
         for script in standing.removeValue(forKey: id) ?? [] { start(script, loop) }
     }
 

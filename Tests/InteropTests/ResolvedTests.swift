@@ -18,7 +18,7 @@ private final class Resolved {
 
     let environment: [String: String]
     private let lab: Lab
-    private var processes: [Subprocess] = []
+    private let process: Subprocess
 
     init(_ lab: Lab) throws {
         self.lab = lab
@@ -50,22 +50,22 @@ private final class Resolved {
         echo 'nameserver 192.0.2.1' > /run/resolv.conf
         for file in passwd group resolv.conf; do mount --bind /run/$file /etc/$file; done
         chown 990:990 /run/systemd/resolve
+        # The bus must know that user, too.
+        dbus-daemon --config-file='\(directory)/bus.conf' --nofork --nopidfile &
+        while [ ! -S '\(socket)' ]; do sleep 0.05; done
         exec '\(folder)/lib/systemd/systemd-resolved'
         """.write(toFile: "\(directory)/start", atomically: true, encoding: .utf8)
         let inherited = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
         environment = [
             "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=\(socket)", "PATH": "\(folder)/usr/bin:\(inherited)",
         ]
-        func start(_ name: String, _ command: [String]) throws -> Subprocess {
-            try Subprocess(
-                lab.network.on(.left, command), environment: environment,
-                outputPath: URL(fileURLWithPath: "\(directory)/\(name).log"))
-        }
-        let bus = try start(
-            "bus", ["dbus-daemon", "--config-file=\(directory)/bus.conf", "--nofork", "--nopidfile"])
-        try eventually("the bus is there") { FileManager.default.fileExists(atPath: socket) }
-        let service = try start("resolved", ["unshare", "-m", "bash", "\(directory)/start"])
-        processes = [service, bus]
+        // Both are children of the first process of a process namespace, and end with it.
+        let service = try Subprocess(
+            lab.network.on(
+                .left,
+                ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "\(directory)/start"]),
+            environment: environment, outputPath: URL(fileURLWithPath: "\(directory)/log"))
+        process = service
         try eventually("resolved answers") {
             guard service.isRunning else { throw LabFailure("resolved ended:\n\(service.output)") }
             return try control(["dns"]).succeeded
@@ -76,7 +76,11 @@ private final class Resolved {
         try Subprocess.run(lab.network.on(.left, ["timeout", "8", "resolvectl"] + words), environment: environment)
     }
 
-    func stop() { for process in processes { process.stop() } }
+    func stop() {
+        // `unshare` minds no other signal while it waits.
+        process.signal(SIGKILL)
+        process.stop()
+    }
 }
 
 /// A name server on the right's inner network that knows every name below corp.example.

@@ -137,7 +137,7 @@ extension Interop {
                 #expect(try lab.left.up("inner").succeeded)
                 host.stop()
                 #expect(words().last == "revert parley0" && words().count(where: { $0 == set[0] }) == 2, "\(words())")
-                #expect(!host.log.contains("name servers: "), "\(host.log)")
+                #expect(!host.log.contains("[Daemon] name servers: "), "\(host.log)")
             }
         }
 
