@@ -94,6 +94,16 @@ private final class NameServer {
     /// `ip netns exec` puts the files of this directory in the place of /etc's.
     private let folder: URL
 
+    /// dnsmasq closes every descriptor that it was not given, and with it the one by whose end Foundation tells that a child has ended.
+    /// This program stands in front, keeps it, and passes signals on.
+    private static let keeper = """
+        import signal, subprocess, sys
+        server = subprocess.Popen(sys.argv[1:])
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, lambda number, _: server.send_signal(number))
+        sys.exit(server.wait())
+        """
+
     /// `lifetime`: seconds that an answer is good for.
     init(_ lab: Lab, lifetime: Int) throws {
         hosts = lab.directory.appendingPathComponent("hosts")
@@ -102,7 +112,10 @@ private final class NameServer {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         try Data("nameserver \(Side.left.gateway)\n".utf8).write(to: folder.appendingPathComponent("resolv.conf"))
         process = try Subprocess(
-            ["ip", "netns", "exec", lab.network.router, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"]
+            [
+                "ip", "netns", "exec", lab.network.router, "python3", "-c", Self.keeper, "dnsmasq",
+                "--keep-in-foreground", "--conf-file=/dev/null",
+            ]
                 + ["--no-resolv", "--no-hosts", "--user=root", "--pid-file=", "--log-facility=-", "--bind-interfaces"]
                 + ["--listen-address=\(Side.left.gateway)", "--addn-hosts=\(hosts.path)", "--local-ttl=\(lifetime)"],
             outputPath: lab.directory.appendingPathComponent("dnsmasq"))
