@@ -72,8 +72,6 @@ struct Exploration {
         var isRepetition = false
     }
 
-    /// Losses and repetitions on one path, all messages together.
-    let faultMaximum: Int
     /// Whether the tunnel must carry packets all the time: nobody means to take it down.
     let carriesTraffic: Bool
     /// How long a packet may be under way.
@@ -84,6 +82,8 @@ struct Exploration {
     /// The most that went wrong on one path.
     private(set) var mostFaults = 0
     private var ends: ExploredEnds
+    /// Whose nonces won where two rekeyings met.
+    var winners: Set<Pair.Side> { ends.winners }
     private var steps: [Step] = []
     private var seen: [Int: [Chances]] = [:]
     private var finished: Set<[Int]> = []
@@ -92,10 +92,9 @@ struct Exploration {
         "\(statesSeen) states, \(ends.entries.count) of ends, \(endings) endings, at most \(mostFaults) faults"
     }
 
-    init(_ pair: Pair, faultMaximum: Int, carriesTraffic: Bool) {
-        self.faultMaximum = faultMaximum
+    init(_ pair: Pair, seed: UInt64, carriesTraffic: Bool) {
         self.carriesTraffic = carriesTraffic
-        ends = ExploredEnds(pair)
+        ends = ExploredEnds(pair, seed: seed)
     }
 
     /// Explores from an established pair with nothing in flight.
@@ -109,7 +108,7 @@ struct Exploration {
                 guard isNew(state) else { continue }
                 statesSeen += 1
                 mostFaults = faults
-                for (next, more) in successors(of: state, mayFail: faults < faultMaximum) {
+                for (next, more) in successors(of: state) {
                     while byFaults.count <= faults + more { byFaults.append([]) }
                     byFaults[faults + more].append(next)
                 }
@@ -132,52 +131,50 @@ struct Exploration {
 
     private typealias Next = (state: State, faults: Int)
 
-    private mutating func successors(of state: State, mayFail: Bool) -> [(State, Int)] {
+    private mutating func successors(of state: State) -> [(State, Int)] {
         var next: [Next] = []
         for index in state.situation.commands.indices {
             var copy = state
             let order = copy.situation.commands.remove(at: index)
-            advance(copy, .command(order.command), order.side, mayFail, 0, &next)
+            advance(copy, .command(order.command), order.side, 0, &next)
         }
         for message in state.situation.inFlight {
             var copy = state
             copy.situation.inFlight.removeAll { $0 == message }
-            if !copy.chances.repeated.contains(message) {
+            if ends.messages[message].mayFail, !copy.chances.repeated.contains(message) {
                 Exploration.insert(message, &copy.chances.repeatable)
             }
-            advance(copy, .message(message), ends.messages[message].to, mayFail, 0, &next)
+            advance(copy, .message(message), ends.messages[message].to, 0, &next)
         }
-        if mayFail {
-            for message in state.chances.repeatable {
-                var copy = state
-                copy.chances.repeatable.removeAll { $0 == message }
-                Exploration.insert(message, &copy.chances.repeated)
-                advance(copy, .message(message), ends.messages[message].to, mayFail, 1, &next)
-            }
+        for message in state.chances.repeatable {
+            var copy = state
+            copy.chances.repeatable.removeAll { $0 == message }
+            Exploration.insert(message, &copy.chances.repeated)
+            advance(copy, .message(message), ends.messages[message].to, 1, &next)
         }
-        receiveTraffic(state, mayFail, &next)
+        receiveTraffic(state, &next)
         guard state.situation.inFlight.isEmpty, state.situation.commands.isEmpty else { return next }
         if state.situation.ends.allSatisfy({ ends[$0].isQuiet }) {
             finish(state)
         } else {
-            fireTimers(state, mayFail, &next)
+            fireTimers(state, &next)
         }
         return next
     }
 
     /// A packet on a child whose outbound SA an end holds back arrives there.
-    private mutating func receiveTraffic(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
+    private mutating func receiveTraffic(_ state: State, _ next: inout [Next]) {
         for used in state.situation.used {
             let side = used.side.other
             let session = ends[state.situation.ends[side.rawValue]].end.session
             for child in session.children where child.inboundSPI == used.spi && child.heldOutbound != nil {
-                advance(state, .traffic(child.id), side, mayFail, 0, &next)
+                advance(state, .traffic(child.id), side, 0, &next)
             }
         }
     }
 
     /// Nothing is in flight: time passes until the next timer. Of timers that run out at the same time any may be first.
-    private mutating func fireTimers(_ state: State, _ mayFail: Bool, _ next: inout [Next]) {
+    private mutating func fireTimers(_ state: State, _ next: inout [Next]) {
         let due = Pair.Side.allCases.compactMap { side in
             ends.nextTimers(state.situation.ends[side.rawValue]).map {
                 (side: side, after: $0.after, timers: $0.timers)
@@ -194,12 +191,12 @@ struct Exploration {
             return age > Exploration.packetDelay ? nil : Used(side: $0.side, spi: $0.spi, age: age)
         }
         for (side, after, timers) in due where after == wait {
-            for timer in timers { advance(later, .timer(timer), side, mayFail, 0, &next) }
+            for timer in timers { advance(later, .timer(timer), side, 0, &next) }
         }
     }
 
     private mutating func advance(
-        _ state: State, _ input: ExploredEnds.Input, _ side: Pair.Side, _ mayFail: Bool, _ faults: Int,
+        _ state: State, _ input: ExploredEnds.Input, _ side: Pair.Side, _ faults: Int,
         _ next: inout [Next]
     ) {
         let outcome = ends.give(input, to: state.situation.ends[side.rawValue])
@@ -211,29 +208,29 @@ struct Exploration {
             if outcome.lostChild { return report(after, "\(side) lost a child") }
             if let loss = carry(&after.situation) { return report(after, loss) }
         }
-        emit(outcome.sent[...], after, mayFail, faults, &next)
+        emit(outcome.sent[...], after, faults, &next)
     }
 
     /// What is sent is in flight, or lost from the start: when a message that never arrives was lost makes no difference.
     private mutating func emit(
-        _ sent: ArraySlice<Int>, _ state: State, _ mayFail: Bool, _ faults: Int, _ next: inout [Next]
+        _ sent: ArraySlice<Int>, _ state: State, _ faults: Int, _ next: inout [Next]
     ) {
         guard let message = sent.first else {
             next.append((settled(state), faults))
             return
         }
         guard !state.situation.inFlight.contains(message) else {
-            return emit(sent.dropFirst(), state, mayFail, faults, &next)
+            return emit(sent.dropFirst(), state, faults, &next)
         }
         var arriving = state
         Exploration.insert(message, &arriving.situation.inFlight)
-        emit(sent.dropFirst(), arriving, mayFail, faults, &next)
-        if mayFail, !state.chances.lost.contains(message) {
+        emit(sent.dropFirst(), arriving, faults, &next)
+        if ends.messages[message].mayFail, !state.chances.lost.contains(message) {
             var lost = state
             Exploration.insert(message, &lost.chances.lost)
             steps.append(Step(parent: state.step, side: ends.messages[message].to, lost: message))
             lost.step = steps.count - 1
-            emit(sent.dropFirst(), lost, mayFail, faults + 1, &next)
+            emit(sent.dropFirst(), lost, faults + 1, &next)
         }
     }
 
