@@ -13,6 +13,11 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PARLEY = pathlib.Path(os.environ.get("PARLEY_BINARY", ROOT / ".build/release/parley"))
 
+# How long lifetimes of a second are kept up; five minutes in a case of its own want `--timeout 900` of the laboratory.
+ENDURANCE = int(os.environ.get("PARLEY_LAB_REKEY_SECONDS", "20"))
+LASTING = "rekey_time = 0"
+SHORT = "rekey_time = 1s\n        life_time = 20s\n        rand_time = 0s"
+
 PROBLEMS = (RuntimeError, OSError, StopIteration, subprocess.TimeoutExpired)
 
 
@@ -137,6 +142,33 @@ class Pair:
             raise RuntimeError("the child did not stay with the new IKE SA")
         self.echoes()
         return self.ike(), before
+
+    def endure(self, seconds):
+        """Twenty echoes a second each way while lifetimes of a second end: none may be lost."""
+        flows = {
+            here: subprocess.Popen(
+                inside(here, "ping", "-n", "-D", "-c", seconds * 20, "-i", "0.05", "-W", "5", "-I", f"10.{here}.0.1",
+                       f"10.{there}.0.1"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for here, there in ((1, 2), (2, 1))}
+        told = {here: flow.communicate(timeout=seconds * 3 + 60)[0] for here, flow in flows.items()}
+        for here, output in told.items():
+            if f"{seconds * 20} packets transmitted, {seconds * 20} received" not in output:
+                heard = {int(number) for number in re.findall(r"icmp_seq=(\d+)", output)}
+                lost = sorted(set(range(1, seconds * 20 + 1)) - heard)
+                raise RuntimeError(f"echoes {lost} of host {here} are lost:\n" + "\n".join(
+                    line for line in output.splitlines() if any(f"icmp_seq={n - 1} " in line for n in lost))
+                    + "\n" + self.discarded())
+        rekeyings = int(re.search(r"child-rekey\D+(\d+)", self.swanctl("--counters", "--all")).group(1))
+        if rekeyings < seconds / 2:
+            raise RuntimeError(f"{rekeyings} rekeyings in {seconds} seconds")
+        print(f"  {rekeyings} rekeyings of the child, {2 * seconds * 20} echoes, none lost", flush=True)
+
+    def discarded(self):
+        """What either end dropped, and why."""
+        drops = re.search(r"drops \{.*?\}", self.swanctl("--stats", "--raw"))
+        kernel = run(*inside(2, "cat", "/proc/net/xfrm_stat"), check=False)
+        return f"Parley: {drops and drops.group(0)}; the peer's kernel: " + ", ".join(
+            line for line in kernel.splitlines() if not line.endswith("\t0"))
 
     def gone(self, child):
         eventually("the peer's kernel has no such SA", lambda: not self.theirs() & child)

@@ -266,6 +266,7 @@ final class ControlLoop {
                 giveAway { KeyLine(keys) }
             }
             plane.install(association)
+        case .expect(let spi): plane.expect(spi)
         case .disclose(let keys): giveAway { KeyLine(keys) }
         case .remove(let spi, let direction, let child):
             userService.noteRemoval(direction, of: child) { [plane] in plane.counters(of: child) }

@@ -59,6 +59,9 @@ package final class InlineEngine: IPsecEngine {
         install(association, sequence: 0)
     }
 
+    /// Who calls this does so for one thing after the other: nothing comes before its SA.
+    package func expect(_ spi: SPI) {}
+
     /// As ``install(_:)``, with an outbound counter that stands at `sequence`; for tests of the counter's end.
     package func install(_ association: SecurityAssociation, sequence: UInt64) {
         let counters = AssociationCounters()
@@ -191,7 +194,7 @@ package final class InlineEngine: IPsecEngine {
                 var first: OpenResult?
                 inbound.unpack(bundle) { if first == nil { first = result($0) } }
                 return first ?? drop(.dummy)
-            case .deferred: return drop(.unsupported)
+            case .deferred, .early: return drop(.unsupported)
             }
         }
     }
@@ -203,7 +206,7 @@ package final class InlineEngine: IPsecEngine {
             let packet = UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)
             return .opened(packet: Array(packet), child: opened.child, spi: opened.spi)
         case .dropped(let reason): return .dropped(reason)
-        case .bundle, .deferred: return .dropped(.unsupported)
+        case .bundle, .deferred, .early: return .dropped(.unsupported)
         }
     }
 

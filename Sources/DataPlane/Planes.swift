@@ -183,6 +183,7 @@ package final class InboundPlane {
     private var headers = AssociationTable()
     let arena = PacketArena()
     private let deferred = DeferredPackets()
+    private var early = EarlyPackets()
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
 
@@ -195,6 +196,16 @@ package final class InboundPlane {
     package func insert(_ association: InboundAssociation) {
         if association.hasESP { associations.insert(association, under: association.spi) }
         if let header = association.header { headers.insert(association, under: header.spi) }
+    }
+
+    /// We have offered this SPI: packets with it may come before its SA does.
+    package func expect(_ spi: SPI) { early.expect(spi) }
+
+    /// Packets that came before the SA that was inserted just now, to be opened next.
+    package func takeEarly(_ spi: SPI, now: Instant) -> [EarlyPackets.Packet] {
+        let (packets, lapsed) = early.take(spi, now: now)
+        for _ in 0..<lapsed { drops.count(.unknownSPI) }
+        return packets
     }
 
     package func remove(_ spi: SPI, of child: ChildID) {
@@ -233,6 +244,8 @@ package final class InboundPlane {
         case bundle(InboundBundle)
         /// ``openDeferred(now:_:)`` will tell.
         case deferred
+        /// It waits for its SA.
+        case early
     }
 
     /// Whether memory for another packet is left. Where it is not, the packets opened so far must be used up and
@@ -252,7 +265,7 @@ package final class InboundPlane {
     ) -> Outcome {
         guard count >= ESP.headerOctets else { return drop(.malformed) }
         guard let association = associations[SPI(UnsafeRawPointer(packet).bigEndian32(at: 0))] else {
-            return drop(.unknownSPI)
+            return keep(packet, count, from, trafficClass, now)
         }
         if deferring, association.prefersBatches, deferred.takes(association) {
             switch association.check(packet, count: count) {
@@ -268,6 +281,18 @@ package final class InboundPlane {
             association.open(
                 packet, count: count, from: from, trafficClass: trafficClass, arena: arena, now: now),
             association, from, now)
+    }
+
+    @inline(never)
+    private func keep(
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ from: Endpoint, _ trafficClass: UInt8, _ now: Instant
+    ) -> Outcome {
+        let octets = UnsafeRawBufferPointer(start: packet, count: count)
+        guard let lapsed = early.keep(octets, from: from, trafficClass: trafficClass, now: now) else {
+            return drop(.unknownSPI)
+        }
+        for _ in 0..<lapsed { drops.count(.unknownSPI) }
+        return .early
     }
 
     /// Whether no packet waits.

@@ -35,6 +35,13 @@ struct Context {
         return spi
     }
 
+    /// An SPI for a request: the peer may use it as soon as it has answered, before its answer is worked on here.
+    mutating func offerSPI() -> SPI {
+        let spi = takeSPI()
+        emit(.expect(spi))
+        return spi
+    }
+
     mutating func takeLease(
         from pool: AddressPool, requested: IPAddress?, for identity: Identity, holder: SessionID
     ) -> IPAddress? {

@@ -127,7 +127,7 @@ extension IKEv1Session {
         let messageID = freshMessageID(&context)
         let pairs = (0..<policy.parallelPairs).map { lane in
             QuickMode.Pair(
-                child: context.environment.freshChildID(), inboundSPI: context.takeSPI(),
+                child: context.environment.freshChildID(), inboundSPI: context.offerSPI(),
                 replaces: wanted.replaces.flatMap { child(inLaneOf: $0, lane) })
         }
         var quickMode = QuickMode(

@@ -71,7 +71,7 @@ extension IKESession {
             policy: policy.name, replaces: old?.id,
             requestID: old?.requestID ?? sibling?.requestID ?? inheritRequestID(policy)
                 ?? requestID(for: policy, &context),
-            resource: sibling.map(numberBeside) ?? old?.resource, sibling: sibling?.id, spi: context.takeSPI(),
+            resource: sibling.map(numberBeside) ?? old?.resource, sibling: sibling?.id, spi: context.offerSPI(),
             offeredLocal: localSelectors(of: policy), offeredRemote: remoteSelectors(of: policy))
     }
 

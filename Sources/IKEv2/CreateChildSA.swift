@@ -223,7 +223,7 @@ extension IKESession {
             else { break }
             do throws(Fault) {
                 var again = attempt
-                again.spi = context.takeSPI()
+                again.spi = context.offerSPI()
                 again.followUp = nil
                 try sendChild(again, policy, group: group, &context)
                 return
@@ -266,7 +266,7 @@ extension IKESession {
         again.followUp = nil
         again.keyPair = nil
         again.triedGroups = []
-        again.spi = context.takeSPI()
+        again.spi = context.offerSPI()
         again.offeredLocal = localSelectors(of: policy)
         again.offeredRemote = remoteSelectors(of: policy)
         try sendChild(again, policy, group: old.suite.keyExchange ?? policy.firstGroup, &context)

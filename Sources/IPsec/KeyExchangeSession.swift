@@ -95,6 +95,8 @@ package enum SessionEffect: Sendable {
     case release(spi: UInt64)
     /// In the order given, and before any `send` that follows: a peer may use an SA as soon as it hears of it.
     indirect case install(SecurityAssociation)
+    /// The peer is offered this inbound SPI, and may send on it before its answer has been worked on.
+    case expect(SPI)
     case remove(SPI, SecurityAssociation.Direction, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// A virtual address is ours from now on, before any SA that uses it is installed; or is so no more.

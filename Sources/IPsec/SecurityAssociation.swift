@@ -174,6 +174,8 @@ package struct TrafficCounters: Hashable, Sendable {
 package protocol IPsecEngine: AnyObject {
     /// Puts one direction of an SA to work. A newer outbound SA with the same `requestID` takes the traffic over.
     func install(_ association: SecurityAssociation)
+    /// We have offered this SPI to a peer, whose packets may come before the SA is installed; they should wait a moment.
+    func expect(_ spi: SPI)
     /// Takes one direction away and wipes its keys. Unknown pairs are ignored.
     func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID)
     /// Puts an SPD entry without an SA into force.

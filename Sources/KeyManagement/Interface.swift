@@ -145,6 +145,8 @@ package struct Event: Hashable, Sendable {
 package enum Effect: Sendable {
     case send(Datagram)
     case install(SecurityAssociation)
+    /// Packets with this SPI may come before its SA is installed.
+    case expect(SPI)
     case remove(SPI, SecurityAssociation.Direction, ChildID)
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// A virtual address is this node's from now on, or is so no more. Once each, however many SAs use it.

@@ -359,6 +359,7 @@ package struct KeyManager: Sendable {
         case .install(let association):
             noteInstalled(association, of: id)
             if !holdBack(association, of: id) { effects.append(.install(association)) }
+        case .expect(let spi): effects.append(.expect(spi))
         case .remove(let spi, let direction, let child):
             noteRemoved(spi, direction, child, of: id)
             if direction == .inbound || letGo(spi, of: child, &effects) {

@@ -132,6 +132,8 @@ final class InboundWorker {
             switch change {
             case .install(let association, let counters, let owner, let meter):
                 plane.insert(InboundAssociation(association, counters: counters, queue: owner, meter: meter))
+                openEarly(association.spi)
+            case .expect(let spi): plane.expect(spi)
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .limitSegments(let octets): segmentLimit = octets
@@ -141,6 +143,19 @@ final class InboundWorker {
             }
         }
         return true
+    }
+
+    /// Opens what came before its SA, which is there now.
+    private func openEarly(_ spi: SPI) {
+        let now = Clock.now()
+        for var packet in plane.takeEarly(spi, now: now) {
+            packet.octets.withUnsafeMutableBytes { octets in
+                guard let start = octets.baseAddress else { return }
+                openOwn(start, octets.count, packet.trafficClass, packet.from, now)
+                // Its octets go.
+                release()
+            }
+        }
     }
 
     /// Takes one batch from a socket. False where the worker should stop.

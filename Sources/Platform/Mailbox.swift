@@ -9,6 +9,8 @@ enum PlaneChange: Sendable {
     /// Its counters, and the worker that seals packets of the same policy.
     case install(SecurityAssociation, AssociationCounters, owner: Int, CongestionMeter?)
     case remove(SPI, ChildID)
+    /// Packets with this SPI, which we have offered, may come before its SA.
+    case expect(SPI)
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// Payloads that packets share are for outer packets of as many octets from now on.
     case resize(ChildID, octets: Int)

@@ -183,6 +183,7 @@ final class OutboundWorker {
             case .limitSegments(let octets): segmentLimit = octets
             case .setPolicy(let policy): plane.insert(policy)
             case .clearPolicy(let policy): plane.remove(policy)
+            case .expect: break
             case .stop: return false
             }
         }

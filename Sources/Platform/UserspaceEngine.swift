@@ -178,6 +178,10 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         }
     }
 
+    package func expect(_ spi: SPI) {
+        inbound[InboundWorker.owner(of: spi, among: inbound.count)].post(.expect(spi))
+    }
+
     package func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID) {
         state.withLock { state in
             guard

@@ -143,7 +143,8 @@ package struct World {
                     nodes[index].engine.move(child, local: local, remote: remote)
                 case .addAddress(let address): addAddress(address, to: index)
                 case .removeAddress(let address): nodes[index].addresses.remove(address)
-                case .trap, .disclose: break
+                // Work takes no time here, so that no packet comes before its SA.
+                case .trap, .disclose, .expect: break
                 case .ask(let id, let question): inputs.append(.answer(id, nodes[index].answerer.answer(question)))
                 case .reply(let request, let response): nodes[index].replies[request] = response
                 case .report(let event):

@@ -39,6 +39,8 @@ struct Pair {
         var events: [SessionEvent] = []
         var closed: ClosureReason?
         var sent: [Datagram] = []
+        /// SPIs that it has offered, with how many datagrams it had sent before.
+        var offered: [(spi: SPI, sent: Int)] = []
         var disclosed: [DisclosedKeys] = []
         var children: [ChildSnapshot] { session.snapshot.children }
         var usable: [ChildSnapshot] { children.filter { $0.state == .installed } }
@@ -144,6 +146,7 @@ struct Pair {
                 answers.append((id, answer(question, &end)))
             case .addAddress(let address): end.addresses.insert(address)
             case .removeAddress(let address): end.addresses.remove(address)
+            case .expect(let spi): end.offered.append((spi, end.sent.count))
             case .claim(let spi): end.claimed.insert(spi)
             case .release(let spi): end.claimed.remove(spi)
             case .install(let association):

@@ -115,7 +115,7 @@ struct ExploredEnds {
         form.combine(timers.map(\.key))
         var kept = end
         kept.installed = end.installed.filter { $0.spi == outbound && $0.direction == .outbound }
-        (kept.events, kept.sent, kept.disclosed) = ([], [], [])
+        (kept.events, kept.sent, kept.disclosed, kept.offered) = ([], [], [], [])
         return add(
             Entry(
                 end: kept, now: now, side: side, shape: form.hasher.finalize(),

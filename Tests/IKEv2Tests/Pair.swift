@@ -47,6 +47,8 @@ struct Pair {
         /// Post-quantum keys by name.
         var postquantum: [String: [UInt8]] = [:]
         var sent: [Datagram] = []
+        /// SPIs that it has offered, with how many datagrams it had sent before.
+        var offered: [(spi: SPI, sent: Int)] = []
         var disclosed: [DisclosedKeys] = []
         /// Signatures that it was asked to verify.
         var verifications: [MessageVerification] = []
@@ -142,6 +144,8 @@ struct Pair {
             case .setTimer(let timer, let instant): ends[side.rawValue].timers[timer] = instant
             case .cancelTimer(let timer): ends[side.rawValue].timers[timer] = nil
             case .ask(let id, let question): answers.append((id, answer(question, side)))
+            case .expect(let spi):
+                ends[side.rawValue].offered.append((spi, ends[side.rawValue].sent.count))
             case .claim(let spi): ends[side.rawValue].claimed.insert(spi)
             case .release(let spi): ends[side.rawValue].claimed.remove(spi)
             case .install(let sa):

@@ -37,6 +37,19 @@ import Testing
         #expect(pair.responder.sent.count > before, sourceLocation: place)
     }
 
+    /// The responder may send as soon as it has answered.
+    @Test func packetsAreAwaitedOnWhatIsOffered() throws {
+        var pair = established()
+        let old = try #require(pair.responder.children.first)
+        #expect(pair.initiator.offered.map(\.spi) == pair.initiator.children.map(\.inboundSPI))
+        #expect(pair.responder.offered.isEmpty)
+        let sent = pair.responder.sent.count
+        pair.give(.command(.rekeyChild(old.id)), to: .responder)
+        pair.settle()
+        #expect(pair.responder.offered.map(\.spi) == pair.responder.usable.map(\.inboundSPI))
+        #expect(pair.responder.offered.map(\.sent) == [sent] && pair.initiator.offered.count == 1)
+    }
+
     @Test(arguments: Pair.Side.allCases) func aChildIsRekeyedWithoutLoss(side: Pair.Side) throws {
         var pair = established()
         let old = try #require(pair[side].children.first)

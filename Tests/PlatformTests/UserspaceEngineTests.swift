@@ -108,6 +108,35 @@ import Testing
         #expect(east.engine.counters(of: ChildID(1))?.inbound.packets == 0, "counters go with the SA")
     }
 
+    /// A responder may send as soon as it has answered, while the initiator is at work on the answer (RFC 7296 §2.8).
+    @Test(arguments: [
+        Suite(encryption: Encryption(.aesGCM16, keyBits: 256)),
+        Suite(encryption: Encryption(.aesCBC, keyBits: 256), integrity: .hmacSHA256_128),
+    ])
+    func packetsThatComeBeforeTheirSAWaitForIt(suite: Suite) async throws {
+        let pair = pair(suite: suite)
+        let inner = (1...3).map { packet(from: "10.1.0.1", to: "10.2.0.1", payload: $0 * 10) }
+        pair.west.forEach(west.engine.install)
+        east.engine.expect(pair.east[0].spi)
+        west.engine.sendPacket(inner[0])
+        west.engine.sendPacket(inner[1])
+        // What is behind them shows that they have been handled.
+        #expect(west.engine.sendIKE(Datagram(local: west.natEnd, remote: east.natEnd, octets: [1])))
+        #expect(await east.messages.next()?.octets == [1])
+        #expect(east.engine.dropCounters.nonzero == [:])
+        pair.east.forEach(east.engine.install)
+        #expect(await east.packets.next() == inner[0])
+        #expect(await east.packets.next() == inner[1])
+        west.engine.sendPacket(inner[2])
+        #expect(await east.packets.next() == inner[2])
+        #expect(east.engine.dropCounters.nonzero == [:])
+        // Once it was there, its going is no reason to wait again.
+        east.engine.remove(pair.east[0].spi, .inbound, of: ChildID(1))
+        west.engine.sendPacket(inner[0])
+        while east.engine.dropCounters[.unknownSPI] == 0 { await Task.yield() }
+        #expect(east.engine.dropCounters.nonzero == [.unknownSPI: 1])
+    }
+
     @Test func aPeerThatMovesIsReportedAndFollowed() async throws {
         install(pair())
         let inner = packet(from: "10.1.0.1", to: "10.2.0.1", payload: 10)

@@ -105,6 +105,7 @@ final class LoopbackHost {
                 case .send(let datagram): _ = plane.sendIKE(datagram)
                 case .install(let association): plane.install(association)
                 case .remove(let spi, let direction, let child): plane.remove(spi, direction, of: child)
+                case .expect(let spi): plane.expect(spi)
                 case .addAddress, .removeAddress: break
                 case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
                 case .trap, .disclose: break
