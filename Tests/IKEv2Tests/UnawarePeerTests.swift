@@ -82,6 +82,17 @@ import Testing
             name: "compression (IPCOMP_SUPPORTED)",
             enable: { connection, _ in connection.children[0].compresses = true },
             isUnused: { $0.children.allSatisfy { !$0.isCompressed } }),
+        Extension(
+            name: "shared payloads (RFC 9347)",
+            enable: { connection, _ in connection.children[0].aggregation = Aggregation() },
+            isUnused: { $0.children.allSatisfy { $0.aggregation == nil } }),
+        Extension(
+            name: "a pair of SAs for each processor (RFC 9611)",
+            enable: { connection, _ in connection.children[0].usesResources = true },
+            isUnused: { $0.children.allSatisfy { $0.resource == nil } }),
+        Extension(
+            name: "announced methods (RFC 9593)", enable: { connection, _ in connection.announcesMethods = true },
+            isUnused: { $0.isEstablished }),
     ]
 
     @Test(arguments: extensions, Pair.Side.allCases)
