@@ -6,15 +6,32 @@ import KeyManagement
 enum Alerts {
     /// That the daemon was told to end.
     static let shutdown = "shutdown-signal"
+    /// That no RADIUS server answered a request.
+    static let silentServers = "radius-not-responding"
 
     /// The one that says most closely what it was comes first.
     static func types(of event: Event) -> [String] {
         switch event.kind {
         case .session(.refused(_, let refusal)), .closed(.refused(let refusal)): types(of: refusal)
         case .session(.retransmitting): ["retransmit-send"]
+        case .session(.noticed(let notice)): [type(of: notice)]
+        case .noticed(.malformedHeader): ["parse-error-header"]
+        case .noticed(.unknownSPI): ["invalid-ike-spi"]
+        case .noticed(.noRemoteAddress): ["peer-addr-failed"]
         case .closed(.peerUnresponsive): ["retransmit-send-timeout"]
         case .closed(.expired): ["ike-sa-expired"]
         case .session, .closed, .dropped: []
+        }
+    }
+
+    private static func type(of notice: SessionNotice) -> String {
+        switch notice {
+        case .repeatedRequest: "retransmit-receive"
+        case .answeredLate: "retransmit-send-cleared"
+        case .selectorsNarrowed: "ts-narrowed"
+        case .keptWithoutChild: "keep-on-child-sa-failure"
+        case .olderKept: "unique-keep"
+        case .olderReplaced: "unique-replace"
         }
     }
 
@@ -55,11 +72,12 @@ enum Alerts {
 
     /// `type`, and the SA that it is about where there is one.
     static func message(_ type: String, _ event: Event, _ loop: ControlLoop) -> ViciMessage {
+        message(type, event.snapshot ?? event.session.flatMap { loop.manager.snapshot(of: $0) }, loop)
+    }
+
+    static func message(_ type: String, _ session: SessionSnapshot?, _ loop: ControlLoop) -> ViciMessage {
         var message: ViciMessage = ["type": type]
-        let snapshot = event.snapshot ?? event.session.flatMap { loop.manager.snapshot(of: $0) }
-        if let snapshot {
-            message.add("ike-sa", section: ViciEvents.withoutChildren(snapshot, loop))
-        }
+        if let session { message.add("ike-sa", section: ViciEvents.withoutChildren(session, loop)) }
         return message
     }
 }

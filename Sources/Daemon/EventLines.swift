@@ -22,6 +22,12 @@ enum EventLines {
         case .closed(let reason):
             [line(.ike, 0, event, "\(name(event)) closed: \(text(reason))")] + details(reason, event)
         case .dropped(let why): [line(.network, 1, event, "dropped a first message from \(why)")]
+        case .noticed(.malformedHeader(let remote, let count)):
+            [line(.network, 1, event, "no IKE header begins a datagram from \(remote)\(others(count))")]
+        case .noticed(.unknownSPI(let remote, let count)):
+            [line(.network, 1, event, "a message from \(remote) is of no IKE SA here\(others(count))")]
+        case .noticed(.noRemoteAddress):
+            [line(.ike, 1, event, "no address of the peer of \(event.connection) is known that ours reach")]
         }
     }
 
@@ -52,7 +58,22 @@ enum EventLines {
                 .map { line(.ike, 0, event, $0) }
         case .retransmitting(let messageID, let attempt):
             [line(.ike, 1, event, "retransmission \(attempt) of request \(messageID) of \(name(event))")]
+        case .noticed(let notice): [line(.ike, 1, event, "\(name(event)): \(text(notice))")]
         case .note(let text): [line(.ike, 1, event, "\(name(event)): \(text)")]
+        }
+    }
+
+    private static func others(_ count: UInt64) -> String { count > 1 ? ", and of \(count - 1) before it" : "" }
+
+    private static func text(_ notice: SessionNotice) -> String {
+        switch notice {
+        case .repeatedRequest(let messageID): "the peer sent request \(messageID) again"
+        case .answeredLate(let messageID, let retransmissions):
+            "request \(messageID) was answered after \(retransmissions) retransmissions"
+        case .selectorsNarrowed(let child): "{\(child)} has a part of the selectors that were offered"
+        case .keptWithoutChild: "the IKE SA stands without the child"
+        case .olderKept: "the peer has another IKE SA, which stays (unique = keep)"
+        case .olderReplaced(let older): "takes the place of [\(older)] (unique = replace)"
         }
     }
 

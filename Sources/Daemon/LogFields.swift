@@ -29,8 +29,7 @@ struct LogFields: Hashable, Sendable {
             add(new, session, known)
             values["oldChildSA"] = "\(old)"
         case .message, .established, .initialContact, .configured, .rekeyedIKE, .refused, .retransmitting,
-            .pathMeasured,
-            .note:
+            .pathMeasured, .noticed, .note:
             break
         }
     }

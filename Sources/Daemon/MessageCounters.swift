@@ -27,7 +27,7 @@ struct MessageCounters {
         case .session(.rekeyedIKE):
             count(event.snapshot?.isInitiator == true ? "ike-rekey-init" : "ike-rekey-resp", event.connection)
         case .session(.childRekeyed): count("child-rekey", event.connection)
-        case .session, .closed, .dropped: break
+        case .session, .closed, .dropped, .noticed: break
         }
     }
 

@@ -71,7 +71,7 @@ struct Tally {
         case .closed(let reason):
             begun[session] = nil
             if case .refused(let refusal) = reason { refusals[Tally.kind(refusal), default: 0] += 1 }
-        case .session, .dropped: break
+        case .session, .dropped, .noticed: break
         }
     }
 

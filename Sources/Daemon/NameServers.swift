@@ -31,7 +31,7 @@ struct NameServers {
         switch event.kind {
         case .session(.configured(_, _, let names)) where !names.servers.isEmpty: bySession[session] = names
         case .closed where bySession[session] != nil: bySession[session] = nil
-        case .session, .closed, .dropped: return nil
+        case .session, .closed, .dropped, .noticed: return nil
         }
         return write()
     }

@@ -99,7 +99,7 @@ extension Event {
         switch kind {
         case .session(.retransmitting(_, let attempt)): attempt >= 2
         case .closed(.peerUnresponsive): true
-        case .session, .closed, .dropped: false
+        case .session, .closed, .dropped, .noticed: false
         }
     }
 }

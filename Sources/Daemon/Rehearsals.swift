@@ -77,7 +77,7 @@ struct Rehearsals {
             let isItsRecord = newest?.scene.session == event.session && newest?.refusal == refusal
             return .refused(refusal, isItsRecord ? newest : nil)
         case .session(.childClosed(part.child.id)), .closed: return .ended
-        case .session, .dropped: return nil
+        case .session, .dropped, .noticed: return nil
         }
     }
 }

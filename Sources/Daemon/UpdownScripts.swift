@@ -24,7 +24,7 @@ final class UpdownScripts {
         case .session(.childRekeyed(let old, let new)): standing[new] = standing.removeValue(forKey: old)
         case .closed:
             if let session = event.session { nameServers[session] = nil }
-        case .session, .dropped: break
+        case .session, .dropped, .noticed: break
         }
     }
 

@@ -29,7 +29,7 @@ enum ViciEvents {
             }
         case .session(.childRekeyed(let old, let new)):
             messages.append(("child-rekey", rekeyed(old, new, snapshot, loop)))
-        case .session, .closed, .dropped: break
+        case .session, .closed, .dropped, .noticed: break
         }
         return messages
     }
@@ -155,7 +155,7 @@ struct KnownAssociations {
                 children[child] = nil
                 homes[child] = nil
             }
-        case .session, .dropped: break
+        case .session, .dropped, .noticed: break
         }
     }
 }

@@ -24,6 +24,12 @@ struct Context {
     mutating func emit(_ effect: SessionEffect) { effects.append(effect) }
     mutating func report(_ event: SessionEvent) { effects.append(.report(event)) }
     mutating func note(_ text: String) { report(.note(text)) }
+
+    /// A message of ours has its answer, maybe after retransmissions.
+    mutating func noteAnswered(_ messageID: UInt32, attempts: Int) {
+        guard attempts > 0 else { return }
+        report(.noticed(.answeredLate(messageID: messageID, retransmissions: attempts)))
+    }
     mutating func set(_ timer: SessionTimer, after delay: Duration) {
         effects.append(.setTimer(timer, at: now + delay))
     }

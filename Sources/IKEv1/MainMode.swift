@@ -296,6 +296,7 @@ extension IKEv1Session {
         guard let finished = phaseOne.finished, finished.isRepetition(datagram.octets),
             let sent = finished.answerToRepetition
         else { throw .dropped("phase 1 is over") }
+        context.report(.noticed(.repeatedRequest(messageID: 0)))
         context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
     }
 
@@ -329,6 +330,7 @@ extension IKEv1Session {
         guard negotiation.question == nil else { throw .dropped("a message before is still being looked at") }
         let step = negotiation.exchange.passed
         negotiation.exchange.accept(datagram.octets)
+        context.noteAnswered(0, attempts: negotiation.attempts)
         negotiation.attempts = 0
         trace(datagram, payloads, isProtected: false, &context)
         phase = .negotiating(negotiation)

@@ -98,6 +98,7 @@ extension IKEv1Session {
         guard let sent = negotiation.exchange.answerToRepetition,
             isProven || mayAnswer(datagram.octets.count, with: sent.count, negotiation)
         else { return }
+        context.report(.noticed(.repeatedRequest(messageID: 0)))
         context.emit(.send(Datagram(local: local, remote: remote, octets: sent)))
     }
 

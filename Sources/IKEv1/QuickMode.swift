@@ -251,6 +251,7 @@ extension IKEv1Session {
         var quickMode = quickModes[index]
         if quickMode.exchange.isRepetition(datagram.octets) {
             guard let answer = quickMode.exchange.answerToRepetition ?? quickMode.connected else { return }
+            context.report(.noticed(.repeatedRequest(messageID: header.messageID)))
             context.emit(.send(Datagram(local: local, remote: remote, octets: answer)))
             return
         }
@@ -270,6 +271,7 @@ extension IKEv1Session {
         follow(datagram, &context)
         trace(datagram, opened.payloads, isProtected: true, &context)
         quickMode.exchange.accept(datagram.octets)
+        context.noteAnswered(header.messageID, attempts: quickMode.attempts)
         if header.flags.contains(.commit) { quickMode.awaitsConnected = true }
         if quickMode.exchange.role == .initiator {
             do throws(Fault) {

@@ -151,6 +151,7 @@ extension IKEv1Session {
         var transaction = transactions[index]
         if transaction.exchange.isRepetition(datagram.octets) {
             guard let answer = transaction.exchange.answerToRepetition else { return }
+            context.report(.noticed(.repeatedRequest(messageID: header.messageID)))
             context.emit(.send(Datagram(local: local, remote: remote, octets: answer)))
             return
         }
@@ -164,6 +165,7 @@ extension IKEv1Session {
         }
         follow(datagram, &context)
         transaction.exchange.accept(datagram.octets)
+        context.noteAnswered(header.messageID, attempts: transaction.attempts)
         transactions[index] = transaction
         context.cancel(.retransmit(spi: ownCookie, messageID: transaction.messageID))
         context.set(.linger(spi: ownCookie), after: IKEv1Session.lingerTime(context.settings))

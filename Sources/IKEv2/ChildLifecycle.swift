@@ -80,6 +80,7 @@ extension IKESession {
         } else {
             context.report(.childEstablished(id))
         }
+        if agreed.isNarrowed { context.report(.noticed(.selectorsNarrowed(id))) }
     }
 
     /// Puts a held outbound SA to work.

@@ -31,6 +31,8 @@ struct ProposedChild: Sendable {
     var remoteSelectors: [TrafficSelector]
     var material: ChildMaterial
     var sharedSecret: Secret?
+    /// Whether the selectors are a part of the offer.
+    var isNarrowed = false
 }
 
 /// What two ends agreed on for a child, before it is installed.
@@ -60,6 +62,8 @@ struct AgreedChild: Sendable {
     var outboundKeys: KeyMaterial
     /// The peer asked for it, and may not have the answer.
     var isAnswer = false
+    /// Whether the selectors are a part of the offer.
+    var isNarrowed = false
 }
 
 extension IKESession {
@@ -157,6 +161,7 @@ extension IKESession {
         agreed.carriesFragments = policy.agreesOnFragments(content, agreed.mode)
         agreed.aggregation = policy.agreedAggregation(content, agreed.mode, agreed.securityProtocol)
         agreed.resource = place?.number
+        agreed.isNarrowed = !localSelectors.covers(offeredLocal) || !remoteSelectors.covers(offeredRemote)
 
         var payloads: [Payload] = []
         if let own = agreed.inboundCompression { payloads.append(CompressionNotification.payload(own)) }
@@ -198,7 +203,8 @@ extension IKESession {
                 resource: proposed.resource,
                 localSelectors: proposed.localSelectors, remoteSelectors: proposed.remoteSelectors,
                 inboundKeys: keys.fromInitiator,
-                outboundKeys: keys.fromResponder, isAnswer: true), holdingOutbound: replaced != nil, &context)
+                outboundKeys: keys.fromResponder, isAnswer: true, isNarrowed: proposed.isNarrowed),
+            holdingOutbound: replaced != nil, &context)
         if let replaced { succeed(replaced, material, &context) }
     }
 
@@ -283,6 +289,8 @@ extension IKESession {
             agreed.inboundCompression = attempt.spi.compression
             agreed.outboundCompression = theirs
         }
+        agreed.isNarrowed =
+            !localSelectors.covers(attempt.offeredLocal) || !remoteSelectors.covers(attempt.offeredRemote)
         agreed.carriesFragments = policy.agreesOnFragments(content, mode)
         agreed.aggregation = policy.agreedAggregation(content, mode, agreed.securityProtocol)
         if policy.usesResources, content.notification(.resourceInformation) != nil {

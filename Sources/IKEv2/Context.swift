@@ -26,6 +26,12 @@ struct Context {
     mutating func emit(_ effect: SessionEffect) { effects.append(effect) }
     mutating func report(_ event: SessionEvent) { effects.append(.report(event)) }
     mutating func note(_ text: String) { report(.note(text)) }
+
+    /// A request has its answer, maybe after retransmissions.
+    mutating func noteAnswered(_ request: PendingRequest) {
+        guard request.attempt > 0 else { return }
+        report(.noticed(.answeredLate(messageID: request.messageID, retransmissions: request.attempt)))
+    }
     mutating func set(_ timer: SessionTimer, after delay: Duration) {
         effects.append(.setTimer(timer, at: now + delay))
     }

@@ -120,6 +120,7 @@ extension IKESession {
             context.report(
                 .refused(
                     child: attempt.policy, refusal ?? .protocolViolation("IKE_AUTH answers without SA payload")))
+            context.report(.noticed(.keptWithoutChild))
             return
         }
         do throws(Fault) {
@@ -141,6 +142,7 @@ extension IKESession {
         release(attempt, &context)
         if let old = attempt.replaces { update(old) { $0.state = .installed } }
         context.report(.refused(child: attempt.policy, refusal))
+        if attempt.replaces == nil { context.report(.noticed(.keptWithoutChild)) }
         plan(.deleteSPI(attempt.spi, connection?.child(attempt.policy)?.firstProtocol ?? .esp), first: true)
     }
 
@@ -255,6 +257,7 @@ extension IKESession {
         }
         if let old, old.state == .rekeying { update(old.id) { $0.state = .installed } }
         context.report(.refused(child: attempt.policy, refusal))
+        if attempt.replaces == nil { context.report(.noticed(.keptWithoutChild)) }
     }
 
     /// The peer does not take a shortened request: says everything.

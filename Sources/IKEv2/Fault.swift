@@ -48,6 +48,15 @@ enum Fault: Error {
     case tooManyQueues
     case cryptography(String)
 
+    /// Whether it refuses a child, and says nothing against the IKE SA.
+    var isAboutChild: Bool {
+        switch self {
+        case .noProposal(.ike, _): false
+        case .noProposal, .selectors, .noVirtualAddress, .configurationRequired, .tooManyChildren, .tooManyQueues: true
+        default: false
+        }
+    }
+
     /// The refusal that observers see.
     var refusal: Refusal {
         switch self {

@@ -137,9 +137,11 @@ extension IKESession {
             .awaitingInitiatorVerified(let acceptance, _, _), .awaitingIntermediateKey(let acceptance, _, _),
             .awaitingResponderProof(let acceptance, _, _, _):
             guard datagram.octets == acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
+            context.report(.noticed(.repeatedRequest(messageID: 0)))
             context.send([acceptance.response], from: datagram.local, to: datagram.remote)
         case .checkingUser(let checking):
             guard datagram.octets == checking.acceptance.request else { throw .unexpected("another IKE_SA_INIT") }
+            context.report(.noticed(.repeatedRequest(messageID: 0)))
             context.send([checking.acceptance.response], from: datagram.local, to: datagram.remote)
         case .awaitingCommand, .awaitingIntermediateResponse, .awaitingMixedKeys, .awaitingOwnProof, .provingUser,
             .awaitingAuthenticationResponse,
@@ -227,6 +229,7 @@ extension IKESession {
         associations[0].suite = suite
         associations[0].keys = keys
         associations[0].disclose(&context)
+        associations[0].pending.forEach { context.noteAnswered($0) }
         associations[0].pending = []
         associations[0].nextRequestID = 1
         associations[0].peerTakesFragments =

@@ -215,6 +215,7 @@ extension IKESession {
         }
         let pending = associations[index].pending.remove(at: place)
         context.cancel(.retransmit(spi: spi, messageID: pending.messageID))
+        context.noteAnswered(pending)
         associations[index].noteWindow(content)
         try conclude(pending.exchange, spi, content, &context)
     }
@@ -230,6 +231,7 @@ extension IKESession {
             else {
                 throw .unexpected("a repeated request that is not authentic")
             }
+            context.report(.noticed(.repeatedRequest(messageID: header.messageID)))
             context.send(answered.datagrams, from: datagram.local, to: datagram.remote)
             return
         }
@@ -250,7 +252,11 @@ extension IKESession {
             guard let notification = error.notification, !error.isSilent else { throw error }
             try respond(spi, header, to: datagram, [notification.payload], &context)
             context.report(.refused(child: nil, error.refusal))
-            if error.isFatal || !isEstablished { close(.refused(error.refusal), &context) }
+            if error.isFatal || !isEstablished {
+                close(.refused(error.refusal), &context)
+            } else if header.exchange == .createChildSA, error.isAboutChild {
+                context.report(.noticed(.keptWithoutChild))
+            }
         }
     }
 

@@ -179,6 +179,7 @@ extension IKESession {
         if pending.content.offers != nil, let refused {
             // The IKE SA is made all the same (RFC 7296 §3.15.4).
             context.report(.refused(child: nil, refused.refusal))
+            context.report(.noticed(.keptWithoutChild))
             if let notification = refused.notification { payloads.append(notification.payload) }
         } else if pending.content.offers != nil, connection?.childless == .force {
             payloads.append(NotifyPayload(.noAdditionalSAs).payload)
@@ -194,6 +195,7 @@ extension IKESession {
             } catch {
                 // The IKE SA stands without the child (RFC 7296 §1.2).
                 context.report(.refused(child: nil, error.refusal))
+                context.report(.noticed(.keptWithoutChild))
                 if let notification = error.notification { payloads.append(notification.payload) }
             }
         }

@@ -219,8 +219,25 @@ package enum SessionEvent: Hashable, Sendable {
     case refused(child: String?, Refusal)
     /// A request goes out again, the `attempt`-th time.
     case retransmitting(messageID: UInt32, attempt: Int)
+    case noticed(SessionNotice)
     /// An authenticated notification that changes nothing, or a message that was dropped; in words.
     case note(String)
+}
+
+/// What hinders no session and may yet tell an operator something.
+package enum SessionNotice: Hashable, Sendable {
+    /// The peer sent a request again that we have answered.
+    case repeatedRequest(messageID: UInt32)
+    /// The answer to a request came after so many retransmissions.
+    case answeredLate(messageID: UInt32, retransmissions: Int)
+    /// The child has a part of the selectors that were offered (RFC 7296 §2.9).
+    case selectorsNarrowed(ChildID)
+    /// A child was refused, and the IKE SA stands without it (RFC 7296 §1.2).
+    case keptWithoutChild
+    /// The peer has another IKE SA, which stays, so that this one ends (`unique = keep`).
+    case olderKept
+    /// The peer has another IKE SA, which ends (`unique = replace`).
+    case olderReplaced(SessionID)
 }
 
 /// The values of `strongswan.conf` that shape every session.

@@ -48,6 +48,7 @@ extension KeyManager {
             if hasInstalled(key) { continue }
             guard let session = session(for: key) else {
                 pending.fail(request, .noRemoteAddress(connection: home.name))
+                effects.append(report(nil, connection: home.name, .noticed(.noRemoteAddress), child: name))
                 continue
             }
             // Before the session hears of it: it may fail within the call.
@@ -73,7 +74,10 @@ extension KeyManager {
             connections.isUp(key)
             return entries(of: key.connection).first?.id
         }
-        guard let session = session(for: key) else { return nil }
+        guard let session = session(for: key) else {
+            effects.append(report(nil, connection: key.connection, .noticed(.noRemoteAddress), child: key.child))
+            return nil
+        }
         ask(session, for: key.child, &effects)
         return session
     }

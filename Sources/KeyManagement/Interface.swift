@@ -109,6 +109,17 @@ package enum Input: Sendable {
     case pathsChanged
 }
 
+/// What concerns no session.
+package enum NodeNotice: Hashable, Sendable {
+    /// A datagram of `remote` that no header of IKE begins, or another one than it says. `count`: those since the last that
+    /// was told, with this one.
+    case malformedHeader(remote: Endpoint, count: UInt64)
+    /// A message of an IKE SA that is not here.
+    case unknownSPI(remote: Endpoint, count: UInt64)
+    /// No address of the connection's peer is known, or none of ours reaches it.
+    case noRemoteAddress
+}
+
 /// Something that observers may want to know: what happened, and to which SA.
 package struct Event: Hashable, Sendable {
     package enum Kind: Hashable, Sendable {
@@ -116,6 +127,7 @@ package struct Event: Hashable, Sendable {
         case closed(ClosureReason)
         /// A message was dropped before any SA saw it; why, in words.
         case dropped(String)
+        case noticed(NodeNotice)
     }
     package var time: Instant
     package var session: SessionID?

@@ -65,6 +65,8 @@ package struct KeyManager: Sendable {
         var isEnding = false
         /// We have said that it is to end, and however it does, nobody wants it back.
         var isDismissed = false
+        /// When it was last told that the peer repeats itself.
+        var toldRepetition: Instant?
 
         struct Child: Sendable {
             var id: ChildID
@@ -106,6 +108,7 @@ package struct KeyManager: Sendable {
     var cookieSecrets: CookieSecrets
     var firstMessages: FirstMessages
     var crashAnswers = CrashAnswers()
+    var strangers = StrangerNotices()
     package internal(set) var counters = KeyManagerCounters()
 
     package init(
@@ -215,15 +218,14 @@ package struct KeyManager: Sendable {
             let header = try? Header(from: &reader), Int(header.length) == datagram.octets.count,
             header.majorVersion == 1 || header.majorVersion == 2
         else {
-            counters.malformed += 1
-            return
+            return countMalformed(datagram, &effects)
         }
         if let session = session(for: header, from: datagram.remote) {
             feed(.datagram(datagram), to: session, &effects)
         } else if header.isFirstMessage {
             admit(datagram, header, &effects)
         } else if !resume(datagram, header, &effects) {
-            counters.unknownSPI += 1
+            countUnknown(datagram, &effects)
             answerUnknown(datagram, header, &effects)
         }
     }
@@ -370,7 +372,7 @@ package struct KeyManager: Sendable {
             effects.append(.move(child, local: local, remote: remote))
         case .addAddress(let address): addAddress(address, to: id, &effects)
         case .removeAddress(let address): removeAddress(address, from: id, &effects)
-        case .report(let event): digest(event, of: id, &effects)
+        case .report(let event): if isWorthTelling(event, of: id) { digest(event, of: id, &effects) }
         case .disclose(let keys): effects.append(.disclose(keys))
         case .renew: renew(id, &effects)
         case .redirect(let gateway): redirect(id, to: gateway, &effects)
@@ -384,7 +386,7 @@ package struct KeyManager: Sendable {
         }
     }
 
-    private mutating func digest(_ event: SessionEvent, of id: SessionID, _ effects: inout [Effect]) {
+    mutating func digest(_ event: SessionEvent, of id: SessionID, _ effects: inout [Effect]) {
         learnConnection(of: id, at: event)
         let connection = sessions[id]?.connection ?? ""
         var withSnapshot = true
@@ -433,7 +435,7 @@ package struct KeyManager: Sendable {
             connections.failed(key, now: environment.now, &environment.randomness)
         case .refused(nil, _): break
         case .pathMeasured: break
-        case .message, .retransmitting, .note: withSnapshot = false
+        case .message, .retransmitting, .noticed, .note: withSnapshot = false
         }
         effects.append(
             report(id, connection: connection, .session(event), child: childName, withSnapshot: withSnapshot))

@@ -27,8 +27,13 @@ extension KeyManager {
         }
         switch policies.connection(connection)?.unique {
         case .replace:
-            for twin in rivals { feed(.command(.delete), to: twin.id, &effects) }
-        case .keep where !rivals.isEmpty: feed(.command(.delete), to: id, &effects)
+            for twin in rivals {
+                digest(.noticed(.olderReplaced(twin.id)), of: id, &effects)
+                feed(.command(.delete), to: twin.id, &effects)
+            }
+        case .keep where !rivals.isEmpty:
+            digest(.noticed(.olderKept), of: id, &effects)
+            feed(.command(.delete), to: id, &effects)
         case .keep, .no, .never, nil: break
         }
     }

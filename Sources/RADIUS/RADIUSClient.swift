@@ -34,7 +34,9 @@ package struct RADIUSClient: Sendable {
     package enum Outcome: Sendable {
         /// An answer that holds, of which server, and the request's authenticator, by which values in it are hidden.
         case answered(RADIUSPacket, server: Int, requestAuthenticator: [UInt8])
-        /// Why nobody answered; for the log.
+        /// No server answered; for the log.
+        case silent(String)
+        /// Why nobody was asked; for the log.
         case failed(String)
     }
 
@@ -105,7 +107,7 @@ package struct RADIUSClient: Sendable {
             return [
                 .finish(
                     token,
-                    .failed(
+                    .silent(
                         "no answer from RADIUS server \(names.joined(separator: " and ")): it is not there, does not know "
                             + "us as a client, or has another secret"))
             ]

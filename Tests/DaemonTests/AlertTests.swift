@@ -41,6 +41,35 @@ import Testing
         #expect(Alerts.types(of: .policy("x")).isEmpty)
     }
 
+    @Test func whatHindersNobodyHasItsAlert() {
+        func types(_ kind: Event.Kind) -> [String] {
+            Alerts.types(of: Event(time: Instant(nanoseconds: 0), session: nil, connection: "", kind: kind))
+        }
+        let notices: [(SessionNotice, String)] = [
+            (.repeatedRequest(messageID: 1), "retransmit-receive"),
+            (.answeredLate(messageID: 1, retransmissions: 2), "retransmit-send-cleared"),
+            (.selectorsNarrowed(ChildID(1)), "ts-narrowed"), (.keptWithoutChild, "keep-on-child-sa-failure"),
+            (.olderKept, "unique-keep"), (.olderReplaced(SessionID(1)), "unique-replace"),
+        ]
+        for (notice, alert) in notices { #expect(types(.session(.noticed(notice))) == [alert]) }
+        let remote = Endpoint(IPAddress(v4: 1), port: 500)
+        #expect(types(.noticed(.malformedHeader(remote: remote, count: 1))) == ["parse-error-header"])
+        #expect(types(.noticed(.unknownSPI(remote: remote, count: 1))) == ["invalid-ike-spi"])
+        #expect(types(.noticed(.noRemoteAddress)) == ["peer-addr-failed"])
+    }
+
+    @Test func aClientHearsOfPeersWithoutAnAddress() throws {
+        var connection = ControlHarness.connection("one")
+        connection.remoteAddresses = [.any(nil)]
+        let harness = try ControlHarness([connection])
+        let client = try harness.client()
+        client.send(ViciClientConnection().register("alert"))
+        #expect(try client.arrivals() == [.eventConfirmed])
+        client.send(TestClient.request("initiate", ["child": "one-net", "timeout": "1000"]))
+        let arrivals = try client.arrivals(2)
+        #expect(arrivals.contains(.event("alert", ["type": "peer-addr-failed"])), "\(arrivals)")
+    }
+
     @Test func aClientMayMindTheLimits() throws {
         let harness = try ControlHarness(["one", "two"].map { ControlHarness.connection($0) })
         harness.loop.change { $0.settings.engine.halfOpenLimit = 1 }

@@ -136,7 +136,7 @@ import Testing
         while client.pendingCount > 0, let deadline = client.nextDeadline {
             effects += client.expire(now: deadline, &randomness)
         }
-        guard case .failed(let reason)? = outcome(effects) else {
+        guard case .silent(let reason)? = outcome(effects) else {
             Issue.record("no failure")
             return
         }

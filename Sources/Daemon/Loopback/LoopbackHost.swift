@@ -121,7 +121,7 @@ final class LoopbackHost {
         switch event.kind {
         case .session(.message(let trace)): traces.append(trace)
         case .session(.refused): failures += EventLines.lines(event).map(\.text)
-        case .session, .closed, .dropped: break
+        case .session, .closed, .dropped, .noticed: break
         }
     }
 }

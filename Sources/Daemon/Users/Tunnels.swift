@@ -7,7 +7,7 @@ extension TunnelKeeper {
         guard let session = event.session else { return }
         switch event.kind {
         case .closed, .session(.established): end(session)
-        case .session, .dropped: break
+        case .session, .dropped, .noticed: break
         }
     }
 }

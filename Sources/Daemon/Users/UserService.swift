@@ -144,8 +144,14 @@ final class UserService {
             case .send(let octets, let target): sockets[target.address.family]?.send(octets, to: target)
             case .complain(let text): results.notes.append(text)
             case .finish(let token, let outcome):
-                guard let inquiry = inquiries.removeValue(forKey: token) else {
+                let inquiry = inquiries.removeValue(forKey: token)
+                if case .silent = outcome {
+                    let session = inquiry.flatMap { loop.manager.snapshot(of: $0.relay.session) }
+                    loop.server.publish("alert", Alerts.message(Alerts.silentServers, session, loop))
+                }
+                guard let inquiry else {
                     if case .failed(let reason) = outcome { results.notes.append("accounting: \(reason)") }
+                    if case .silent(let reason) = outcome { results.notes.append("accounting: \(reason)") }
                     continue
                 }
                 let (verdict, text) = verdict(outcome, inquiry.relay, loop)
@@ -160,7 +166,7 @@ final class UserService {
         _ outcome: RADIUSClient.Outcome, _ relay: UserRelay, _ loop: ControlLoop
     ) -> (UserVerdict, String?) {
         switch outcome {
-        case .failed(let reason): return (.unreachable, reason)
+        case .failed(let reason), .silent(let reason): return (.unreachable, reason)
         case .answered(let packet, let server, let authenticator):
             let eap = packet.all(.eapMessage).flatMap { $0 }
             let message = packet.all(.replyMessage).first.map { UserService.printable($0) }

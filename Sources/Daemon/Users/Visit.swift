@@ -110,7 +110,7 @@ extension UserService {
             } else {
                 begin(session, loop)
             }
-        case .session, .dropped: break
+        case .session, .dropped, .noticed: break
         }
     }
 

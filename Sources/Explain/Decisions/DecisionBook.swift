@@ -39,7 +39,7 @@ package struct DecisionBook: Sendable {
         switch event.kind {
         case .session(.refused(_, let refusal)), .closed(.refused(let refusal)): refusal
         case .closed(.peerUnresponsive): .timeout
-        case .session, .closed, .dropped: nil
+        case .session, .closed, .dropped, .noticed: nil
         }
     }
 
