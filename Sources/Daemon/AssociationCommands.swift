@@ -117,7 +117,13 @@ enum AssociationCommands {
         guard selectors.contains(where: { message.text($0) != nil }) else {
             return reply(answer(problem: "missing redirect selector"))
         }
-        let meant = loop.manager.snapshots.filter { isMeant($0, by: message) }.map(\.id)
+        let address = message.text("peer-ip").map { AddressPattern(numeric: $0) }
+        if case .some(nil) = address { return reply(answer(problem: "'peer-ip' is no address, block or range")) }
+        let identity = message.text("peer-id").map { IdentityPattern($0) }
+        if case .some(nil) = identity { return reply(answer(problem: "'peer-id' is no identity")) }
+        let meant = loop.manager.snapshots.filter {
+            isMeant($0, by: message, at: address ?? nil, whose: identity ?? nil)
+        }.map(\.id)
         perform(.redirect(meant, to: gateway), ViciMessage(), loop, reply) { response in
             switch response {
             case .done(let matches): answer(problem: nil, matches: matches)
@@ -129,15 +135,18 @@ enum AssociationCommands {
         }
     }
 
-    private static func isMeant(_ session: SessionSnapshot, by message: ViciMessage) -> Bool {
+    static func isMeant(
+        _ session: SessionSnapshot, by message: ViciMessage, at address: AddressPattern?,
+        whose identity: IdentityPattern?
+    ) -> Bool {
         if let ike = message.text("ike"), ike != session.connection { return false }
         if let id = message.text("ike-id"), id != "\(session.id)" { return false }
-        if let address = message.text("peer-ip"), address != "\(session.remote.address)" {
-            guard let block = Prefix(address),
-                TrafficSelector(block).matches(session.remote.address, ipProtocol: 0, port: nil)
-            else { return false }
+        if let address, !address.matches(session.remote.address) { return false }
+        // A user is who it is itself, and not only the group's identity.
+        if let identity {
+            let names = [session.remoteIdentity, session.remoteUser].compactMap { $0 }
+            guard names.contains(where: identity.matches) else { return false }
         }
-        if let identity = message.text("peer-id"), session.remoteIdentity.map({ "\($0)" }) != identity { return false }
         return session.state == .established
     }
 
