@@ -96,6 +96,10 @@ extension Connection {
         section.add("aggressive", isAggressive ? "yes" : "no")
         if isBase { section.add("exchange", "base") }
         section.add("fragmentation", fragmentation.rawValue)
+        if differentiatedServices != 0 {
+            let digits = String(differentiatedServices, radix: 2)
+            section.add("dscp", String(repeating: "0", count: 6 - digits.count) + digits)
+        }
         if !privateGroups.isEmpty {
             section.add(
                 "groups",

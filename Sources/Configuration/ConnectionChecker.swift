@@ -43,6 +43,13 @@ extension ConfigurationChecker {
         connection.keyingTries = reader.unsigned("keyingtries", 0...UInt64(UInt32.max)).map { UInt32($0) } ?? 1
         connection.unique =
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
+        if let setting = reader.setting("dscp") {
+            if setting.value.text.utf8.count == 6, let value = UInt8(setting.value.text, radix: 2) {
+                connection.differentiatedServices = value
+            } else {
+                reader.wrong(setting, expected: "six binary digits such as 101110")
+            }
+        }
         extensions(of: &connection, reader)
         connection.showsCertificates =
             reader.word("send_cert", [("ifasked", true), ("always", true), ("never", false)]) ?? true

@@ -37,11 +37,10 @@ enum KnownKeys {
             "label_secrecy", "label_integrity", "commit_bit", "identity_pfs", "mobike", "childless", "ppk_id",
             "ppk_required", "ppk_intermediate", "resumption", "redirect_to", "redirect_at", "enable_tcp",
             "tcp_remote_port", "profile", "optimized_rekey", "clones", "ocsp", "announce_auth",
-            "send_cert", "send_certreq",
+            "send_cert", "send_certreq", "dscp",
         ],
         fixed: [
             "mediation": no(mediation),
-            "dscp": .fixed(["000000"], "IKE's own packets are sent unmarked"),
             "if_id_in": zero(interfaceIDs), "if_id_out": zero(interfaceIDs),
         ],
         unsupported: ["mediated_by": mediation, "mediation_peer": mediation])

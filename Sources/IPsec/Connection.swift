@@ -292,6 +292,9 @@ package struct Connection: Hashable, Sendable {
         case allow, prefer, force, never
     }
 
+    /// The DSCP of IKE's own packets, 0 to 63 (RFC 2474 §3).
+    package var differentiatedServices: UInt8 = 0
+
     /// What a second SA with the same pair of identities does to the first.
     package enum Uniqueness: String, Hashable, Sendable {
         case no, never, keep, replace
@@ -302,6 +305,9 @@ package struct Connection: Hashable, Sendable {
         self.proposals = proposals
         self.children = children
     }
+
+    /// The IP header's octet of IKE's own packets (RFC 2474 §3).
+    package var trafficClass: UInt8 { differentiatedServices << 2 }
 
     /// Whether we cut our own long messages.
     package var cutsMessages: Bool { fragmentation == .yes || fragmentation == .force }

@@ -8,6 +8,8 @@ package struct Datagram: Hashable, Sendable {
     package var octets: [UInt8]
     /// It must arrive in one piece or not at all: whether it does is what is asked.
     package var forbidsFragments = false
+    /// DSCP and ECN of its IP header; TCP's packets have none of a message's own.
+    package var trafficClass: UInt8 = 0
 
     package init(local: Endpoint, remote: Endpoint, octets: [UInt8]) {
         self.local = local

@@ -67,6 +67,8 @@ package struct KeyManager: Sendable {
         var isDismissed = false
         /// When it was last told that the peer repeats itself.
         var toldRepetition: Instant?
+        /// What its packets carry, as its connection last said.
+        var trafficClass: UInt8 = 0
 
         struct Child: Sendable {
             var id: ChildID

@@ -14,8 +14,21 @@ extension KeyManager {
 
     /// A datagram of a session, and what else is to be sent with it.
     mutating func transmissions(of datagram: Datagram, from id: SessionID) -> [Effect] {
+        let datagram = marked(datagram, of: id)
         guard let copy = streamCopy(of: datagram, from: id) else { return [.send(datagram)] }
         return [.send(datagram), .send(copy)]
+    }
+
+    /// With the connection's DSCP. A responder's session knows its connection before the manager hears of it.
+    private mutating func marked(_ datagram: Datagram, of id: SessionID) -> Datagram {
+        guard let entry = sessions[id] else { return datagram }
+        let name = entry.connection.isEmpty ? entry.session.snapshot.connection : entry.connection
+        // One whose connection is gone goes on as it was.
+        let trafficClass = policies.connection(name)?.trafficClass ?? entry.trafficClass
+        if trafficClass != entry.trafficClass { sessions[id]?.trafficClass = trafficClass }
+        var datagram = datagram
+        datagram.trafficClass = trafficClass
+        return datagram
     }
 
     /// A first request that UDP brought no answer to, once more for TCP, where the connection falls back to it: whichever

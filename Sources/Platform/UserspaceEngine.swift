@@ -377,7 +377,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         var remote = parley_address(datagram.remote)
         let marker = socket.purpose == .encapsulation && datagram.octets != [0xFF] ? 4 : 0
         return datagram.octets.withUnsafeBytes {
-            parley_send(socket.descriptor, &local, &remote, $0.baseAddress, $0.count, 0, marker, 0) == 0
+            parley_send(socket.descriptor, &local, &remote, $0.baseAddress, $0.count, 0, marker, datagram.trafficClass)
+                == 0
         }
     }
 

@@ -13,7 +13,7 @@ import Testing
         ("version { }", "'version' in connections.home is a key: write 'version = …'"),
         ("childern { }", "unknown section 'childern' in connections.home; did you mean 'children'?"),
         ("mediation = yes", "'mediation = yes' in connections.home is \(unsupported); only 'no' is"),
-        ("dscp = 000001", "'dscp = 000001' in connections.home is \(unsupported); only '000000' is"),
+        ("if_id_in = 1", "'if_id_in = 1' in connections.home is \(unsupported); only '0' is"),
         (
             "children { x = 1 }",
             "unknown key 'x' in connections.home.children, which holds one section for each child"
@@ -31,7 +31,7 @@ import Testing
 
     /// Keys are pointed at themselves; the refused values of known keys where they stand.
     private func column(_ addition: String) -> Int {
-        addition.hasPrefix("mediation") ? 13 : addition.hasPrefix("dscp") ? 8 : 1
+        addition.hasPrefix("mediation") ? 13 : addition.hasPrefix("if_id") ? 12 : 1
     }
 
     @Test(arguments: [
@@ -41,7 +41,9 @@ import Testing
         ("remote_addrs", "a..b", "addresses, blocks, ranges, DNS names or %any"),
         ("remote_addrs", "2001:db8::g", "addresses, blocks, ranges, DNS names or %any"),
         ("local_port", "0", "a number from 1 to 65535"), ("remote_port", "65536", "a number from 1 to 65535"),
-        ("encap", "maybe", "yes or no"), ("dpd_delay", "3w", "a time such as 30s, 5m, 1h or 1d"),
+        ("dscp", "000002", "six binary digits such as 101110"), ("dscp", "+11111", "six binary digits such as 101110"),
+        ("dscp", "1111111", "six binary digits such as 101110"), ("encap", "maybe", "yes or no"),
+        ("dpd_delay", "3w", "a time such as 30s, 5m, 1h or 1d"),
         ("dpd_timeout", "-1", "a time such as 30s, 5m, 1h or 1d"),
         ("rekey_time", "h", "a time such as 30s, 5m, 1h or 1d"),
         ("over_time", "99999999999", "a time such as 30s, 5m, 1h or 1d"),

@@ -109,6 +109,12 @@ import Testing
         #expect(
             quiet.canonicalForm.text.contains("inactivity = 5m")
                 || quiet.canonicalForm.text.contains("inactivity = 300s"))
+        for (text, value) in [("101110", UInt8(46)), ("000001", 1), ("111111", 63), ("000000", 0)] {
+            let marked = try Configuration.read(SourceFile(name: "f", text: connection("dscp = \(text)")))
+            #expect(marked.connections.first?.differentiatedServices == value)
+            #expect(marked.connections.first?.trafficClass == value << 2)
+            #expect(marked.canonicalForm.text.contains("dscp = \(text)") == (value > 0))
+        }
         let silent = try Configuration.read(
             SourceFile(name: "f", text: connection("send_cert = never\nsend_certreq = no"))
         ).connections.first
