@@ -339,6 +339,7 @@ extension Configuration.Settings {
         section.add("init_limit_half_open", engine.halfOpenLimit)
         section.add("ikesa_limit", engine.sessionLimit)
         section.add("initiator_only", engine.initiatesOnly ? "yes" : "no")
+        if !engine.takesFurtherRounds { section.add("multiple_authentication", "no") }
         section.add("follow_redirects", engine.followsRedirects ? "yes" : "no")
         section.add("window_size", engine.window)
         if engine.messageOctets < 65_535 { section.add("max_packet", engine.messageOctets) }

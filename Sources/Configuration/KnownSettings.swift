@@ -23,7 +23,7 @@ extension KnownKeys {
             "max_packet",
             "dns1",
             "dns2", "nbns1", "nbns2", "inactivity_close_ike", "install_virtual_ip", "install_routes", "install_dns",
-            "hash_and_url",
+            "hash_and_url", "multiple_authentication",
         ],
         fixed: [
             "accept_private_algs": .fixed(["no"], "algorithm numbers of private use mean nothing here"),
@@ -36,7 +36,6 @@ extension KnownKeys {
             "force_eap_only_authentication": .fixed(["no"], "a gateway proves itself by a key (RFC 7296 §2.16)"),
             "ignore_acquire_ts": .fixed(["no"], "a trap proposes the child's selectors"),
             "make_before_break": .fixed(["yes"], "reauthentication sets the new SA up before the old one goes"),
-            "multiple_authentication": .fixed(["no"], "an end has one authentication round"),
             "prefer_configured_proposals": .fixed(["yes"], "the order of our own proposals counts"),
             "receive_delay": .fixed(["0"], strangeness), "send_delay": .fixed(["0"], strangeness),
             "retransmit_jitter": .fixed(["0"], "retransmissions go out on time"),

@@ -91,6 +91,7 @@ extension ConfigurationChecker {
         set(&settings, \.engine.initiatesOnly, reader.boolean("initiator_only"))
         // IKE's header alone has 28 octets; no message that begins an SA is this small.
         set(&settings, \.engine.messageOctets, reader.unsigned("max_packet", 576...65_535).map { Int($0) })
+        set(&settings, \.engine.takesFurtherRounds, reader.boolean("multiple_authentication"))
         set(&settings, \.engine.followsRedirects, reader.boolean("follow_redirects"))
     }
 

@@ -196,7 +196,8 @@ extension IKESession {
         try protect(selection.suite, keys, responder: header.responder.value, content, connection, &context)
         let identity = identity(of: ownRound)
         localIdentity = identity
-        rounds.peerTakesFurther = content.notification(.multipleAuthenticationSupported) != nil
+        rounds.peerTakesFurther =
+            context.settings.takesFurtherRounds && content.notification(.multipleAuthenticationSupported) != nil
         if let fault = roundsOfUnaware { return fail(.rounds(fault), &context) }
         var initiation = Initiation(
             proofs: proofs, initiatorNonce: state.nonce, responderNonce: nonce, request: state.message,

@@ -67,7 +67,7 @@ extension IKESession {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
         if let counted = initiation.mixedProof ?? proof { payloads.append(counted.authentication.payload) }
-        if initiation.ticket == nil { payloads += roundPayloads(beside: proof) }
+        if initiation.ticket == nil { payloads += roundPayloads(beside: proof, context) }
         payloads += configurationRequest
         let isChildless =
             connection.childless == .force || connection.childless == .prefer && initiation.peerTakesChildless

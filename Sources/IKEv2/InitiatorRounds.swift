@@ -5,10 +5,12 @@ import Primitives
 /// The initiator's way through the rounds of IKE_AUTH (RFC 4739 §2).
 extension IKESession {
     /// What the first request says of rounds.
-    func roundPayloads(beside proof: OwnProof?) -> [Payload] {
+    func roundPayloads(beside proof: OwnProof?, _ context: Context) -> [Payload] {
         guard let connection else { return [] }
         var payloads: [Payload] = []
-        if connection.hasFurtherRounds { payloads.append(NotifyPayload(.multipleAuthenticationSupported).payload) }
+        if context.settings.takesFurtherRounds, connection.hasFurtherRounds {
+            payloads.append(NotifyPayload(.multipleAuthenticationSupported).payload)
+        }
         if peerRound?.method.userMethod != nil { payloads.append(NotifyPayload(.userAuthenticationOnly).payload) }
         return proof == nil ? payloads : payloads + furtherRoundPayloads
     }

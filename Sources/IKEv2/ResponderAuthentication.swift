@@ -40,7 +40,8 @@ extension IKESession {
         rounds.request = Boxed(pending)
         rounds.firstMessageID = header.messageID
         rounds.peerIdentity = identity
-        rounds.peerTakesFurther = content.notification(.multipleAuthenticationSupported) != nil
+        rounds.peerTakesFurther =
+            context.settings.takesFurtherRounds && content.notification(.multipleAuthenticationSupported) != nil
         rounds.peerTakesUserAlone = content.notification(.userAuthenticationOnly) != nil
         if let fault = roundsOfUnaware { throw .rounds(fault) }
         if let userMethod { return try beginUser(userMethod, acceptance, pending, &context) }

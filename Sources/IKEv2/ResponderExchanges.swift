@@ -117,7 +117,7 @@ extension IKESession {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }
         payloads += signatureOffers(candidates, content)
-        if candidates.contains(where: \.hasFurtherRounds) {
+        if context.settings.takesFurtherRounds, candidates.contains(where: \.hasFurtherRounds) {
             payloads.append(NotifyPayload(.multipleAuthenticationSupported).payload)
         }
         payloads += candidates[0].announcementPayloads

@@ -266,6 +266,8 @@ package struct EngineSettings: Hashable, Sendable {
     package var probingInterval = Duration.seconds(600)
     /// Hand out the keys of every IKE SA, for a protocol analyser. Who has them reads and forges everything.
     package var disclosesKeys = false
+    /// Several rounds of authentication are announced and taken (RFC 4739).
+    package var takesFurtherRounds = true
     /// Requests of a peer that we take at once (RFC 7296 §2.3); 1 announces nothing.
     package var window: UInt32 = 1
     /// Octets of the IP packets that long messages of IKEv2 are cut to fit (RFC 7383), by family.

@@ -170,6 +170,17 @@ import Testing
         end.events.compactMap { if case .refused(_, let refusal) = $0 { refusal } else { nil } }
     }
 
+    /// `multiple_authentication = no`: neither announced nor taken.
+    @Test(arguments: [Pair.Side.initiator, .responder])
+    func anEndMayKnowOneRoundOnly(side: Pair.Side) {
+        var pair = pair(Self.cases[4])
+        pair[side].environment.settings.takesFurtherRounds = false
+        pair.establish()
+        let fault = Refusal.rounds(RoundFault(.unaware, isOurs: true, number: 2, method: "pubkey"))
+        #expect(refusals(pair.initiator).first == fault)
+        expectNothing(&pair)
+    }
+
     /// Neither end lets the other in by the first round alone.
     @Test func anEndThatKnowsOneRoundOnlyIsRefused() {
         var pair = pair(
