@@ -15,6 +15,9 @@ package struct CertificatePolicy: Hashable, Sendable {
     /// SHA-1 and MD5 have collisions that were turned into false certificates.
     package var allowsWeakHashes = false
 
+    /// What is wanted of keys and signatures besides.
+    package var keys: KeyConstraint?
+
     package init() {}
 
     var purposes: Set<CertificateExtensions.Purpose> {

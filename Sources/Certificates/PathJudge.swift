@@ -36,7 +36,7 @@ struct PathJudge {
         let problem: CertificateProblem?
         let certificate = path[index]
         switch check {
-        case .key: problem = keyProblem(certificate)
+        case .key: problem = keyProblem(index)
         case .issuer: problem = issuerProblem(index)
         case .signature: return signatureOutcome(index)
         case .validity: problem = validityProblem(certificate)
@@ -76,13 +76,17 @@ struct PathJudge {
 
     private func isAnchor(_ index: Int) -> Bool { isTrusted && index == path.count - 1 }
 
-    private func keyProblem(_ certificate: Certificate) -> CertificateProblem? {
-        guard let key = certificate.key else { return .unknownKey }
-        switch key.kind {
-        case .rsa, .rsaPSS: return key.bits < policy.minimumModulusBits ? .weakKey(key) : nil
-        case .ecdsa: return key.bits < 224 ? .weakKey(key) : nil
-        case .ed25519, .ed448: return nil
-        }
+    private func keyProblem(_ index: Int) -> CertificateProblem? {
+        guard let key = path[index].key else { return .unknownKey }
+        let minimum: Int =
+            switch key.kind {
+            case .rsa, .rsaPSS: policy.minimumModulusBits
+            case .ecdsa: 224
+            case .ed25519, .ed448: 0
+            }
+        if key.bits < minimum { return .weakKey(key) }
+        guard let keys = policy.keys, !(index == 0 ? keys.admits(key) : keys.admitsAuthority(key)) else { return nil }
+        return .keyNotAdmitted(key, keys)
     }
 
     private func issuerProblem(_ index: Int) -> CertificateProblem? {
@@ -105,6 +109,9 @@ struct PathJudge {
         guard let algorithm = certificate.signatureAlgorithm else { return .failed(.unknownAlgorithm) }
         if !policy.allowsWeakHashes, algorithm.hash == .md5 || algorithm.hash == .sha1 {
             return .failed(.weakAlgorithm(algorithm))
+        }
+        if let keys = policy.keys, !keys.admitsInCertificates(algorithm) {
+            return .failed(.algorithmNotAdmitted(algorithm, keys))
         }
         return path[index + 1].verifies(certificate.signature, over: certificate.signedOctets, algorithm)
             ? .passed : .failed(.badSignature)

@@ -147,7 +147,7 @@ extension Connection {
 extension AuthenticationRound {
     fileprivate func canonicalForm(isLocal: Bool) -> [CanonicalNode.Entry] {
         var section = CanonicalSection()
-        section.add("auth", asksServer ? "xauth-radius" : method.keyword)
+        section.add("auth", keyword)
         if method == .extendedAuthentication, isLocal {
             if let hostIdentity { section.add("id", IdentityPattern.exactly(hostIdentity).typedText) }
             if exactIdentity != nil { section.add("xauth_id", identity.typedText) }

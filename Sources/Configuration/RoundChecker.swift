@@ -187,6 +187,7 @@ extension ConfigurationChecker {
         serverIdentity(of: &round, reader, end)
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         round.certificates = certificates(reader, end)
+        round.certificates.tunnel = tunnelConstraint(reader)
         return round
     }
 
@@ -195,6 +196,9 @@ extension ConfigurationChecker {
         guard let setting = reader.setting("auth") else { return .publicKey(KeyConstraint()) }
         let text = setting.value.text.lowercased()
         if let method = AuthenticationMethod(keyword: text) { return method }
+        if let (method, _) = Self.tunnel(text) { return .extensible(method) }
+        let (isAboutKeys, constraint) = keyConstraint(text, setting, reader)
+        if isAboutKeys { return constraint.map { .publicKey($0) } }
         let known = AuthenticationMethod.keywords
         if KnownKeys.unsupportedAuthentication.contains(where: { text.hasPrefix($0) }) {
             log.report(
@@ -298,7 +302,7 @@ extension ConfigurationChecker {
 }
 
 extension AuthenticationMethod {
-    /// The values of `auth` that are understood; `rsa` and `ecdsa` also with the bits that a key must have.
+    /// The values of `auth` that are understood; those of key pairs also joined and with bits and hashes (``KeyConstraintGrammar``).
     fileprivate static let keywords = [
         "psk", "null", "xauth", "eap", "eap-md5", "eap-gtc", "eap-mschapv2", "eap-tls", "eap-ttls", "eap-peap",
         "eap-radius", "xauth-radius", "pubkey", "rsa", "ecdsa", "ed25519", "ed448",
@@ -313,17 +317,7 @@ extension AuthenticationMethod {
         case "rsa-encryption": self = .publicKeyEncryption
         case "rsa-encryption-revised": self = .revisedPublicKeyEncryption
         case let text where UserMethod(rawValue: text) != nil: self = .extensible(UserMethod(rawValue: text) ?? .any)
-        default:
-            let parts = keyword.split(separator: "-", omittingEmptySubsequences: false)
-            guard let family = parts.first.flatMap({ KeyConstraint.Family(rawValue: String($0)) }) else { return nil }
-            var constraint = KeyConstraint(family)
-            if parts.count == 2, family == .rsa || family == .ecdsa {
-                guard let bits = Int(parts[1]), (1...16_384).contains(bits) else { return nil }
-                constraint.minimumBits = bits
-            } else if parts.count > 1 {
-                return nil
-            }
-            self = .publicKey(constraint)
+        default: return nil
         }
     }
 

@@ -16,7 +16,8 @@ extension CertificateStore {
         for candidate in sorted(candidates, by: { wanted.contains($0.keyHash) }) {
             guard
                 let (method, data) = MessageSignature.make(
-                    signing.octets, candidate.key, hashes: signing.hashes, announced: signing.announced)
+                    signing.octets, candidate.key, hashes: signing.hashes, announced: signing.announced,
+                    constraint: signing.round.method.keyConstraint)
             else { continue }
             var proof = MessageProof(method: method, data: data, certificates: candidate.sent)
             if signing.saysLocations { locate(candidate.chain, in: &proof) }
@@ -29,7 +30,8 @@ extension CertificateStore {
         for publicKey in signing.round.admittedKeys where candidates.isEmpty {
             guard let key = keys.first(where: { $0.publicKey == publicKey }),
                 let (method, data) = MessageSignature.make(
-                    signing.octets, key, hashes: signing.hashes, announced: signing.announced)
+                    signing.octets, key, hashes: signing.hashes, announced: signing.announced,
+                    constraint: signing.round.method.keyConstraint)
             else { continue }
             var proof = MessageProof(method: method, data: data)
             if signing.saysPublicKey { proof.publicKeys = [publicKey.subjectPublicKeyInfo] }
@@ -141,7 +143,9 @@ extension CertificateStore {
         return verify(
             verification.round, verification.identity,
             located.map(\.octets) + verification.proof.certificates, circumstances
-        ) { MessageSignature.holds(verification.proof, over: verification.octets, key: $0) }
+        ) { key in
+            MessageSignature.algorithm(verification.proof, over: verification.octets, key: key).map { .signed($0) }
+        }
     }
 
     /// The peer's signature in phase 1.
@@ -150,8 +154,23 @@ extension CertificateStore {
         return verify(
             verification.round, verification.identity, verification.proof.certificates, circumstances
         ) { subjectPublicKeyInfo in
-            guard let key = try? PublicKey(parsing: subjectPublicKeyInfo), scheme.fits(key.kind) else { return false }
-            return key.verifies(verification.proof.signature, over: verification.digest, scheme)
+            guard let key = try? PublicKey(parsing: subjectPublicKeyInfo), scheme.fits(key.kind) else { return nil }
+            return key.verifies(verification.proof.signature, over: verification.digest, scheme) ? .bare : nil
+        }
+    }
+
+    /// A signature that holds.
+    private enum Signature {
+        case signed(SignatureAlgorithm)
+        /// In phase 1, where the hash is that of the negotiation (RFC 2409 §5.1).
+        case bare
+
+        /// What is wrong with it where the round wants another.
+        func defect(_ round: AuthenticationRound) -> MessageDefect? {
+            guard case .signed(let algorithm) = self, let wanted = round.method.keyConstraint,
+                !wanted.admitsInMessages(algorithm)
+            else { return nil }
+            return MessageDefect(algorithm, wanted: wanted)
         }
     }
 
@@ -167,10 +186,10 @@ extension CertificateStore {
 
     /// - Parameters:
     ///   - presented: in DER, the end entity's own first.
-    ///   - holds: whether the signature is that of the key in a SubjectPublicKeyInfo.
+    ///   - holds: how the signature was made, if it is that of the key in a SubjectPublicKeyInfo.
     private func verify(
         _ round: AuthenticationRound, _ identity: Identity, _ octets: [[UInt8]], _ circumstances: Circumstances,
-        holds: ([UInt8]) -> Bool
+        holds: ([UInt8]) -> Signature?
     ) -> CredentialStore.Judgement {
         let trustedKeys = circumstances.trustedKeys
         let isConstrained = !round.certificates.certificateFiles.isEmpty || !round.certificates.authorityFiles.isEmpty
@@ -179,8 +198,15 @@ extension CertificateStore {
             let unnamed = identity.kind == .keyID ? trustedKeys.filter { $0.identifier == identity.octets } : []
             let fitting = (round.publicKeys + unnamed).filter { round.method.admits($0.kind) }
             if fitting.isEmpty { return .init(.noCredential) }
-            return fitting.contains { holds($0.subjectPublicKeyInfo) }
-                ? .init(.verified(PeerAuthenticated(verified: identity))) : .init(.refuted)
+            var proven: Signature?
+            for key in fitting where proven == nil { proven = holds(key.subjectPublicKeyInfo) }
+            guard let signature = proven else { return .init(.refuted) }
+            if let defect = signature.defect(round) {
+                var report = ChainReport(wanted: identity, present: [], links: [])
+                report.message = defect
+                return .init(.distrusted(report))
+            }
+            return .init(.verified(PeerAuthenticated(verified: identity)))
         }
         let presented = octets.compactMap { try? Certificate(parsing: $0) }
         let known = entities.map(\.certificate).filter { $0.names(identity) }
@@ -193,13 +219,17 @@ extension CertificateStore {
         let candidates = presented.isEmpty ? named + known : [presented[0]]
         if candidates.isEmpty { return .init(.noCredential) }
         // A proof that does not hold is not worth the search for a path.
-        guard let entity = candidates.first(where: { holds($0.subjectPublicKeyInfo) }) else { return .init(.refuted) }
-        guard let key = try? PublicKey(parsing: entity.subjectPublicKeyInfo), round.method.admits(key.kind) else {
-            return .init(.refuted)
+        var entity = candidates[0]
+        var proven: Signature?
+        for candidate in candidates where proven == nil {
+            proven = holds(candidate.subjectPublicKeyInfo)
+            entity = candidate
         }
+        guard let signature = proven else { return .init(.refuted) }
         let revocation = RevocationStore(lists: lists, locations: locations).adding(circumstances.fetched)
         var policy = CertificatePolicy()
         policy.revocation = round.certificates.revocation
+        policy.keys = round.method.keyConstraint
         var builder = PathBuilder(
             anchors: anchors + required.filter(\.isSelfIssued),
             intermediates: (authorities.map(\.certificate) + required).filter { !$0.isSelfIssued },
@@ -219,7 +249,12 @@ extension CertificateStore {
         let open = path?.inquiries(revocation, asked: circumstances.asked, now: circumstances.now) ?? []
         switch result {
         case .failure(let report): return .init(.distrusted(report), open)
-        case .success:
+        case .success(let path):
+            if let defect = signature.defect(round) {
+                var report = path.report
+                report.message = defect
+                return .init(.distrusted(report))
+            }
             guard named.isEmpty || named.contains(entity) else { return .init(.refuted) }
             return .init(.verified(PeerAuthenticated(verified: identity)), open)
         }

@@ -6,12 +6,20 @@ import IPsec
 enum MessageSignature {
     /// Signs with the strongest that key and peer have in common; `nil` where they have nothing.
     ///
-    /// - Parameter hashes: `nil`: the peer knows no digital signatures, and RSA signs with SHA-1 (RFC 7296 §3.8).
+    /// - Parameters:
+    ///   - hashes: `nil`: the peer knows no digital signatures, and RSA signs with SHA-1 (RFC 7296 §3.8).
+    ///   - constraint: how our round lets us sign, where the peer knows digital signatures.
     static func make(
-        _ octets: [UInt8], _ key: PrivateKey, hashes: [SignatureHash]?, announced: [AnnouncedMethod]? = nil
+        _ octets: [UInt8], _ key: PrivateKey, hashes: [SignatureHash]?, announced: [AnnouncedMethod]? = nil,
+        constraint: KeyConstraint? = nil
     ) -> (method: SignatureMethod, data: [UInt8])? {
-        if let announced, let made = make(octets, key, hashes ?? [], announced: announced) { return made }
+        let wanted = constraint?.messageSchemes ?? []
+        if let announced, let made = make(octets, key, hashes ?? [], announced: announced, wanted) { return made }
         guard let hashes else { return makeClassic(octets, key) }
+        if !wanted.isEmpty {
+            let agreed = wanted.filter { hashes.contains($0.hash) && SignatureHash.supported.contains($0.hash) }
+            return agreed.lazy.compactMap { $0.algorithm(key.kind) }.compactMap { makeDigital(octets, key, $0) }.first
+        }
         guard let algorithm = algorithm(key.kind, hashes), let made = makeDigital(octets, key, algorithm)
         else { return makeClassic(octets, key) }
         return made
@@ -29,17 +37,21 @@ enum MessageSignature {
     /// Signs in the first of the ways that the peer announces and the key has (RFC 9593 §3.1); `nil` where that is none, and what would
     /// be done without the announcement is as good as anything.
     private static func make(
-        _ octets: [UInt8], _ key: PrivateKey, _ hashes: [SignatureHash], announced: [AnnouncedMethod]
+        _ octets: [UInt8], _ key: PrivateKey, _ hashes: [SignatureHash], announced: [AnnouncedMethod],
+        _ wanted: [KeyConstraint.Scheme]
     ) -> (method: SignatureMethod, data: [UInt8])? {
         for one in announced {
             if one.method == .digitalSignature {
                 // The hash is agreed besides (RFC 7427 §4): whoever announces an algorithm takes its hash.
                 guard let algorithm = SignatureAlgorithm(algorithmIdentifier: one.algorithmIdentifier),
                     let hash = SignatureHash(algorithm), SignatureHash.supported.contains(hash), hashes.contains(hash),
+                    wanted.isEmpty || wanted.contains(where: { $0.admits(algorithm) }),
                     let made = makeDigital(octets, key, algorithm)
                 else { continue }
                 return made
-            } else if case .ecdsa(let curve) = key.kind, classic(curve)?.method == one.method {
+            } else if case .ecdsa(let curve) = key.kind, let classic = classic(curve), classic.method == one.method,
+                wanted.isEmpty || wanted.contains(where: { $0.admits(.ecdsa(classic.hash)) })
+            {
                 return makeClassic(octets, key)
             }
         }
@@ -86,28 +98,31 @@ enum MessageSignature {
         }
     }
 
-    /// Whether a signature over the octets is the key's, by a method and a hash that we take.
-    static func holds(_ proof: MessageProof, over octets: [UInt8], key subjectPublicKeyInfo: [UInt8]) -> Bool {
+    /// How a signature over the octets was made, if it is the key's, by a method and a hash that we take.
+    static func algorithm(
+        _ proof: MessageProof, over octets: [UInt8], key subjectPublicKeyInfo: [UInt8]
+    ) -> SignatureAlgorithm? {
         switch proof.method {
         case .rsa:
             // Without RFC 7427 nothing says the hash: SHA-1 by the text, and by custom the stronger ones.
-            return [HashID.sha1, .sha256, .sha384, .sha512].contains {
-                DigitalSignature.verifies(proof.data, over: octets, key: subjectPublicKeyInfo, .rsa($0))
+            return [HashID.sha1, .sha256, .sha384, .sha512].map { .rsa($0) }.first {
+                DigitalSignature.verifies(proof.data, over: octets, key: subjectPublicKeyInfo, $0)
             }
         case .ecdsa256, .ecdsa384, .ecdsa521:
             guard let key = try? PublicKey(parsing: subjectPublicKeyInfo), case .ecdsa(let curve) = key.kind,
                 let (method, hash) = classic(curve), method == proof.method,
                 let digest = try? Digest.compute(hash, [.open(octets)])
-            else { return false }
-            return key.verifies(proof.data, over: digest, .ecdsa(curve))
+            else { return nil }
+            return key.verifies(proof.data, over: digest, .ecdsa(curve)) ? .ecdsa(hash) : nil
         case .digitalSignature:
             guard let length = proof.data.first.map(Int.init), proof.data.count > length + 1,
                 let algorithm = SignatureAlgorithm(algorithmIdentifier: Array(proof.data[1..<1 + length])),
                 let hash = SignatureHash(algorithm), SignatureHash.supported.contains(hash)
-            else { return false }
+            else { return nil }
             return DigitalSignature.verifies(
                 Array(proof.data[(1 + length)...]), over: octets, key: subjectPublicKeyInfo, algorithm)
-        default: return false
+                ? algorithm : nil
+        default: return nil
         }
     }
 }

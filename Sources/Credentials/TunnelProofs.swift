@@ -79,6 +79,7 @@ extension CertificateStore {
         }
         var policy = CertificatePolicy()
         policy.revocation = constraints.revocation
+        policy.keys = constraints.tunnel
         policy.wantedPurposes = Self.purposes(isServers: isServers)
         let revocation = RevocationStore(lists: lists, locations: locations).adding(circumstances.fetched)
         var builder = PathBuilder(

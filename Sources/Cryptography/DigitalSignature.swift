@@ -93,6 +93,11 @@ package struct KeyDescription: Hashable, Sendable, CustomStringConvertible {
     /// Of the modulus or the curve's field.
     package var bits: Int
 
+    package init(kind: Kind, bits: Int) {
+        self.kind = kind
+        self.bits = bits
+    }
+
     package var description: String {
         switch kind {
         case .rsa: "RSA of \(bits) bits"

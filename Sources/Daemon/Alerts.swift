@@ -65,7 +65,7 @@ enum Alerts {
         case .untrusted, .authorityNotNamed: return "cert-untrusted-root"
         case .nameNotPermitted, .nameExcluded, .keyUsageLacks, .purposes, .notAuthority: return "cert-policy-violation"
         case .unknownKey, .weakKey, .unknownAlgorithm, .weakAlgorithm, .badSignature, .unknownCriticalExtensions,
-            .revocationUnknown, .identityAbsent:
+            .keyNotAdmitted, .algorithmNotAdmitted, .revocationUnknown, .identityAbsent:
             return "cert-validation-failed"
         }
     }

@@ -5,6 +5,7 @@ import Primitives
 package enum ChainReportText {
     /// One line: the first thing that is wrong.
     package static func summary(_ report: ChainReport) -> String {
+        if let message = report.message { return words(message) }
         guard let (index, _, problem) = report.problems.first else { return "the certificate is good" }
         let subject = report.links[index].subject
         return "the certificate of '\(subject)' is refused: \(words(problem, report))"
@@ -23,6 +24,7 @@ package enum ChainReportText {
                 lines.append("   BAD \(name(finding.check)): \(words(problem, report))")
             }
         }
+        if let message = report.message { lines.append("BAD signature in AUTH: \(words(message))") }
         if let wanted = report.wanted {
             lines.append("wanted: \(wanted)")
             lines.append("present: \(report.present.map(\.description).joined(separator: "; "))")
@@ -52,6 +54,9 @@ package enum ChainReportText {
         switch problem {
         case .unknownKey: "its key is of a kind that signs nothing here"
         case .weakKey(let key): "its key is too weak: \(key)"
+        case .keyNotAdmitted(let key, let wanted): "its key is \(key), and 'auth = \(wanted)' wants another"
+        case .algorithmNotAdmitted(let algorithm, let wanted):
+            "it is signed with \(algorithm), and 'auth = \(wanted)' wants another"
         case .issuerMissing(let name): "no certificate of its issuer '\(name)' is known"
         case .otherIssuerKey(let wanted, let found):
             "it names another key of its issuer: \(wanted.hex), where the issuer's is \(found.hex)"
@@ -79,6 +84,10 @@ package enum ChainReportText {
         case .untrusted: "no trusted authority stands behind it"
         case .authorityNotNamed: "none of the authorities that the connection names stands behind it"
         }
+    }
+
+    private static func words(_ defect: MessageDefect) -> String {
+        "the peer signed with \(defect.algorithm), and 'auth = \(defect.wanted)' wants another signature"
     }
 
     private static func words(_ gap: RevocationGap) -> String {

@@ -26,6 +26,11 @@ package enum AuthenticationMethod: Hashable, Sendable {
         }
     }
 
+    /// What is wanted of the key pair, where signatures prove the end.
+    package var keyConstraint: KeyConstraint? {
+        if case .publicKey(let constraint) = self { constraint } else { nil }
+    }
+
     /// The EAP method, if it is one.
     package var userMethod: UserMethod? {
         if case .extensible(let method) = self { method } else { nil }
@@ -37,37 +42,6 @@ package enum AuthenticationMethod: Hashable, Sendable {
         case (.publicKey(let constraint), _): constraint.admits(kind)
         case (.publicKeyEncryption, .rsa), (.revisedPublicKeyEncryption, .rsa): true
         default: false
-        }
-    }
-}
-
-/// Which keys an end may sign with: what `auth = pubkey`, `rsa-3072` or `ecdsa` says.
-package struct KeyConstraint: Hashable, Sendable {
-    package enum Family: String, Hashable, Sendable, CaseIterable {
-        case any = "pubkey"
-        case rsa
-        case ecdsa
-        case ed25519
-        case ed448
-        /// RFC 2409 §5.1's DSS; swanctl has no word for it.
-        case dss
-    }
-    package var family: Family
-    /// Of an RSA modulus, or of a curve's field.
-    package var minimumBits: Int
-
-    package init(_ family: Family = .any, minimumBits: Int = 0) {
-        self.family = family
-        self.minimumBits = minimumBits
-    }
-
-    package func admits(_ kind: KeyKind) -> Bool {
-        switch kind {
-        case .rsa(let octets): (family == .any || family == .rsa) && octets * 8 >= minimumBits
-        case .ecdsa(let curve): (family == .any || family == .ecdsa) && curve.rawValue >= minimumBits
-        case .dsa: (family == .any || family == .dss) && minimumBits == 0
-        case .ed25519: family == .any || family == .ed25519
-        case .ed448: family == .any || family == .ed448
         }
     }
 }

@@ -27,11 +27,18 @@ extension AuthenticationMethod {
         case .null: "null"
         case .extendedAuthentication: "xauth"
         case .extensible(let method): method.rawValue
-        case .publicKey(let constraint):
-            constraint.family.rawValue + (constraint.minimumBits > 0 ? "-\(constraint.minimumBits)" : "")
+        case .publicKey(let constraint): constraint.description
         case .publicKeyEncryption: "rsa-encryption"
         case .revisedPublicKeyEncryption: "rsa-encryption-revised"
         }
+    }
+}
+
+extension AuthenticationRound {
+    /// The value of `auth` in full.
+    package var keyword: String {
+        if asksServer { return "xauth-radius" }
+        return method.keyword + (certificates.tunnel.map { ":\($0)" } ?? "")
     }
 }
 

@@ -10,6 +10,8 @@ package struct CertificateConstraints: Hashable, Sendable {
     package var authorityFiles: [String] = []
     package var authorities: [[UInt8]] = []
     package var revocation = RevocationPolicy.relaxed
+    /// What is wanted of keys and signatures where TLS inside EAP proves the peer: `auth = eap-tls:rsa-3072-sha256`.
+    package var tunnel: KeyConstraint?
     /// SHA-1 over the SubjectPublicKeyInfo of each authority that the peer's certificate may come from: what a CERTREQ
     /// payload says (RFC 7296 §3.7).
     package var authorityHashes: [[UInt8]] = []

@@ -35,10 +35,14 @@ package enum CertificateCheck: String, CaseIterable, Hashable, Sendable {
 package enum CertificateProblem: Hashable, Sendable {
     case unknownKey
     case weakKey(KeyDescription)
+    /// The round's `auth` wants another.
+    case keyNotAdmitted(KeyDescription, KeyConstraint)
     case issuerMissing(DistinguishedName)
     case otherIssuerKey(wanted: [UInt8], found: [UInt8])
     case unknownAlgorithm
     case weakAlgorithm(SignatureAlgorithm)
+    /// The round's `auth` wants another.
+    case algorithmNotAdmitted(SignatureAlgorithm, KeyConstraint)
     case badSignature
     case notYetValid(from: WallTime, now: WallTime)
     case expired(until: WallTime, now: WallTime)
@@ -64,6 +68,17 @@ package enum RevocationGap: Hashable, Sendable {
     case issuerMayNotSign
     case unknownCriticalExtensions([String])
     case responderDoesNotKnow
+}
+
+/// A good signature of a kind that the round does not take.
+package struct MessageDefect: Hashable, Sendable {
+    package var algorithm: SignatureAlgorithm
+    package var wanted: KeyConstraint
+
+    package init(_ algorithm: SignatureAlgorithm, wanted: KeyConstraint) {
+        self.algorithm = algorithm
+        self.wanted = wanted
+    }
 }
 
 /// How a path of certificates fared: each certificate, each check, and the identity that was wanted beside the names
@@ -116,6 +131,9 @@ package struct ChainReport: Error, Hashable, Sendable {
     /// The end entity first.
     package var links: [Link]
 
+    /// The signature in AUTH holds, and the round's `auth` wants another.
+    package var message: MessageDefect?
+
     package init(wanted: Identity?, present: [SubjectName], links: [Link]) {
         self.wanted = wanted
         self.present = present
@@ -127,5 +145,5 @@ package struct ChainReport: Error, Hashable, Sendable {
         links.enumerated().flatMap { index, link in link.problems.map { (index, $0.check, $0.problem) } }
     }
 
-    package var isGood: Bool { links.allSatisfy { $0.problems.isEmpty } }
+    package var isGood: Bool { message == nil && links.allSatisfy { $0.problems.isEmpty } }
 }

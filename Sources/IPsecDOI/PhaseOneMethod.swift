@@ -149,7 +149,7 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
         switch (round.method, seed) {
         case (.preSharedKey, .preSharedKey): return true
         case (.publicKey(let constraint), .sharedSecret):
-            if keys.isEmpty, !isLocal { return constraint.family == .any || constraint.family == family }
+            if keys.isEmpty, !isLocal { return constraint.admits(family) }
             return keys.contains { signature?.fits($0.kind) == true }
         case (.publicKeyEncryption, .nonces): return self == .rsaEncryption && !keys.isEmpty
         case (.revisedPublicKeyEncryption, .nonces): return self == .revisedRSAEncryption && !keys.isEmpty

@@ -188,7 +188,7 @@ extension KeyPairs {
     fileprivate var name: String {
         switch method {
         case .publicKey(let constraint):
-            "\(constraint.family == .any ? "ECDSA" : constraint.family.rawValue.uppercased()) signatures"
+            "\(constraint == KeyConstraint() ? "ECDSA" : "\(constraint)".uppercased()) signatures"
         case .revisedPublicKeyEncryption: "revised encrypted nonces"
         default: "encrypted nonces"
         }
@@ -196,7 +196,7 @@ extension KeyPairs {
 
     /// Whether a user may follow (draft-beaulieu-ike-xauth-02 §7.2).
     fileprivate var isFitForUsers: Bool {
-        if case .publicKey(let constraint) = method { return constraint.family != .any }
+        if case .publicKey(let constraint) = method { return constraint != KeyConstraint() }
         return true
     }
 

@@ -113,11 +113,6 @@ import Testing
                 + "'psk', 'null', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
         ),
         (
-            "local { auth = rsa-2048-sha256 }",
-            "2:16: 'auth = rsa-2048-sha256' in connections.home.local is \(unsupported); only "
-                + "'psk', 'null', 'xauth', 'eap', 'eap-md5', 'eap-gtc', 'eap-mschapv2', 'eap-tls', 'eap-ttls', 'eap-peap', 'eap-radius', 'xauth-radius', 'pubkey', 'rsa', 'ecdsa', 'ed25519', 'ed448', 'dss', 'rsa-encryption', 'rsa-encryption-revised' are"
-        ),
-        (
             "version = 1\nlocal { auth = rsa }",
             "3:16: in IKE version 1 both ends prove themselves in the same way, and local and remote of connections.home "
                 + "differ"

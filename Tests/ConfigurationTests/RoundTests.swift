@@ -102,6 +102,21 @@ import VectorSupport
         ("pubkey", AuthenticationMethod.publicKey(KeyConstraint())), ("rsa", .publicKey(KeyConstraint(.rsa))),
         ("RSA-3072", .publicKey(KeyConstraint(.rsa, minimumBits: 3072))),
         ("ecdsa-384", .publicKey(KeyConstraint(.ecdsa, minimumBits: 384))), ("dss", .publicKey(KeyConstraint(.dss))),
+        (
+            "rsa-2048-ecdsa-256-sha256-sha384",
+            .publicKey(
+                KeyConstraint([
+                    .init(.rsa, minimumBits: 2048), .init(.ecdsa, minimumBits: 256, hashes: [.sha256, .sha384]),
+                ]))
+        ),
+        (
+            "pubkey-sha384-ike:rsa/pss-sha512-ike:ed25519-identity",
+            .publicKey(
+                KeyConstraint([
+                    .init(.any, hashes: [.sha384]), .init(.pss, hashes: [.sha512], isForMessages: true),
+                    .init(.ed25519, hashes: [.identity], isForMessages: true),
+                ]))
+        ),
         ("rsa-encryption", .publicKeyEncryption), ("rsa-encryption-revised", .revisedPublicKeyEncryption),
     ])
     func methodsByTheirNames(_ name: String, _ method: AuthenticationMethod) throws {
@@ -115,6 +130,38 @@ import VectorSupport
         let text = configuration.canonicalForm.text
         #expect(text.contains("auth = \(name.lowercased())\n") && text.contains("pubkeys = peer.pem, /keys/peer.der"))
         #expect(!text.contains("sesame"))
+    }
+
+    /// What stands behind the colon is for the certificates in TLS.
+    @Test func tunnelsHaveConstraintsToo() throws {
+        let text = """
+            connections { home {
+            local { auth = pubkey }
+            remote { auth = eap-tls:ecdsa-384-sha384 }
+            } }
+            """
+        let configuration = try Configuration.read(SourceFile(name: "x", text: text))
+        let round = try #require(configuration.connections.first?.remote.first)
+        #expect(round.method == .extensible(.tls))
+        #expect(round.certificates.tunnel == KeyConstraint([.init(.ecdsa, minimumBits: 384, hashes: [.sha384])]))
+        #expect(configuration.canonicalForm.text.contains("auth = eap-tls:ecdsa-384-sha384\n"))
+    }
+
+    @Test(arguments: [
+        ("rsa-2048-sha1", "leave it out"), ("rsa-sha256-2048", "right behind"), ("pubkey-2048", "right behind"),
+        ("rsa-0", "no number of bits"), ("ecdsa-sha2566", "no hash"), ("rsa/pss", "write rsa/pss-sha256"),
+        ("ed25519-sha512", "write 'identity'"), ("rsa-identity", "not with 'identity'"), ("dss-rsa", "stands alone"),
+        ("rsa-sha256-sha256", "twice"), ("rsa--sha256", "no hash"), ("eap-md5:rsa", "behind the colon"),
+        ("eap-tls:skp", "kinds of keys"), ("eap-tls:ike:rsa-sha256", "'ike:'"), ("ike:skp", "only"),
+    ])
+    func constraintsThatMakeNoSense(_ value: String, _ word: String) {
+        let text = "connections { home {\nlocal { auth = pubkey }\nremote { auth = \(value) } } }"
+        do throws(ConfigurationErrors) {
+            _ = try Configuration.read(SourceFile(name: "x", text: text))
+            Issue.record("accepted: \(value)")
+        } catch {
+            #expect(error.diagnostics.first?.message.contains(word) == true, "\(error.diagnostics)")
+        }
     }
 
     @Test func bundlesNeedBothHalvesAndVersionOne() throws {

@@ -36,6 +36,34 @@ import Testing
         #expect(lines.contains { $0.contains("10.9.0.0/16") } && lines.contains { $0.contains("10.2.0.0/16") })
     }
 
+    @Test func demandsOfTheRoundAreNamed() throws {
+        let name = try #require(DistinguishedName("O=Test, CN=gate"))
+        let wanted = KeyConstraint([
+            .init(.rsa, minimumBits: 3072, hashes: [.sha384]), .init(.any, hashes: [.sha512], isForMessages: true),
+        ])
+        var report = ChainReport(
+            wanted: nil, present: [],
+            links: [
+                .init(
+                    subject: name, issuer: name, serialNumber: [1],
+                    findings: [
+                        .init(check: .key, outcome: .failed(.keyNotAdmitted(.init(kind: .rsa, bits: 2048), wanted))),
+                        .init(check: .signature, outcome: .failed(.algorithmNotAdmitted(.rsa(.sha256), wanted))),
+                    ])
+            ])
+        let lines = RefusalText.lines(.certificate(report)).joined(separator: "\n")
+        #expect(
+            lines.contains("BAD key: its key is RSA of 2048 bits, and 'auth = rsa-3072-sha384-ike:pubkey-sha512' wants")
+        )
+        #expect(lines.contains("BAD signature: it is signed with RSA with SHA-256, and 'auth = rsa-3072"))
+        report.links = []
+        report.message = MessageDefect(.rsa(.sha256), wanted: wanted)
+        #expect(
+            RefusalText.explain(.certificate(report))
+                == "the peer signed with RSA with SHA-256, and 'auth = rsa-3072-sha384-ike:pubkey-sha512' wants another signature"
+        )
+    }
+
     @Test func wrongKeysAndIdentitiesNameThePeer() throws {
         let peer = try #require(Identity("peer.example.org"))
         #expect(RefusalText.explain(.authentication(peer: peer)).contains("pre-shared keys most likely differ"))

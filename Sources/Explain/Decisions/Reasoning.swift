@@ -1,4 +1,5 @@
 import Configuration
+import Cryptography
 import IPsec
 import Primitives
 
@@ -262,6 +263,10 @@ struct Reasoning {
     /// One for each kind of problem in a chain, with the name, file or date that would do.
     private func certificateRemedies(_ report: ChainReport) -> [Remedy] {
         var remedies: [Remedy] = []
+        if let message = report.message {
+            remedies.append(
+                authRemedy(message.wanted, widened: message.wanted.widened(by: message.algorithm, isForMessages: true)))
+        }
         for (_, check, problem) in report.problems {
             switch problem {
             case .identityAbsent:
@@ -269,6 +274,10 @@ struct Reasoning {
                     Remedy(
                         .here, "\(path).remote.id", current: report.wanted?.description,
                         wanted: report.present.first.map { "\($0)" } ?? "the certificate's subject"))
+            case .keyNotAdmitted(let key, let wanted):
+                remedies.append(authRemedy(wanted, widened: "a kind of keys that takes \(key)"))
+            case .algorithmNotAdmitted(let algorithm, let wanted):
+                remedies.append(authRemedy(wanted, widened: wanted.widened(by: algorithm, isForMessages: false)))
             case .issuerMissing(let name):
                 remedies.append(Remedy(.either, "x509ca", wanted: "the certificate of '\(name)'"))
             case .untrusted:
@@ -286,6 +295,11 @@ struct Reasoning {
             }
         }
         return remedies
+    }
+
+    /// The round that demands what the peer does not have.
+    private func authRemedy(_ wanted: KeyConstraint, widened: String) -> Remedy {
+        Remedy(.here, "\(path).remote.auth", current: "\(wanted)", wanted: widened)
     }
 
     /// Whether the peer proves itself with a key pair.
@@ -402,5 +416,22 @@ struct Reasoning {
                 .either, "\(childPath).remote_ts", current: child.map { texts($0.remoteSelectors) },
                 wanted: "what fits local_ts on the peer"),
         ]
+    }
+}
+
+extension KeyConstraint {
+    /// The value of `auth` that lets a signature of the kind pass besides.
+    fileprivate func widened(by algorithm: SignatureAlgorithm, isForMessages: Bool) -> String {
+        guard let hash = SignatureHash(algorithm) else { return "pubkey" }
+        let family: Family =
+            switch algorithm {
+            case .rsa: .rsa
+            case .rsaPSS: .pss
+            case .ecdsa: .ecdsa
+            case .ed25519: .ed25519
+            case .ed448: .ed448
+            }
+        let hasOwn = clauses.contains { $0.isForMessages && !$0.hashes.isEmpty }
+        return "\(self)-\(Clause(family, hashes: [hash], isForMessages: isForMessages && hasOwn))"
     }
 }

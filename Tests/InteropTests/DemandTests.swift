@@ -1,0 +1,54 @@
+import Testing
+
+extension Interop {
+    /// What a round's `auth` demands of the other end's keys and signatures, between Parley and charon: each demands, each proves.
+    @Suite(.serialized) struct DemandTests {
+        /// RSA keys of 2048 bits, certificates over SHA-256.
+        struct Case: CustomTestStringConvertible, Sendable {
+            let proves: String
+            let demands: String
+            let isGood: Bool
+            var testDescription: String { "\(proves) for \(demands)" }
+
+            static let all = [
+                Case(proves: "pubkey-sha384", demands: "rsa-2048-sha256-ike:pubkey-sha384", isGood: true),
+                Case(proves: "pubkey-sha256", demands: "rsa-2048-sha256-ike:pubkey-sha384", isGood: false),
+                Case(proves: "ike:rsa/pss-sha512", demands: "pubkey-sha256-ike:rsa/pss-sha512", isGood: true),
+                Case(proves: "rsa-sha512", demands: "pubkey-sha256-ike:rsa/pss-sha512", isGood: false),
+                Case(proves: "pubkey-sha256", demands: "rsa-2048-sha256-ecdsa-256-sha256", isGood: true),
+                Case(proves: "pubkey", demands: "rsa-3072", isGood: false),
+                Case(proves: "pubkey-sha384", demands: "pubkey-sha384", isGood: false),
+            ]
+        }
+
+        @Test(arguments: Pairing.all.filter { $0.initiator != $0.responder }, Case.all)
+        func areHeldTo(_ pairing: Pairing, _ one: Case) throws {
+            for demanding in Side.allCases {
+                try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                    try lab.issueCertificates("rsa")
+                    var link = Link(.v2).withCertificates()
+                    let proving = demanding.other
+                    link.rounds[proving] = (
+                        "auth = \(one.proves)\n certs = \(proving.identity).pem\n id = \(proving.identity)",
+                        "auth = pubkey\n id = \(demanding.identity)"
+                    )
+                    link.rounds[demanding] = (
+                        "auth = pubkey\n certs = \(demanding.identity).pem\n id = \(demanding.identity)",
+                        "auth = \(one.demands)\n id = \(proving.identity)"
+                    )
+                    try lab.load(link)
+                    if one.isGood {
+                        try lab.up()
+                        #expect(try lab.ping().loss == 0)
+                    } else {
+                        #expect(try !lab.left.up("inner", seconds: 8).succeeded)
+                        guard lab.peer(demanding).implementation == .parley else { return }
+                        try eventually("the reason is told") {
+                            lab.peer(demanding).log.contains("'auth = \(one.demands)' wants another")
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
