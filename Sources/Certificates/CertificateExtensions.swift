@@ -46,6 +46,8 @@ package struct CertificateExtensions: Hashable, Sendable {
     package var issuerLocations: [String] = []
     /// Whether the responder's certificate needs no check of its own (RFC 6960 §4.2.2.2.1).
     package var needsNoOCSPCheck = false
+    /// The policies under which it was issued (RFC 5280 §4.2.1.4), as dotted numbers.
+    package var policies: Set<String> = []
     /// Extensions that must be understood and are not, as dotted numbers.
     package var unknownCritical: [String] = []
 
@@ -114,9 +116,9 @@ package struct CertificateExtensions: Hashable, Sendable {
         case "2.5.29.31": (revocationListLocations, revocationPointNames) = try CertificateExtensions.points(read)
         case "2.5.29.46": freshestListLocations = try CertificateExtensions.points(read).locations
         case "1.3.6.1.5.5.7.48.1.5": needsNoOCSPCheck = true
-        // certificatePolicies is looked at by nobody here; with no policy wanted, any set of them is good
-        // (RFC 5280 §6.1.1 (c), any-policy). issuerAltName and subjectDirectoryAttributes say nothing about trust.
-        case "2.5.29.32", "2.5.29.18", "2.5.29.9": break
+        case "2.5.29.32": policies = try CertificateExtensions.policies(read)
+        // issuerAltName and subjectDirectoryAttributes say nothing about trust.
+        case "2.5.29.18", "2.5.29.9": break
         default: if read.critical { unknownCritical.append(identifier) }
         }
     }
@@ -133,6 +135,26 @@ package struct CertificateExtensions: Hashable, Sendable {
         if value.encipherOnly { usage.insert(.encipherOnly) }
         if value.decipherOnly { usage.insert(.decipherOnly) }
         return usage
+    }
+
+    /// anyPolicy (RFC 5280 §4.2.1.4).
+    package static let anyPolicy = "2.5.29.32.0"
+    private static let maximumPolicies = 128
+
+    /// certificatePolicies: a SEQUENCE OF { policyIdentifier, policyQualifiers OPTIONAL }, none of them twice.
+    private static func policies(_ read: X509.Certificate.Extension) throws(CertificateDefect) -> Set<String> {
+        let what = "a list of policies"
+        var list = try Elements(try Reading.root(Array(read.value), maximum: Certificate.maximumOctets, what))
+        var policies: Set<String> = []
+        for node in try list.rest(maximum: maximumPolicies, what) {
+            var information = try Elements(node)
+            let identifier = try Reading.objectIdentifier(try information.next("a policy"), "a policy's identifier")
+            guard policies.insert(identifier.description).inserted else {
+                throw .malformed("the policy \(identifier) stands twice")
+            }
+        }
+        if policies.isEmpty { throw .malformed("\(what) is empty") }
+        return policies
     }
 
     /// The URIs and all names of CRLDistributionPoints: a SEQUENCE OF { distributionPoint [0] { fullName [0] } … }. Points that

@@ -17,6 +17,10 @@ package struct CertificatePolicy: Hashable, Sendable {
 
     /// What is wanted of keys and signatures besides.
     package var keys: KeyConstraint?
+    /// Whom an authority in the path must name.
+    package var authorityIdentity: IdentityPattern?
+    /// What each certificate below the trusted one must have been issued under, or under any policy, as dotted numbers.
+    package var certificatePolicies: [String] = []
 
     package init() {}
 

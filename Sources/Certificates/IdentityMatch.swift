@@ -36,6 +36,16 @@ extension Certificate {
         }
     }
 
+    /// Whether the certificate gives its subject an identity that the pattern accepts.
+    package func names(_ pattern: IdentityPattern) -> Bool {
+        switch pattern {
+        case .any: true
+        case .exactly(let identity): names(identity)
+        case .distinguishedName: pattern.matches(identity)
+        case .suffix: false
+        }
+    }
+
     /// The local part is the mailbox's own business, the host is not (RFC 5280 §7.5).
     private static func isSameMailbox(_ left: [UInt8], _ right: [UInt8]) -> Bool {
         guard let at = left.lastIndex(of: 0x40), right.lastIndex(of: 0x40) == at else { return false }

@@ -61,6 +61,13 @@ struct PathJudge {
         case .nameConstraints:
             guard isSigned, !isAnchor(index) else { return .skipped }
             problem = nameProblem(index)
+        case .policies:
+            guard !policy.certificatePolicies.isEmpty, !isAnchor(index) || index == 0 else { return .skipped }
+            let found = certificate.extensions.policies
+            let absent =
+                found.contains(CertificateExtensions.anyPolicy)
+                ? [] : policy.certificatePolicies.filter { !found.contains($0) }
+            problem = absent.isEmpty ? nil : .policiesAbsent(absent)
         case .revocation:
             guard isSigned, !isAnchor(index) else { return .skipped }
             problem = revocationProblem(index)
@@ -185,8 +192,11 @@ struct PathJudge {
 
     private func trustProblem() -> CertificateProblem? {
         guard isTrusted else { return .untrusted }
-        if authorities.isEmpty || path.contains(where: authorities.contains) { return nil }
-        return .authorityNotNamed
+        if !authorities.isEmpty, !path.contains(where: authorities.contains) { return .authorityNotNamed }
+        guard let wanted = policy.authorityIdentity, !path.dropFirst().contains(where: { $0.names(wanted) }) else {
+            return nil
+        }
+        return .authorityIdentityAbsent(wanted)
     }
 }
 

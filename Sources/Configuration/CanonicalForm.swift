@@ -161,6 +161,8 @@ extension AuthenticationRound {
         if !publicKeyFiles.isEmpty { section.add("pubkeys", list: publicKeyFiles) }
         if !certificates.certificateFiles.isEmpty { section.add("certs", list: certificates.certificateFiles) }
         if !certificates.authorityFiles.isEmpty { section.add("cacerts", list: certificates.authorityFiles) }
+        if let authority = certificates.authorityIdentity { section.add("ca_id", authority.typedText) }
+        if !certificates.policies.isEmpty { section.add("cert_policy", list: certificates.policies) }
         if certificates.revocation != .relaxed { section.add("revocation", certificates.revocation.rawValue) }
         return section.entries
     }

@@ -47,12 +47,11 @@ enum KnownKeys {
 
     static let authentication = rules(
         supported: [
-            "auth", "id", "round", "xauth_id", "eap_id", "aaa_id", "pubkeys", "certs", "cacerts", "revocation",
+            "auth", "id", "round", "xauth_id", "eap_id", "aaa_id", "pubkeys", "certs", "cacerts", "revocation", "ca_id",
+            "cert_policy",
         ],
         unsupported: [
-            "ca_id": "name the authority's file in 'cacerts'",
-            "groups": "users have no groups here; tell connections apart by 'id'",
-            "cert_policy": "certificate policies are not judged; name the authority's file in 'cacerts'",
+            "groups": "users have no groups here; tell connections apart by 'id'"
         ])
 
     static let child = rules(

@@ -188,6 +188,7 @@ extension ConfigurationChecker {
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         round.certificates = certificates(reader, end)
         round.certificates.tunnel = tunnelConstraint(reader)
+        if end == "remote" { demands(of: &round, reader) }
         return round
     }
 
@@ -217,7 +218,7 @@ extension ConfigurationChecker {
     private func certificates(_ reader: SectionReader, _ end: String) -> CertificateConstraints {
         var constraints = CertificateConstraints()
         constraints.certificateFiles = reader.setting("certs").map { ValueGrammar.list($0.value.text) } ?? []
-        for key in ["cacerts", "revocation"] where end == "local" {
+        for key in ["cacerts", "revocation", "ca_id", "cert_policy"] where end == "local" {
             guard let setting = reader.setting(key) else { continue }
             log.report(
                 "'\(key)' in \(reader.path) is for the peer: it belongs into a remote section", at: setting.key.position

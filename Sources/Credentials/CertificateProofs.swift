@@ -192,8 +192,7 @@ extension CertificateStore {
         holds: ([UInt8]) -> Signature?
     ) -> CredentialStore.Judgement {
         let trustedKeys = circumstances.trustedKeys
-        let isConstrained = !round.certificates.certificateFiles.isEmpty || !round.certificates.authorityFiles.isEmpty
-        let hasRawKey = !trustedKeys.isEmpty && octets.isEmpty && !isConstrained
+        let hasRawKey = !trustedKeys.isEmpty && octets.isEmpty && !round.certificates.wantsCertificate
         if !round.publicKeyFiles.isEmpty || hasRawKey {
             let unnamed = identity.kind == .keyID ? trustedKeys.filter { $0.identifier == identity.octets } : []
             let fitting = (round.publicKeys + unnamed).filter { round.method.admits($0.kind) }
@@ -230,6 +229,8 @@ extension CertificateStore {
         var policy = CertificatePolicy()
         policy.revocation = round.certificates.revocation
         policy.keys = round.method.keyConstraint
+        policy.authorityIdentity = round.certificates.authorityIdentity
+        policy.certificatePolicies = round.certificates.policies
         var builder = PathBuilder(
             anchors: anchors + required.filter(\.isSelfIssued),
             intermediates: (authorities.map(\.certificate) + required).filter { !$0.isSelfIssued },

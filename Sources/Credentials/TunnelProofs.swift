@@ -80,6 +80,8 @@ extension CertificateStore {
         var policy = CertificatePolicy()
         policy.revocation = constraints.revocation
         policy.keys = constraints.tunnel
+        policy.authorityIdentity = constraints.authorityIdentity
+        policy.certificatePolicies = constraints.policies
         policy.wantedPurposes = Self.purposes(isServers: isServers)
         let revocation = RevocationStore(lists: lists, locations: locations).adding(circumstances.fetched)
         var builder = PathBuilder(

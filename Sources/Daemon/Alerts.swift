@@ -62,8 +62,9 @@ enum Alerts {
         case .revoked: return "cert-revoked"
         case .pathTooLong: return "cert-exceeded-path-len"
         case .issuerMissing, .otherIssuerKey: return "cert-no-issuer"
-        case .untrusted, .authorityNotNamed: return "cert-untrusted-root"
-        case .nameNotPermitted, .nameExcluded, .keyUsageLacks, .purposes, .notAuthority: return "cert-policy-violation"
+        case .untrusted, .authorityNotNamed, .authorityIdentityAbsent: return "cert-untrusted-root"
+        case .nameNotPermitted, .nameExcluded, .keyUsageLacks, .purposes, .notAuthority, .policiesAbsent:
+            return "cert-policy-violation"
         case .unknownKey, .weakKey, .unknownAlgorithm, .weakAlgorithm, .badSignature, .unknownCriticalExtensions,
             .keyNotAdmitted, .algorithmNotAdmitted, .revocationUnknown, .identityAbsent:
             return "cert-validation-failed"

@@ -52,7 +52,9 @@ enum ConnectionMessages {
         case .publicKey: section.add("class", "public key")
         case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }
-        for list in ["groups", "cert_policy"] { section.add(list, list: [String]()) }
+        section.add("ca_id", optional: round.certificates.authorityIdentity?.description)
+        section.add("groups", list: [String]())
+        section.add("cert_policy", list: round.certificates.policies)
         section.add("certs", list: subjects(round.certificates.certificates))
         section.add("cacerts", list: subjects(round.certificates.authorities))
         return section

@@ -44,6 +44,7 @@ package enum ChainReportText {
         case .keyUsage: "key usage"
         case .purpose: "purpose"
         case .nameConstraints: "name constraints"
+        case .policies: "policies"
         case .revocation: "revocation"
         case .identity: "identity"
         case .trust: "trust"
@@ -83,6 +84,9 @@ package enum ChainReportText {
                     ? "nobody" : report.present.map { "'\($0)'" }.joined(separator: ", "))
         case .untrusted: "no trusted authority stands behind it"
         case .authorityNotNamed: "none of the authorities that the connection names stands behind it"
+        case .authorityIdentityAbsent(let wanted): "no authority behind it is called '\(wanted)', as 'ca_id' wants"
+        case .policiesAbsent(let policies):
+            "it was not issued under \(policies.joined(separator: ", ")), as 'cert_policy' wants"
         }
     }
 

@@ -168,7 +168,7 @@ extension IKESession {
     ) -> Question {
         let own = ownRound ?? AuthenticationRound()
         var peer = connection?.peerRounds.first?.certificates ?? CertificateConstraints()
-        if own.serverIdentity != nil { (peer.certificateFiles, peer.authorityFiles) = ([], []) }
+        if own.serverIdentity != nil { peer.forgetAuthorities() }
         return .tunnel(
             TunnelRequest(
                 session: id, method: method, isServer: false, own: own, ownIdentity: proving.user, peer: peer,

@@ -9,6 +9,11 @@ package struct CertificateConstraints: Hashable, Sendable {
     /// Files in `x509ca`, one of which must stand behind the peer's certificate, and what they hold in DER.
     package var authorityFiles: [String] = []
     package var authorities: [[UInt8]] = []
+    /// Whom an authority behind the peer's certificate must name; `nil`: anybody.
+    package var authorityIdentity: IdentityPattern?
+    /// The policies under which the peer's certificate and those of the authorities below the trusted one were issued, each of them,
+    /// as dotted numbers.
+    package var policies: [String] = []
     package var revocation = RevocationPolicy.relaxed
     /// What is wanted of keys and signatures where TLS inside EAP proves the peer: `auth = eap-tls:rsa-3072-sha256`.
     package var tunnel: KeyConstraint?
@@ -19,6 +24,16 @@ package struct CertificateConstraints: Hashable, Sendable {
     package var authorityNames: [[UInt8]] = []
 
     package init() {}
+
+    /// Whether nothing but a certificate can prove the peer.
+    package var wantsCertificate: Bool {
+        !certificateFiles.isEmpty || !authorityFiles.isEmpty || authorityIdentity != nil || !policies.isEmpty
+    }
+
+    /// Leaves what the round says of certificates of its own, where it is somebody else's that are judged.
+    package mutating func forgetAuthorities() {
+        (certificateFiles, authorityFiles, authorityIdentity, policies) = ([], [], nil, [])
+    }
 }
 
 /// A hash function by its number in IKEv2 (IANA "IKEv2 Hash Algorithms", RFC 7427 §4).

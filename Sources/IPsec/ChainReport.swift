@@ -23,6 +23,8 @@ package enum CertificateCheck: String, CaseIterable, Hashable, Sendable {
     case purpose
     /// Its names are such as the CAs above it may certify (RFC 5280 §6.1.3 (b), (c)).
     case nameConstraints
+    /// It was issued under the policies that the connection names (RFC 5280 §6.1.3 (d)).
+    case policies
     /// It was not revoked (RFC 5280 §6.1.3 (a)(3)).
     case revocation
     /// It names whom the peer claims to be (RFC 4945 §3.1).
@@ -58,6 +60,8 @@ package enum CertificateProblem: Hashable, Sendable {
     case identityAbsent
     case untrusted
     case authorityNotNamed
+    case authorityIdentityAbsent(IdentityPattern)
+    case policiesAbsent([String])
 }
 
 /// Why nothing is known about a certificate's revocation.

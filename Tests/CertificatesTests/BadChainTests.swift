@@ -62,6 +62,31 @@ struct Fault: Sendable, CustomTestStringConvertible {
     }
 }
 
+extension BadChainTests {
+    @Test func whatIsDemandedMayBeThere() throws {
+        for policies in [["1.2.3", "2.999.7"], [CertificateExtensions.anyPolicy]] {
+            var hierarchy = Hierarchy()
+            hierarchy.middle.extensions.append(.policies(policies))
+            hierarchy.leaf.extensions.append(.policies(["2.999.7"]))
+            hierarchy.policy.certificatePolicies = ["2.999.7"]
+            for name in [Hierarchy.middleName, Hierarchy.rootName] {
+                hierarchy.policy.authorityIdentity = .exactly(Identity(name))
+                let path = try hierarchy.judge().get()
+                #expect(path.certificates[0].extensions.policies == ["2.999.7"])
+                #expect(path.certificates[1].extensions.policies == Set(policies))
+            }
+            hierarchy.policy.authorityIdentity = .distinguishedName(DistinguishedName("C=CH, O=Parley, CN=*")!)
+            #expect((try? hierarchy.judge().get()) != nil)
+        }
+        // The same policy twice, and none, are no such list.
+        for policies in [["1.2.3", "1.2.3"], []] {
+            var hierarchy = Hierarchy()
+            hierarchy.leaf.extensions.append(.policies(policies))
+            #expect(throws: (any Error).self) { _ = try hierarchy.leafCertificate }
+        }
+    }
+}
+
 /// Public keys that no chain may rest on.
 enum Keys {
     static let rsa1024 = [UInt8](

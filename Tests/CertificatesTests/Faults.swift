@@ -4,7 +4,8 @@ import IPsec
 import Primitives
 
 enum Faults {
-    static let all = time + signatures + issuers + authorities + usages + criticals + names + identities + revocations
+    static let all =
+        time + signatures + issuers + authorities + usages + criticals + names + identities + revocations + demands
 
     static let july = WallTime(year: 2026, month: 7, day: 1)!
     static let may = WallTime(year: 2026, month: 5, day: 1)!
@@ -41,6 +42,38 @@ enum Faults {
                     $0.leaf.notBefore = july
                     $0.leaf.notAfter = may
                 }, expect: early),
+        ]
+    }()
+
+    /// What a connection demands besides.
+    static let demands: [Fault] = {
+        let wanted = "1.3.6.1.4.1.99999.1"
+        let pattern = IdentityPattern.exactly(Identity(Hierarchy.leafName))
+        @Sendable func issue(_ hierarchy: inout Hierarchy, _ middle: [String], _ leaf: [String]) {
+            hierarchy.policy.certificatePolicies = [wanted]
+            if !middle.isEmpty { hierarchy.middle.extensions.append(.policies(middle)) }
+            if !leaf.isEmpty { hierarchy.leaf.extensions.append(.policies(leaf)) }
+        }
+        return [
+            Fault("end entity without policy", 0, .policies, { issue(&$0, [wanted], []) }) {
+                $0 == .policiesAbsent([wanted])
+            },
+            Fault("end entity of another policy", 0, .policies, { issue(&$0, [wanted], ["1.2.3"]) }) {
+                $0 == .policiesAbsent([wanted])
+            },
+            Fault("intermediate without policy", 1, .policies, { issue(&$0, [], [wanted]) }) {
+                $0 == .policiesAbsent([wanted])
+            },
+            Fault(
+                "one of two policies", 0, .policies,
+                {
+                    issue(&$0, [CertificateExtensions.anyPolicy], [wanted])
+                    $0.policy.certificatePolicies = [wanted, "1.2.3"]
+                }
+            ) { $0 == .policiesAbsent(["1.2.3"]) },
+            Fault("no authority of that name", 2, .trust, { $0.policy.authorityIdentity = pattern }) {
+                $0 == .authorityIdentityAbsent(pattern)
+            },
         ]
     }()
 

@@ -151,7 +151,7 @@ import Testing
         ),
         (
             "local { auth = psk\nca_id = a }",
-            "3:1: 'ca_id' in connections.home.local is \(unsupported): name the authority's file in 'cacerts'"
+            "3:1: 'ca_id' in connections.home.local is for the peer: it belongs into a remote section"
         ),
         (
             "local { auth = psk\ncert1 { } }",

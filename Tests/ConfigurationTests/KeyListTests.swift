@@ -66,7 +66,8 @@ import Testing
 
     @Test func rounds() {
         check(KeyListTests.round, KnownKeys.authentication, count: 13) { key, line in
-            let line = key == "auth" ? line : "auth = psk\n\(line)"
+            let method = ["ca_id", "cert_policy"].contains(key) ? "pubkey" : "psk"
+            let line = key == "auth" ? line : "auth = \(method)\n\(line)"
             return "connections { home { local { auth = psk }\nremote {\n\(line)\n} } }"
         }
     }

@@ -147,6 +147,35 @@ import VectorSupport
         #expect(configuration.canonicalForm.text.contains("auth = eap-tls:ecdsa-384-sha384\n"))
     }
 
+    @Test func authoritiesAndPoliciesAreDemanded() throws {
+        func read(_ remote: String) throws(ConfigurationErrors) -> Configuration {
+            try Configuration.read(
+                SourceFile(
+                    name: "x", text: "connections { home {\nlocal { auth = pubkey }\nremote {\n\(remote)\n} } }"))
+        }
+        let good = try read("auth = pubkey\nca_id = \"O=Lab, CN=*\"\ncert_policy = 1.3.6.1.4.1.9.1, 2.5.29.32.0")
+        let round = try #require(good.connections.first?.remote.first)
+        #expect(round.certificates.policies == ["1.3.6.1.4.1.9.1", "2.5.29.32.0"])
+        #expect(round.certificates.authorityIdentity?.matches(Identity("O=Lab, CN=Root")!) == true)
+        #expect(round.certificates.wantsCertificate)
+        #expect(
+            try Configuration.read(SourceFile(name: "x", text: good.canonicalForm.text)).connections == good.connections
+        )
+        for (remote, word) in [
+            ("auth = psk\nca_id = ca.example", "'ca_id'"), ("auth = eap-mschapv2\ncert_policy = 1.2", "'cert_policy'"),
+            ("auth = pubkey\nca_id = %any", "one identity"), ("auth = pubkey\nca_id = *.example", "one identity"),
+            ("auth = pubkey\ncert_policy = 3.1", "dotted"), ("auth = pubkey\ncert_policy = 1.02", "dotted"),
+            ("auth = pubkey\ncert_policy = 1.40", "dotted"), ("auth = pubkey\ncert_policy = 1", "dotted"),
+        ] {
+            do throws(ConfigurationErrors) {
+                _ = try read(remote)
+                Issue.record("accepted: \(remote)")
+            } catch {
+                #expect(error.diagnostics.contains { $0.message.contains(word) }, "\(error.diagnostics)")
+            }
+        }
+    }
+
     @Test(arguments: [
         ("rsa-2048-sha1", "leave it out"), ("rsa-sha256-2048", "right behind"), ("pubkey-2048", "right behind"),
         ("rsa-0", "no number of bits"), ("ecdsa-sha2566", "no hash"), ("rsa/pss", "write rsa/pss-sha256"),

@@ -114,6 +114,19 @@ import Testing
         #expect(judge(world, proof, .init(.rsa, minimumBits: 2048), .init(.ecdsa, minimumBits: 256)).isVerified)
     }
 
+    @Test func authoritiesAndPoliciesAreDemanded() throws {
+        let world = try World(.ecdsa(.p256))
+        let proof = try #require(sign(world, [.init(.any)]))
+        func judge(_ change: (inout CertificateConstraints) -> Void) -> Answer {
+            world.judge(proof) { change(&$0.certificates) }
+        }
+        #expect(judge { $0.authorityIdentity = .exactly(Identity("O=Test, CN=Root")!) }.isVerified)
+        #expect(
+            judge { $0.authorityIdentity = .exactly(Identity("O=Test, CN=gate")!) }.report?.problems.map(\.check)
+                == [.trust])
+        #expect(judge { $0.policies = ["1.2.3"] }.report?.problems.map(\.problem) == [.policiesAbsent(["1.2.3"])])
+    }
+
     /// A key without certificate is held to the same.
     @Test func bareKeysToo() throws {
         let world = try World(.rsa(2048))

@@ -24,6 +24,8 @@ import Testing
             (.pathTooLong(allowed: 0, found: 1), "cert-exceeded-path-len"),
             (.issuerMissing(DistinguishedName("CN=ca")!), "cert-no-issuer"), (.untrusted, "cert-untrusted-root"),
             (.keyUsageLacks("x"), "cert-policy-violation"), (.badSignature, "cert-validation-failed"),
+            (.policiesAbsent(["1.2"]), "cert-policy-violation"),
+            (.authorityIdentityAbsent(.any), "cert-untrusted-root"),
         ]
         for (problem, alert) in expected {
             #expect(Alerts.types(of: report([problem])) == [alert, "peer-auth-failed"], "\(problem)")

@@ -21,6 +21,31 @@ extension Interop {
             ]
         }
 
+        /// The names of authorities and the policies of certificates.
+        @Test(
+            arguments: Pairing.all.filter { $0.initiator != $0.responder },
+            [
+                ("ca_id = \"O=Lab, CN=Root\"", true), ("ca_id = \"O=Lab, CN=Other\"", false),
+                ("cert_policy = 1.3.6.1.4.1.99999.1", true), ("cert_policy = 1.3.6.1.4.1.99999.2", false),
+            ])
+        func authoritiesAndPolicies(_ pairing: Pairing, _ one: (demand: String, isGood: Bool)) throws {
+            for demanding in Side.allCases {
+                try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
+                    try lab.issueCertificates("ecdsa", further: ["--policy", "1.3.6.1.4.1.99999.1"])
+                    var link = Link(.v2).withCertificates()
+                    link.rounds[demanding]?.1 += "\n \(one.demand)"
+                    try lab.load(link)
+                    if one.isGood {
+                        try lab.up()
+                    } else {
+                        #expect(try !lab.left.up("inner", seconds: 8).succeeded)
+                        guard lab.peer(demanding).implementation == .parley else { return }
+                        try eventually("the reason is told") { lab.peer(demanding).log.contains("' wants") }
+                    }
+                }
+            }
+        }
+
         @Test(arguments: Pairing.all.filter { $0.initiator != $0.responder }, Case.all)
         func areHeldTo(_ pairing: Pairing, _ one: Case) throws {
             for demanding in Side.allCases {

@@ -29,6 +29,8 @@ package struct Authority: Sendable {
         package var alternativeNames: [SubjectName]
         package var subjectPublicKeyInfo: [UInt8]
         package var purposes: [CertificatePurpose]
+        /// Under which the certificate is issued, as dotted numbers.
+        package var policies: [String] = []
 
         package init(
             name: DistinguishedName, alternativeNames: [SubjectName], subjectPublicKeyInfo: [UInt8],
@@ -116,6 +118,7 @@ package struct Authority: Sendable {
             extensions.append(.subjectKeyIdentifier(identifier))
         }
         if !subject.purposes.isEmpty { extensions.append(.purposes(subject.purposes)) }
+        if !subject.policies.isEmpty { extensions.append(.policies(subject.policies)) }
         // Without a subject the other names must be understood (RFC 5280 §4.2.1.6).
         if !subject.alternativeNames.isEmpty {
             extensions.append(.names(subject.alternativeNames, isCritical: subject.name.isEmpty))

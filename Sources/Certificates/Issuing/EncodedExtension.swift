@@ -49,6 +49,13 @@ package struct EncodedExtension: Hashable, Sendable {
         EncodedExtension("2.5.29.37", value: Encoding.sequence(of: purposes.map { Encoding.identifier($0.identifier) }))
     }
 
+    /// certificatePolicies (RFC 5280 §4.2.1.4), as dotted numbers.
+    package static func policies(_ policies: [String]) -> EncodedExtension {
+        EncodedExtension(
+            "2.5.29.32",
+            value: Encoding.sequence(of: policies.map { Encoding.sequence(Encoding.identifier($0)) }))
+    }
+
     /// subjectAltName (RFC 5280 §4.2.1.6).
     package static func names(_ names: [SubjectName], isCritical: Bool = false) -> EncodedExtension {
         EncodedExtension("2.5.29.17", isCritical: isCritical, value: Encoding.sequence(of: names.map(\.octets)))

@@ -284,6 +284,17 @@ struct Reasoning {
                 remedies.append(Remedy(.here, "x509ca", wanted: "the root of the peer's chain"))
             case .authorityNotNamed:
                 remedies.append(Remedy(.here, "\(path).remote.cacerts", wanted: "an authority of the peer's chain"))
+            case .authorityIdentityAbsent(let wanted):
+                remedies.append(
+                    Remedy(
+                        .here, "\(path).remote.ca_id", current: "\(wanted)",
+                        wanted: report.links.last.map { "\($0.subject)" } ?? "an authority of the peer's chain"))
+            case .policiesAbsent(let policies):
+                remedies.append(
+                    Remedy(
+                        .peer, "x509", wanted: "a chain issued under \(policies.joined(separator: ", ")) below its root"
+                    ))
+                remedies.append(Remedy(.here, "\(path).remote.cert_policy", current: texts(policies), wanted: "none"))
             case .revocationUnknown:
                 remedies.append(Remedy(.here, "x509crl", wanted: "the issuer's list, not older than it says"))
                 remedies.append(Remedy(.here, "\(path).remote.revocation", wanted: "relaxed"))

@@ -36,8 +36,14 @@ struct PKIIssueCommand: ParsableCommand {
     @Option(help: "Where OCSP will answer: a URI; may be given several times.")
     var ocsp: [String] = []
 
+    @Option(help: "A policy under which it is issued, as dotted numbers; may be given several times.")
+    var policy: [String] = []
+
     func validate() throws {
         guard !names.isEmpty else { throw ValidationError("A certificate needs a name.") }
+        for policy in policy where !ObjectIdentifierText.isValid(policy) {
+            throw ValidationError("--policy is dotted numbers, such as 1.3.6.1.4.1.99999.1.")
+        }
         guard (1...36_500).contains(days) else { throw ValidationError("--days is 1 to 36500.") }
     }
 
@@ -51,10 +57,11 @@ struct PKIIssueCommand: ParsableCommand {
             let key = request == nil ? try options.generate() : nil
             let information = try request.map { try requestedKey($0) } ?? key?.publicKey.subjectPublicKeyInfo ?? []
             let file = EndEntityName.file(names[0])
+            var subject = Authority.Subject(
+                name: name, alternativeNames: alternatives, subjectPublicKeyInfo: information)
+            subject.policies = policy
             let certificate = try directory.equip(
-                output, file: file,
-                subject: Authority.Subject(
-                    name: name, alternativeNames: alternatives, subjectPublicKeyInfo: information),
+                output, file: file, subject: subject,
                 key: key, days: days, locations: (crl, ocsp))
             Console.print("\(output)/x509/\(file).pem: \(certificate.subject)")
         }
