@@ -350,6 +350,9 @@ extension Configuration.Settings {
         section.add("install_routes", installsRoutes ? "yes" : "no")
         section.add("install_dns", nameServerFile ?? "no")
         section.add("hash_and_url", usesCertificateLocations ? "yes" : "no")
+        section.add("rsa_pss", prefersPSS ? "yes" : "no")
+        section.add("signature_authentication", signsDigitally ? "yes" : "no")
+        section.add("signature_authentication_constraints", bindsMessages ? "yes" : "no")
         return .section(section.entries)
     }
 }

@@ -51,6 +51,12 @@ package struct Configuration: Sendable {
         package var installsRoutes = true
         /// `hash_and_url`, for connections.
         package var usesCertificateLocations = false
+        /// RSA is padded as RSASSA-PSS has it.
+        package var prefersPSS = false
+        /// RFC 7427, with peers that know it.
+        package var signsDigitally = true
+        /// Signatures in AUTH are held to what `auth` says of certificates.
+        package var bindsMessages = true
         /// `install_dns`: the file that name servers of gateways go into; `nil`: none.
         package var nameServerFile: String?
         /// `dns1`, `dns2`, `nbns1` and `nbns2`: what every peer with a virtual address is told.

@@ -57,6 +57,7 @@ extension ConfigurationChecker {
         connection.usesCertificateLocations = settings.usesCertificateLocations
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
+        connection = settings.settingSignatures(of: connection)
         checkVersionOne(connection, reader)
         checkUsers(of: connection, reader)
         if profile != nil, connection.version == .v1, let setting = reader.setting("profile") {

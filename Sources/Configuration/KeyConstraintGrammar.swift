@@ -127,3 +127,28 @@ extension ConfigurationChecker {
         return (method, String(text[text.index(after: colon)...]))
     }
 }
+
+extension Configuration.Settings {
+    /// A connection whose demands mean what charon's own settings say.
+    func settingSignatures(of connection: Connection) -> Connection {
+        var connection = connection
+        connection.signsDigitally = signsDigitally
+        for end in [\Connection.local, \Connection.remote] {
+            for index in connection[keyPath: end].indices {
+                let round = connection[keyPath: end][index]
+                if let constraint = round.method.keyConstraint {
+                    connection[keyPath: end][index].method = .publicKey(asSet(constraint))
+                }
+                connection[keyPath: end][index].certificates.tunnel = round.certificates.tunnel.map(asSet)
+            }
+        }
+        return connection
+    }
+
+    private func asSet(_ constraint: KeyConstraint) -> KeyConstraint {
+        var constraint = constraint
+        constraint.bindsMessages = bindsMessages
+        constraint.prefersPSS = prefersPSS
+        return constraint
+    }
+}

@@ -23,7 +23,8 @@ extension KnownKeys {
             "max_packet",
             "dns1",
             "dns2", "nbns1", "nbns2", "inactivity_close_ike", "install_virtual_ip", "install_routes", "install_dns",
-            "hash_and_url", "multiple_authentication",
+            "hash_and_url", "multiple_authentication", "rsa_pss", "signature_authentication",
+            "signature_authentication_constraints",
         ],
         fixed: [
             "accept_private_algs": .fixed(["no"], "algorithm numbers of private use mean nothing here"),
@@ -42,9 +43,7 @@ extension KnownKeys {
             "retry_initiate_interval": .fixed(
                 ["0", "0s"], "what start_action wants is tried again at growing distances"),
             "reuse_ikesa": .fixed(["yes"], "children of a connection share its IKE SA"),
-            "rsa_pss": .fixed(["no"], "the padding of RSA follows what the peer takes"),
             "send_vendor_id": .fixed(["no"], "no vendor ID names the program"),
-            "signature_authentication": .fixed(["yes"], "RFC 7427 is used where the peer knows it"),
             "spi_label": .fixed(["0"], "SPIs are random"), "spi_mask": .fixed(["0"], "SPIs are random"),
         ],
         unsupported: [
@@ -72,7 +71,7 @@ extension KnownKeys {
             "reject_trusted_end_entity": keys, "reqid_base": "reqids are the daemon's own business",
             "routing_table": "the routes' table has a fixed number", "routing_table_prio": "the rule has a fixed place",
             "rsa_pss_trailerfield": keys, "send_delay_request": strangeness, "send_delay_response": strangeness,
-            "send_delay_type": strangeness, "signature_authentication_constraints": keys,
+            "send_delay_type": strangeness,
             "spi_min": "SPIs are random, above 255", "spi_max": "SPIs are random, above 255", "threads": threads,
         ])
 

@@ -116,6 +116,9 @@ extension ConfigurationChecker {
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
         set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))
+        set(&settings, \.prefersPSS, reader.boolean("rsa_pss"))
+        set(&settings, \.signsDigitally, reader.boolean("signature_authentication"))
+        set(&settings, \.bindsMessages, reader.boolean("signature_authentication_constraints"))
         if let setting = reader.setting("install_dns") {
             if setting.value.text.hasPrefix("/") {
                 settings.nameServerFile = setting.value.text

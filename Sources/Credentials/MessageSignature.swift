@@ -20,7 +20,8 @@ enum MessageSignature {
             let agreed = wanted.filter { hashes.contains($0.hash) && SignatureHash.supported.contains($0.hash) }
             return agreed.lazy.compactMap { $0.algorithm(key.kind) }.compactMap { makeDigital(octets, key, $0) }.first
         }
-        guard let algorithm = algorithm(key.kind, hashes), let made = makeDigital(octets, key, algorithm)
+        guard let algorithm = algorithm(key.kind, hashes, constraint?.prefersPSS ?? false),
+            let made = makeDigital(octets, key, algorithm)
         else { return makeClassic(octets, key) }
         return made
     }
@@ -58,11 +59,17 @@ enum MessageSignature {
         return nil
     }
 
-    private static func algorithm(_ kind: KeyKind, _ hashes: [SignatureHash]) -> SignatureAlgorithm? {
+    private static func algorithm(
+        _ kind: KeyKind, _ hashes: [SignatureHash], _ prefersPSS: Bool
+    ) -> SignatureAlgorithm? {
         func first(_ preferred: [HashID], _ make: (HashID) -> SignatureAlgorithm) -> SignatureAlgorithm? {
             preferred.map(make).first { SignatureHash($0).map(hashes.contains) ?? false }
         }
         switch kind {
+        case .rsa where prefersPSS:
+            return SignatureHash.supported.first(where: hashes.contains).flatMap {
+                KeyConstraint.Scheme(family: .pss, hash: $0).algorithm(kind)
+            }
         // PKCS #1 v1.5 and not PSS, as charon does: not every peer with the one has the other.
         case .rsa: return first([.sha256, .sha384, .sha512]) { .rsa($0) }
         case .ecdsa(.p256): return first([.sha256, .sha384, .sha512]) { .ecdsa($0) }

@@ -157,6 +157,9 @@ extension Connection {
     /// Whether an end proves itself with a signature.
     var usesSignatures: Bool { (local + remote).contains { $0.method.usesPublicKeys } }
 
+    /// Whether to tell the peer the hashes that we know (RFC 7427 §4).
+    var offersHashes: Bool { usesSignatures && signsDigitally }
+
     /// The authorities that the peer's certificate may come from.
     var requestedAuthorities: [[UInt8]] {
         guard requestsCertificates else { return [] }
@@ -195,7 +198,7 @@ extension IKESession {
             return .prove(prf, local: identity, remote: remote, octets: octets)
         }
         var signing = MessageSigning(
-            round: round, identity: identity, octets: octets, hashes: support.hashes,
+            round: round, identity: identity, octets: octets, hashes: connection.signsDigitally ? support.hashes : nil,
             authorityHashes: support.authorityHashes,
             wantsStatuses: support.wantsStatuses && connection.statusUse.replies,
             saysLocations: support.takesLocations && connection.usesCertificateLocations)

@@ -90,7 +90,7 @@ extension IKESession {
         if connection.postquantumKey != nil { payloads.append(NotifyPayload(.usePPK).payload) }
         if offersIntermediateKey { payloads.append(NotifyPayload(.usePPKIntermediate).payload) }
         payloads += redirectPayloads(context)
-        if connection.usesSignatures { payloads.append(SignatureSupport.notification.payload) }
+        if connection.offersHashes { payloads.append(SignatureSupport.notification.payload) }
         if offersIntermediateKey || connection.proposals.contains(where: { !$0.additionalKeyExchanges.isEmpty }) {
             payloads.append(NotifyPayload(.intermediateSupported).payload)
         }

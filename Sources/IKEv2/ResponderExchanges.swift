@@ -151,7 +151,7 @@ extension IKESession {
     private func signatureOffers(_ candidates: [Connection], _ content: MessageContent) -> [Payload] {
         guard candidates.contains(where: \.usesSignatures) else { return [] }
         var payloads: [Payload] = []
-        if content.notification(.signatureHashAlgorithms) != nil {
+        if content.notification(.signatureHashAlgorithms) != nil, candidates.contains(where: \.offersHashes) {
             payloads.append(SignatureSupport.notification.payload)
         }
         var seen: Set<[UInt8]> = []

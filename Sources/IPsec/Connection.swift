@@ -240,6 +240,8 @@ package struct Connection: Hashable, Sendable {
     package var announcesMethods = false
     /// Version 2: certificates are fetched where a peer says no more than where they are (RFC 7296 §3.6), and ours said so.
     package var usesCertificateLocations = false
+    /// Digital signatures (RFC 7427) are said to be known, and made for a peer that knows them.
+    package var signsDigitally = true
     /// Version 2: sessions that broke off are resumed with tickets (RFC 5723).
     package var resumes = false
     /// Version 2: peers are sent on to another gateway (RFC 5685).

@@ -43,6 +43,11 @@ package struct KeyConstraint: Hashable, Sendable {
         package var family: Family
         package var hash: SignatureHash
 
+        package init(family: Family, hash: SignatureHash) {
+            self.family = family
+            self.hash = hash
+        }
+
         /// PKCS #1 v1.5 and PSS are told apart; PSS has as much salt as its hash has octets.
         package func admits(_ algorithm: SignatureAlgorithm) -> Bool {
             guard SignatureHash(algorithm) == hash else { return false }
@@ -70,6 +75,11 @@ package struct KeyConstraint: Hashable, Sendable {
 
     /// At least one, in the order in which they are written.
     package var clauses: [Clause]
+    /// Without hashes of their own, signatures in AUTH are held to those of certificates
+    /// (`charon.signature_authentication_constraints`).
+    package var bindsMessages = true
+    /// RSA is padded as RSASSA-PSS has it where nothing else is said, and that is taken for RSA (`charon.rsa_pss`).
+    package var prefersPSS = false
 
     package init(_ family: Family = .any, minimumBits: Int = 0) {
         clauses = [Clause(family, minimumBits: minimumBits)]
@@ -127,12 +137,16 @@ package struct KeyConstraint: Hashable, Sendable {
     /// certificates.
     package var messageSchemes: [Scheme] {
         let own = schemes(isForMessages: true)
-        return own.isEmpty ? certificateSchemes : own
+        return own.isEmpty && bindsMessages ? certificateSchemes : own
     }
 
     private func schemes(isForMessages: Bool) -> [Scheme] {
         clauses.filter { $0.isForMessages == isForMessages }.flatMap { clause in
-            clause.hashes.map { Scheme(family: clause.family, hash: $0) }
+            let both = prefersPSS && (clause.family == .any || clause.family == .rsa)
+            return clause.hashes.flatMap { hash in
+                (both && hash != .identity ? [Scheme(family: .pss, hash: hash)] : [])
+                    + [Scheme(family: clause.family, hash: hash)]
+            }
         }
     }
 

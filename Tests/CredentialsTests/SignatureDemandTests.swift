@@ -52,6 +52,31 @@ import Testing
         #expect(algorithm(sign(edwards, [.init(.any, hashes: [.sha256, .identity])])) == .ed25519)
     }
 
+    /// `charon.rsa_pss` and `charon.signature_authentication_constraints`.
+    @Test func settingsChangeWhatAConstraintMeans() throws {
+        let world = try World(.rsa(2048))
+        var constraint = KeyConstraint([.init(.any, hashes: [.sha256, .sha384])])
+        constraint.prefersPSS = true
+        func signed(_ constraint: KeyConstraint) throws -> MessageProof {
+            let signing = MessageSigning(
+                round: world.ownRound(constraint), identity: CertificateStoreTests.gate,
+                octets: CertificateStoreTests.octets, hashes: [.sha384, .identity], authorityHashes: [])
+            let answer = world.own.answer(.signMessage(signing), now: CertificateStoreTests.now)
+            guard case .signedMessage(let proof) = answer else { throw KeyDefect.unreadable }
+            return proof
+        }
+        let proof = try signed(constraint)
+        #expect(algorithm(proof) == .rsaPSS(.sha384, saltOctets: 48))
+        #expect(world.judge(proof, method: .publicKey(constraint)).isVerified)
+        var plain = KeyConstraint()
+        plain.prefersPSS = true
+        #expect(try algorithm(signed(plain)) == .rsaPSS(.sha384, saltOctets: 48))
+        constraint.prefersPSS = false
+        #expect(world.judge(proof, method: .publicKey(constraint)).report?.message != nil)
+        constraint.bindsMessages = false
+        #expect(world.judge(proof, method: .publicKey(constraint)).isVerified)
+    }
+
     /// What the peer announces (RFC 9593) widens nothing.
     @Test func announcementsStayWithinTheRound() throws {
         let world = try World(.rsa(2048))
