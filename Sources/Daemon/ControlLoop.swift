@@ -54,8 +54,7 @@ final class ControlLoop {
     private var lastRequest: UInt64 = 0
     /// The client to answer, by request.
     private var waiting: [RequestID: (Response) -> Void] = [:]
-    private var alarms: [UInt64: (at: Instant, ring: () -> Void)] = [:]
-    private var lastAlarm: UInt64 = 0
+    private var alarms = Alarms()
     var standing: [ChildKey: SecurityPolicy] = [:]
     private var isEnding = false
     /// Whether accounting has been told of the end.
@@ -179,7 +178,7 @@ final class ControlLoop {
 
     private func pause(until end: Instant?) -> Int32 {
         if server.wantsTurn { return 0 }
-        let moments = [manager.nextDeadline, userService.nextDeadline, end, alarms.values.map(\.at).min()].compactMap {
+        let moments = [manager.nextDeadline, userService.nextDeadline, end, alarms.earliest].compactMap {
             $0
         }
         guard let next = moments.min() else { return -1 }
@@ -356,19 +355,14 @@ final class ControlLoop {
 
     /// Calls `ring` once, that much later, unless the alarm is cancelled by the number that comes back.
     func alarm(after duration: Duration, ring: @escaping () -> Void) -> UInt64 {
-        lastAlarm += 1
-        alarms[lastAlarm] = (Clock.now() + duration, ring)
-        return lastAlarm
+        alarms.set(at: Clock.now() + duration, ring)
     }
 
-    func cancel(alarm: UInt64) { alarms[alarm] = nil }
+    func cancel(alarm: UInt64) { alarms.cancel(alarm) }
 
     func ring() {
         let now = Clock.now()
-        for (number, alarm) in alarms.filter({ $0.value.at <= now }).sorted(by: { $0.key < $1.key }) {
-            alarms[number] = nil
-            alarm.ring()
-        }
+        while let ring = alarms.takeDue(at: now) { ring() }
     }
 
     /// A session as `list-sa` shows it.
