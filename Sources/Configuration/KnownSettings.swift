@@ -132,7 +132,7 @@ extension KnownKeys {
         "sql": "the configuration is a file", "stroke": "the control socket speaks vici",
         "systime-fix": "the clock is believed",
         "tpm": "keys on chips are not used", "unbound": "answers are not validated",
-        "updown": "scripts are not run yet",
+        "updown": "a child names its script with 'updown'",
         "vici": "parley run --uri says where the control socket is", "whitelist": "connections say who may come",
         "wolfssl": build, "openssl": build, "gcrypt": build, "botan": build, "random": build, "pem": build,
         "test-vectors": build,

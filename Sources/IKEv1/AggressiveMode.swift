@@ -114,6 +114,7 @@ extension IKEv1Session {
         }
         remoteIdentity = peer.identity
         if isInitiator {
+            context.noteAnswered(0, attempts: negotiation.attempts)
             negotiation.attempts = 0
             float(context)
             try prove(&negotiation, &context)

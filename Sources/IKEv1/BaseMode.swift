@@ -47,6 +47,7 @@ extension IKEv1Session {
             return
         }
         negotiation.exchange.accept(datagram.octets)
+        context.noteAnswered(0, attempts: negotiation.attempts)
         negotiation.attempts = 0
         context.cancel(.retransmit(spi: ownCookie, messageID: 0))
         trace(datagram, payloads, isProtected: false, &context)
