@@ -48,6 +48,8 @@ package struct CertificateExtensions: Hashable, Sendable {
     package var needsNoOCSPCheck = false
     /// The policies under which it was issued (RFC 5280 §4.2.1.4), as dotted numbers.
     package var policies: Set<String> = []
+    /// What becomes of them along the path.
+    package var policyRules = PolicyRules()
     /// Extensions that must be understood and are not, as dotted numbers.
     package var unknownCritical: [String] = []
 
@@ -117,6 +119,9 @@ package struct CertificateExtensions: Hashable, Sendable {
         case "2.5.29.46": freshestListLocations = try CertificateExtensions.points(read).locations
         case "1.3.6.1.5.5.7.48.1.5": needsNoOCSPCheck = true
         case "2.5.29.32": policies = try CertificateExtensions.policies(read)
+        case "2.5.29.33": try policyRules.map(Array(read.value))
+        case "2.5.29.36": try policyRules.constrain(Array(read.value))
+        case "2.5.29.54": try policyRules.inhibitAny(Array(read.value))
         // issuerAltName and subjectDirectoryAttributes say nothing about trust.
         case "2.5.29.18", "2.5.29.9": break
         default: if read.critical { unknownCritical.append(identifier) }

@@ -10,6 +10,8 @@ struct PathJudge {
     let policy: CertificatePolicy
     let revocation: RevocationStore
     let authorities: [Certificate]
+    /// Certificates of authorities that are not in the path.
+    let pool: [Certificate]
     let identity: Identity?
     let now: WallTime
 
@@ -62,6 +64,7 @@ struct PathJudge {
             guard isSigned, !isAnchor(index) else { return .skipped }
             problem = nameProblem(index)
         case .policies:
+            if isTrusted, PolicyProcessing.failure(in: path) == index { return .failed(.policyMissing) }
             guard !policy.certificatePolicies.isEmpty, !isAnchor(index) || index == 0 else { return .skipped }
             let found = certificate.extensions.policies
             let absent =
@@ -177,7 +180,7 @@ struct PathJudge {
     private func revocationProblem(_ index: Int) -> CertificateProblem? {
         guard index + 1 < path.count else { return nil }
         let certificate = path[index]
-        switch revocation.status(of: certificate, issuer: path[index + 1], now: now) {
+        switch revocation.status(of: certificate, issuer: path[index + 1], others: listSigners(index + 1), now: now) {
         case .good: return nil
         case .revoked(let date, let reason): return .revoked(date, reason)
         case .unknown(let gap):
@@ -186,6 +189,30 @@ struct PathJudge {
             case .relaxed: return nil
             case .ifURI: return saysWhere ? .revocationUnknown(gap) : nil
             case .strict: return .revocationUnknown(gap)
+            }
+        }
+    }
+
+    /// Other keys of the authority at `index`, which may sign its lists (RFC 5280 §6.3.3 (f)): older and newer ones, or one for
+    /// lists alone. Each was issued by the authority itself or by one above it in the path, and is not revoked.
+    private func listSigners(_ index: Int) -> [Certificate] {
+        let authority = path[index]
+        guard
+            revocation.lists.contains(where: { $0.issuer.isSame(as: authority.subject) && !$0.isSigned(by: authority) })
+        else { return [] }
+        return pool.filter { candidate in
+            guard candidate != authority, candidate.subject.isSame(as: authority.subject),
+                candidate.extensions.keyUsage?.contains(.revocationListSigning) != false,
+                validityProblem(candidate) == nil, candidate.extensions.unknownCritical.isEmpty,
+                let algorithm = candidate.signatureAlgorithm,
+                policy.allowsWeakHashes || algorithm.hash != .md5 && algorithm.hash != .sha1
+            else { return false }
+            return path[index...].contains { issuer in
+                guard candidate.issuer.isSame(as: issuer.subject),
+                    issuer.verifies(candidate.signature, over: candidate.signedOctets, algorithm)
+                else { return false }
+                if case .revoked = revocation.status(of: candidate, issuer: issuer, now: now) { return false }
+                return true
             }
         }
     }

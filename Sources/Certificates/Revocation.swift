@@ -41,16 +41,20 @@ package struct RevocationStore: Hashable, Sendable {
 
     /// What is known of a certificate. A revocation counts even where it stands in a list that is out of date.
     ///
-    /// - Parameter issuer: the certificate that the path has for the issuer, already found good as such.
-    package func status(of certificate: Certificate, issuer: Certificate, now: WallTime) -> Status {
+    /// - Parameters:
+    ///   - issuer: the certificate that the path has for the issuer, already found good as such.
+    ///   - others: certificates of other keys of the issuer's, which may sign lists as well.
+    package func status(
+        of certificate: Certificate, issuer: Certificate, others: [Certificate] = [], now: WallTime
+    ) -> Status {
         let byResponse = responseStatus(of: certificate, issuer, now)
         if case .unknown(let gap) = byResponse {
-            let byList = listStatus(of: certificate, issuer, now)
+            let byList = listStatus(of: certificate, issuer, others, now)
             if case .unknown(.noInformation) = byList { return .unknown(gap) }
             return byList
         }
         // The newest word counts, but a list that has it revoked is not overruled by a response that has not.
-        if byResponse == .good, case .revoked(let date, let reason) = listStatus(of: certificate, issuer, now) {
+        if byResponse == .good, case .revoked(let date, let reason) = listStatus(of: certificate, issuer, others, now) {
             return .revoked(date, reason)
         }
         return byResponse
@@ -58,8 +62,10 @@ package struct RevocationStore: Hashable, Sendable {
 
     // MARK: Lists (RFC 5280 §6.3)
 
-    private func listStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
-        let (usable, gap) = usable(for: certificate, issuer)
+    private func listStatus(
+        of certificate: Certificate, _ issuer: Certificate, _ others: [Certificate], _ now: WallTime
+    ) -> Status {
+        let (usable, gap) = usable(for: certificate, issuer, others)
         guard let base = RevocationStore.base(usable, now) else { return .unknown(gap) }
         let delta = RevocationStore.delta(usable, base, now)
         if let entry = delta?.entries[certificate.serialNumber] {
@@ -76,12 +82,18 @@ package struct RevocationStore: Hashable, Sendable {
 
     /// The lists that may speak of a certificate, and what is wrong with another.
     private func usable(
-        for certificate: Certificate, _ issuer: Certificate
+        for certificate: Certificate, _ issuer: Certificate, _ others: [Certificate]
     ) -> (lists: [RevocationList], gap: RevocationGap) {
         var gap = RevocationGap.noInformation
         var usable: [RevocationList] = []
         for list in lists where list.issuer.isSame(as: issuer.subject) && list.isAbout(certificate) {
-            if let problem = RevocationStore.gap(list, issuer) { gap = problem } else { usable.append(list) }
+            guard let problem = RevocationStore.gap(list, issuer) else {
+                usable.append(list)
+                continue
+            }
+            let isSignedByOther =
+                list.unknownCritical.isEmpty && others.contains { RevocationStore.gap(list, $0) == nil }
+            if isSignedByOther { usable.append(list) } else { gap = problem }
         }
         return (usable, gap)
     }
@@ -98,7 +110,7 @@ package struct RevocationStore: Hashable, Sendable {
     /// complete.
     func listWithoutChanges(for certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> RevocationList? {
         if case .unknown = responseStatus(of: certificate, issuer, now) {} else { return nil }
-        let lists = usable(for: certificate, issuer).lists
+        let lists = usable(for: certificate, issuer, []).lists
         guard let base = RevocationStore.base(lists, now) else { return nil }
         let delta = RevocationStore.delta(lists, base, now)
         return delta?.nextUpdate.map { $0 >= now } ?? false ? nil : base
@@ -184,7 +196,7 @@ package struct RevocationStore: Hashable, Sendable {
             certificate.extensions.unknownCritical.isEmpty, certificate.notBefore <= now, now <= certificate.notAfter,
             response.holds(certificate, signedBy: issuer)
         else { return false }
-        if case .revoked = listStatus(of: certificate, issuer, now) { return false }
+        if case .revoked = listStatus(of: certificate, issuer, [], now) { return false }
         return true
     }
 }

@@ -63,7 +63,8 @@ enum Alerts {
         case .pathTooLong: return "cert-exceeded-path-len"
         case .issuerMissing, .otherIssuerKey: return "cert-no-issuer"
         case .untrusted, .authorityNotNamed, .authorityIdentityAbsent: return "cert-untrusted-root"
-        case .nameNotPermitted, .nameExcluded, .keyUsageLacks, .purposes, .notAuthority, .policiesAbsent:
+        case .nameNotPermitted, .nameExcluded, .keyUsageLacks, .purposes, .notAuthority, .policiesAbsent,
+            .policyMissing:
             return "cert-policy-violation"
         case .unknownKey, .weakKey, .unknownAlgorithm, .weakAlgorithm, .badSignature, .unknownCriticalExtensions,
             .keyNotAdmitted, .algorithmNotAdmitted, .revocationUnknown, .identityAbsent:

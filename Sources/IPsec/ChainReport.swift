@@ -62,6 +62,8 @@ package enum CertificateProblem: Hashable, Sendable {
     case authorityNotNamed
     case authorityIdentityAbsent(IdentityPattern)
     case policiesAbsent([String])
+    /// An authority above wants a policy that the whole path agrees on (RFC 5280 §6.1.3 (f)), and there is none.
+    case policyMissing
 }
 
 /// Why nothing is known about a certificate's revocation.

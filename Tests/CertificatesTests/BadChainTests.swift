@@ -64,15 +64,15 @@ struct Fault: Sendable, CustomTestStringConvertible {
 
 extension BadChainTests {
     @Test func whatIsDemandedMayBeThere() throws {
-        for policies in [["1.2.3", "2.999.7"], [CertificateExtensions.anyPolicy]] {
+        for policies in [["1.2.3", "1.3.6.1.4.1.99999.7"], [CertificateExtensions.anyPolicy]] {
             var hierarchy = Hierarchy()
             hierarchy.middle.extensions.append(.policies(policies))
-            hierarchy.leaf.extensions.append(.policies(["2.999.7"]))
-            hierarchy.policy.certificatePolicies = ["2.999.7"]
+            hierarchy.leaf.extensions.append(.policies(["1.3.6.1.4.1.99999.7"]))
+            hierarchy.policy.certificatePolicies = ["1.3.6.1.4.1.99999.7"]
             for name in [Hierarchy.middleName, Hierarchy.rootName] {
                 hierarchy.policy.authorityIdentity = .exactly(Identity(name))
                 let path = try hierarchy.judge().get()
-                #expect(path.certificates[0].extensions.policies == ["2.999.7"])
+                #expect(path.certificates[0].extensions.policies == ["1.3.6.1.4.1.99999.7"])
                 #expect(path.certificates[1].extensions.policies == Set(policies))
             }
             hierarchy.policy.authorityIdentity = .distinguishedName(DistinguishedName("C=CH, O=Parley, CN=*")!)

@@ -363,12 +363,12 @@ enum Faults {
                 "critical and unknown, in the root", 2, .criticalExtensions, { $0.root.extensions.append(unknown) },
                 expect: isUnknown),
             Fault(
-                "policy constraints", 1, .criticalExtensions,
+                "policy constraints that nothing keeps", 0, .policies,
                 {
                     $0.middle.extensions.append(
                         EncodedExtension("2.5.29.36", isCritical: true, value: [0x30, 3, 0x80, 1, 0]))
                 }
-            ) { $0 == .unknownCriticalExtensions(["2.5.29.36"]) },
+            ) { $0 == .policyMissing },
         ]
     }()
 }
