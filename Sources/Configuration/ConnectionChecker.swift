@@ -44,7 +44,8 @@ extension ConfigurationChecker {
         connection.unique =
             reader.word("unique", [("no", .no), ("never", .never), ("keep", .keep), ("replace", .replace)]) ?? .no
         if let setting = reader.setting("dscp") {
-            if setting.value.text.utf8.count == 6, let value = UInt8(setting.value.text, radix: 2) {
+            let digits = setting.value.text
+            if digits.utf8.count == 6, digits.allSatisfy({ "01".contains($0) }), let value = UInt8(digits, radix: 2) {
                 connection.differentiatedServices = value
             } else {
                 reader.wrong(setting, expected: "six binary digits such as 101110")
