@@ -73,6 +73,7 @@ class Pair:
         self.directory.mkdir()
         self.uri = f"unix://{directory}/vici"
         self.processes = {}
+        self.has_moved = False
 
     def start(self, number, command, **environment):
         self.processes[number] = subprocess.Popen(
@@ -143,6 +144,32 @@ class Pair:
         self.echoes()
         return self.ike(), before
 
+    def move(self, follows=None):
+        """Host 1 has another address instead of its own, and both ends must follow; its own comes back when the case ends.
+        `follows` says whether the peer has, where its kernel does not."""
+        # Else the second address goes with the first.
+        run(*inside(1, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/promote_secondaries"))
+        run("ip", "-n", "plab1", "addr", "add", "192.0.2.11/24", "dev", "wan")
+        run("ip", "-n", "plab1", "addr", "del", "192.0.2.1/24", "dev", "wan")
+        run("ip", "-n", "plab2", "route", "replace", "10.1.0.0/24", "via", "192.0.2.11", "src", "10.2.0.1")
+        self.has_moved = True
+        if follows:
+            eventually("both have moved", lambda: follows() and "192.0.2.11" in self.swanctl("--list-sas"))
+            return
+        eventually("both have moved", lambda: "192.0.2.11" in run(*inside(2, "ip", "xfrm", "state"))
+                   and "192.0.2.1 " not in run(*inside(2, "ip", "xfrm", "state"))
+                   and "192.0.2.11" in self.swanctl("--list-sas"))
+        self.agree()
+
+    def cut(self):
+        """Fragments of IP that either host has made."""
+        counts = []
+        for number in (1, 2):
+            names, values = [line.split() for line in run(*inside(number, "cat", "/proc/net/snmp")).splitlines()
+                             if line.startswith("Ip:")]
+            counts.append(int(values[names.index("FragCreates")]))
+        return counts
+
     def endure(self, seconds):
         """Twenty echoes a second each way while lifetimes of a second end: none may be lost but what the peer's own
         kernel says that it had no SA for."""
@@ -190,6 +217,10 @@ class Pair:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        if self.has_moved:
+            run("ip", "-n", "plab1", "addr", "add", "192.0.2.1/24", "dev", "wan", check=False)
+            run("ip", "-n", "plab1", "addr", "del", "192.0.2.11/24", "dev", "wan", check=False)
+            run("ip", "-n", "plab2", "route", "replace", "10.1.0.0/24", "via", "192.0.2.1", "src", "10.2.0.1")
         run(*inside(2, "ip", "xfrm", "state", "flush"), check=False)
         run(*inside(2, "ip", "xfrm", "policy", "flush"), check=False)
 
