@@ -87,7 +87,8 @@ package enum ChainReportText {
         case .authorityIdentityAbsent(let wanted): "no authority behind it is called '\(wanted)', as 'ca_id' wants"
         case .policiesAbsent(let policies):
             "it was not issued under \(policies.joined(separator: ", ")), as 'cert_policy' wants"
-        case .policyMissing: "an authority above it wants a policy that the whole path agrees on, and with it there is none"
+        case .policyMissing:
+            "an authority above it wants a policy of the whole path, and with it there is none"
         }
     }
 
