@@ -106,7 +106,7 @@ extension IKESession {
             plan(.updateAddresses, first: true)
             return
         }
-        try noteNAT(content, &context)
+        if let sa = current { try noteNAT(content, sa, &context) }
         context.note("the peer follows to \(local) and \(remote)")
     }
 
@@ -120,7 +120,9 @@ extension IKESession {
     ) throws(Fault) -> [Payload] {
         guard mobility.isSupported, let index = index(of: spi) else { return [] }
         let sa = associations[index]
-        if index == 0 { noteAddresses(content) }
+        // The peer has put a candidate to use before we know which of two rekeyings stays: what it says there is its newest word.
+        let isNewest = index == 0 || sa.role == .candidate
+        if isNewest { noteAddresses(content) }
         var payloads: [Payload] = []
         if content.notification(.natDetectionSource) != nil {
             payloads += try natNotifications(sa, local: datagram.local, remote: datagram.remote, context)
@@ -130,14 +132,14 @@ extension IKESession {
         }
         // On an SA that was replaced meanwhile it is answered, and counts when it comes on the SA in use: what came before
         // that may have come late.
-        guard !isInitiator, index == 0, content.notification(.updateSAAddresses) != nil else { return payloads }
+        guard !isInitiator, isNewest, content.notification(.updateSAAddresses) != nil else { return payloads }
         if let prohibited = content.notification(.noNATsAllowed), !matches(prohibited.data, datagram) {
             return [NotifyPayload(.unexpectedNATDetected).payload]
         }
         guard datagram.local != local || datagram.remote != remote else { return payloads }
         local = datagram.local
         remote = datagram.remote
-        try noteNAT(content, &context)
+        try noteNAT(content, sa, &context)
         // RFC 4555 §3.7: packets follow once the peer is seen to receive there; or anybody's traffic could be sent to
         // whom it pleases.
         plan(.checkRoutability, first: true)
@@ -192,8 +194,10 @@ extension IKESession {
     }
 
     /// Where NATs stand now. Encapsulation, once begun, goes on: both ends are sure of it.
-    private mutating func noteNAT(_ content: MessageContent, _ context: inout Context) throws(Fault) {
-        guard let sa = current,
+    private mutating func noteNAT(
+        _ content: MessageContent, _ sa: IKESA, _ context: inout Context
+    ) throws(Fault) {
+        guard
             let detected = try NATTraversal.detect(
                 content, sa.initiatorSPI, sa.responderSPI, local: local, remote: remote)
         else { return }

@@ -53,6 +53,40 @@ import Testing
         #expect(pair.responder.session.remote.address == Pair.left)
     }
 
+    /// Both ends rekey the IKE SA, and the initiator is done and moves while the responder does not know yet which of the two
+    /// new SAs stays: what it is told on the peer's counts.
+    @Test func aMoveOnASuccessorThatIsNotYetInUse() throws {
+        var pair = Self.pair()
+        // The responder's own request is lost, and so is what it sends to the address that the peer had.
+        pair.network = { side, _, datagram in
+            side == .responder && datagram.octets[19] & 0x20 == 0 && datagram.remote.address != Self.elsewhere
+                ? [] : [datagram]
+        }
+        pair.give(.command(.rekeyIKE), to: .responder)
+        #expect(pair.wire.isEmpty)
+        pair.give(.command(.rekeyIKE), to: .initiator)
+        let (_, request) = try #require(pair.wire.first)
+        pair.wire = []
+        pair.give(.datagram(request.mirrored), to: .responder)
+        #expect(pair.responder.session.associations.map(\.role) == [.current, .candidate])
+        let (_, response) = try #require(pair.wire.first)
+        pair.wire = []
+        pair.give(.command(.move(Self.elsewhere)), to: .initiator)
+        pair.wire = []
+        pair.give(.datagram(response.mirrored), to: .initiator)
+        let update = try #require(
+            pair.wire.map(\.datagram).first { Array($0.octets[0..<8]) != Array(request.octets[0..<8]) })
+        pair.wire = []
+        pair.give(.datagram(update.mirrored), to: .responder)
+        #expect(pair.responder.session.associations.map(\.role) == [.current, .candidate])
+        #expect(pair.responder.session.remote.address == Self.elsewhere)
+        pair.run(for: .seconds(60))
+        #expect(pair.responder.session.remote.address == Self.elsewhere)
+        #expect(endpoints(pair.responder) == [[pair.responder.session.local, pair.responder.session.remote]])
+        #expect(pair.disagreements == [] && pair.responder.closed == nil && pair.initiator.closed == nil)
+        #expect(!pair.responder.session.isRemoteBehindNAT && !pair.initiator.session.isLocalBehindNAT)
+    }
+
     /// RFC 4555 §3.3: port 4500 from IKE_AUTH on, though no NAT is there and ESP stays bare. OpenIKED, which knows MOBIKE,
     /// answers from there in any case.
     @Test(arguments: [true, false]) func whoMayMoveFloatsWithoutANAT(isMobile: Bool) {
