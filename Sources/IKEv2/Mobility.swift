@@ -81,6 +81,16 @@ extension IKESession {
 
     mutating func startUpdate(_ context: inout Context) throws(Fault) {
         guard let sa = current else { return }
+        try requestUpdate(on: sa, &context)
+        // Of a successor that the peer asked for it may not know yet that it is there: our answer was lost, and it asks again
+        // where we are no more. What it knows is the SA before.
+        guard !sa.isInitiator else { return }
+        for old in associations where old.role == .replaced && old.pending.isEmpty {
+            try requestUpdate(on: old, &context)
+        }
+    }
+
+    private mutating func requestUpdate(on sa: IKESA, _ context: inout Context) throws(Fault) {
         let cookie = context.environment.randomness.octets(IKESession.routabilityCookieOctets)
         var payloads = [NotifyPayload(.updateSAAddresses).payload]
         payloads += try natNotifications(sa, local: local, remote: remote, context)

@@ -87,6 +87,28 @@ import Testing
         #expect(!pair.responder.session.isRemoteBehindNAT && !pair.initiator.session.isLocalBehindNAT)
     }
 
+    /// The responder rekeys the IKE SA, the answer is lost, and the initiator moves: the responder asks again where nobody is, and
+    /// does not know the SA that the initiator uses by then.
+    @Test func aMoveBehindALostAnswerToARekeying() throws {
+        var pair = Self.pair()
+        pair.give(.command(.rekeyIKE), to: .responder)
+        let (_, request) = try #require(pair.wire.first)
+        pair.wire = []
+        pair.give(.datagram(request.mirrored), to: .initiator)
+        pair.wire = []
+        pair.network = { side, _, datagram in
+            side == .responder && datagram.remote.address != Self.elsewhere ? [] : [datagram]
+        }
+        pair.give(.command(.move(Self.elsewhere)), to: .initiator)
+        pair.run(for: .seconds(300))
+        #expect(pair.responder.closed == nil && pair.initiator.closed == nil)
+        #expect(pair.responder.session.remote.address == Self.elsewhere)
+        #expect(endpoints(pair.responder) == [[pair.responder.session.local, pair.responder.session.remote]])
+        #expect(pair.disagreements == [])
+        #expect(pair.initiator.session.current?.initiatorSPI == pair.responder.session.current?.initiatorSPI)
+        #expect(pair.initiator.session.associations.count == 1 && pair.responder.session.associations.count == 1)
+    }
+
     /// RFC 4555 §3.3: port 4500 from IKE_AUTH on, though no NAT is there and ESP stays bare. OpenIKED, which knows MOBIKE,
     /// answers from there in any case.
     @Test(arguments: [true, false]) func whoMayMoveFloatsWithoutANAT(isMobile: Bool) {
