@@ -31,7 +31,9 @@ extension Interop {
         func authoritiesAndPolicies(_ pairing: Pairing, _ one: (demand: String, isGood: Bool)) throws {
             for demanding in Side.allCases {
                 try Lab.with(Scenario(pairing: pairing, version: .v2)) { lab in
-                    try lab.issueCertificates("ecdsa", further: ["--policy", "1.3.6.1.4.1.99999.1"])
+                    // charon wants a policy of the trusted authority as well.
+                    let policy = ["--policy", "1.3.6.1.4.1.99999.1"]
+                    try lab.issueCertificates("ecdsa", isDeep: true, further: policy, ofAuthorities: policy)
                     var link = Link(.v2).withCertificates()
                     link.rounds[demanding]?.1 += "\n \(one.demand)"
                     try lab.load(link)

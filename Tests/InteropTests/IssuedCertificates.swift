@@ -15,16 +15,18 @@ extension Lab {
     ///   have.
     @discardableResult
     func issueCertificates(
-        _ type: String, bits: Int = 2048, isDeep: Bool = false, further: [String] = []
+        _ type: String, bits: Int = 2048, isDeep: Bool = false, further: [String] = [],
+        ofAuthorities: [String] = []
     ) throws -> String {
         let root = directory.appendingPathComponent("root").path
         var issuing = root
         let size = type == "rsa" ? ["--bits", "\(bits)"] : []
-        try Parley.pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", type] + size)
+        try Parley.pki(["ca", "O=Lab, CN=Root", "-o", root, "--type", type] + size + ofAuthorities)
         for side in Side.allCases {
             if isDeep {
                 issuing = directory.appendingPathComponent("issuing-\(side.rawValue)").path
-                try Parley.pki(["ca", "O=Lab, CN=Issuing \(side.rawValue)", "-o", issuing, "--parent", root])
+                try Parley.pki(
+                    ["ca", "O=Lab, CN=Issuing \(side.rawValue)", "-o", issuing, "--parent", root] + ofAuthorities)
             }
             let path = peer(side).directory.path
             try Parley.pki(["issue", side.identity, "--ca", issuing, "-o", path, "--type", type] + size + further)

@@ -54,6 +54,8 @@ package struct Authority: Sendable {
         package var pathLength: Int?
         package var permitted: [NameSubtree] = []
         package var excluded: [NameSubtree] = []
+        /// Under which it issues, as dotted numbers (RFC 5280 §4.2.1.4).
+        package var policies: [String] = []
 
         package init(pathLength: Int? = nil, permitted: [NameSubtree] = [], excluded: [NameSubtree] = []) {
             self.pathLength = pathLength
@@ -98,6 +100,7 @@ package struct Authority: Sendable {
         if !limits.permitted.isEmpty || !limits.excluded.isEmpty {
             extensions.append(.nameConstraints(permitted: limits.permitted, excluded: limits.excluded))
         }
+        if !limits.policies.isEmpty { extensions.append(.policies(limits.policies)) }
         return CertificateTemplate(
             serialNumber: serialNumber, issuer: issuer, subject: name, notBefore: validity.notBefore,
             notAfter: validity.notAfter, subjectPublicKeyInfo: subjectPublicKeyInfo, extensions: extensions)

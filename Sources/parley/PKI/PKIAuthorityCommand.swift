@@ -44,7 +44,11 @@ struct PKIAuthorityCommand: ParsableCommand {
     @Option(help: "A DNS domain below which alone it may issue; may be given several times.")
     var permit: [String] = []
 
+    @Option(help: "A policy under which it issues, as dotted numbers; may be given several times.")
+    var policy: [String] = []
+
     func validate() throws {
+        try PKIFiles.check(policies: policy)
         guard (1...36_500).contains(days) else { throw ValidationError("--days is 1 to 36500.") }
         guard pathLength ?? 0 >= 0 else { throw ValidationError("--path-length is not negative.") }
     }
@@ -54,7 +58,8 @@ struct PKIAuthorityCommand: ParsableCommand {
             let subject = try PKIFiles.name(name)
             let key = try options.generate()
             guard let signer = Signer(key) else { throw PKIFailure("the key signs no certificates") }
-            let limits = Authority.Limits(pathLength: pathLength, permitted: permit.map { .dns($0) })
+            var limits = Authority.Limits(pathLength: pathLength, permitted: permit.map { .dns($0) })
+            limits.policies = policy
             let validity = Authority.Validity(now: Clock.wallTime(), days: days)
             let information = key.publicKey.subjectPublicKeyInfo
             if let parent {

@@ -23,6 +23,13 @@ func reporting(_ command: String, _ body: () throws -> Void) throws {
 
 /// The files that `parley pki` reads and writes.
 enum PKIFiles {
+    /// What `--policy` was given.
+    static func check(policies: [String]) throws(ValidationError) {
+        guard policies.allSatisfy(ObjectIdentifierText.isValid) else {
+            throw ValidationError("--policy is dotted numbers, such as 1.3.6.1.4.1.99999.1.")
+        }
+    }
+
     static func read(_ path: String) throws(PKIFailure) -> [UInt8] {
         do throws(PlatformError) {
             return try FileContents.read(path)

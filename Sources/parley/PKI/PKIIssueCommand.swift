@@ -41,9 +41,7 @@ struct PKIIssueCommand: ParsableCommand {
 
     func validate() throws {
         guard !names.isEmpty else { throw ValidationError("A certificate needs a name.") }
-        for policy in policy where !ObjectIdentifierText.isValid(policy) {
-            throw ValidationError("--policy is dotted numbers, such as 1.3.6.1.4.1.99999.1.")
-        }
+        try PKIFiles.check(policies: policy)
         guard (1...36_500).contains(days) else { throw ValidationError("--days is 1 to 36500.") }
     }
 
