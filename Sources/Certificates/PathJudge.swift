@@ -22,19 +22,23 @@ struct PathJudge {
                 ChainReport.Link(subject: $0.subject, issuer: $0.issuer, serialNumber: $0.serialNumber)
             })
         let signatures = path.indices.map(signatureOutcome)
-        // Names and revocation are only worth a look, and its cost, where the path is the work of those it names.
+        // Names, policies and revocation are only worth a look, and its cost, where the path is the work of those it names.
         let isSigned = isTrusted && !signatures.contains { if case .failed = $0 { true } else { false } }
+        let policyFailure = isSigned ? PolicyProcessing.failure(in: path) : nil
         for index in path.indices {
             report.links[index].findings = CertificateCheck.allCases.map { check in
                 ChainReport.Finding(
                     check: check,
-                    outcome: check == .signature ? signatures[index] : outcome(check, index, isSigned: isSigned))
+                    outcome: check == .signature
+                        ? signatures[index] : outcome(check, index, isSigned: isSigned, policyFailure: policyFailure))
             }
         }
         return report
     }
 
-    private func outcome(_ check: CertificateCheck, _ index: Int, isSigned: Bool) -> ChainReport.Outcome {
+    private func outcome(
+        _ check: CertificateCheck, _ index: Int, isSigned: Bool, policyFailure: Int?
+    ) -> ChainReport.Outcome {
         let problem: CertificateProblem?
         let certificate = path[index]
         switch check {
@@ -64,7 +68,7 @@ struct PathJudge {
             guard isSigned, !isAnchor(index) else { return .skipped }
             problem = nameProblem(index)
         case .policies:
-            if isTrusted, PolicyProcessing.failure(in: path) == index { return .failed(.policyMissing) }
+            if index == policyFailure { return .failed(.policyMissing) }
             guard !policy.certificatePolicies.isEmpty, !isAnchor(index) || index == 0 else { return .skipped }
             let found = certificate.extensions.policies
             let absent =
@@ -179,22 +183,30 @@ struct PathJudge {
 
     private func revocationProblem(_ index: Int) -> CertificateProblem? {
         guard index + 1 < path.count else { return nil }
-        let certificate = path[index]
-        switch revocation.status(of: certificate, issuer: path[index + 1], others: listSigners(index + 1), now: now) {
+        let issuer = path[index + 1]
+        let status = revocation.status(of: path[index], issuer: issuer, others: listSigners(index + 1), now: now)
+        return revocationProblem(path[index], issuer, status)
+    }
+
+    /// What the policy makes of what is known.
+    private func revocationProblem(
+        _ certificate: Certificate, _ issuer: Certificate, _ status: RevocationStore.Status
+    ) -> CertificateProblem? {
+        switch status {
         case .good: return nil
         case .revoked(let date, let reason): return .revoked(date, reason)
         case .unknown(let gap):
-            let saysWhere = revocation.saysWhere(certificate, issuer: path[index + 1])
             switch policy.revocation {
             case .relaxed: return nil
-            case .ifURI: return saysWhere ? .revocationUnknown(gap) : nil
+            case .ifURI: return revocation.saysWhere(certificate, issuer: issuer) ? .revocationUnknown(gap) : nil
             case .strict: return .revocationUnknown(gap)
             }
         }
     }
 
     /// Other keys of the authority at `index`, which may sign its lists (RFC 5280 §6.3.3 (f)): older and newer ones, or one for
-    /// lists alone. Each was issued by the authority itself or by one above it in the path, and is not revoked.
+    /// lists alone. Each stands in the path above, or was issued by the authority itself or by one above it and is held to the same
+    /// policy about revocation.
     private func listSigners(_ index: Int) -> [Certificate] {
         let authority = path[index]
         guard
@@ -202,8 +214,11 @@ struct PathJudge {
         else { return [] }
         return pool.filter { candidate in
             guard candidate != authority, candidate.subject.isSame(as: authority.subject),
-                candidate.extensions.keyUsage?.contains(.revocationListSigning) != false,
-                validityProblem(candidate) == nil, candidate.extensions.unknownCritical.isEmpty,
+                candidate.extensions.keyUsage?.contains(.revocationListSigning) != false
+            else { return false }
+            // The path itself is judged by its own checks.
+            if path[index...].contains(candidate) { return true }
+            guard validityProblem(candidate) == nil, candidate.extensions.unknownCritical.isEmpty,
                 let algorithm = candidate.signatureAlgorithm,
                 policy.allowsWeakHashes || algorithm.hash != .md5 && algorithm.hash != .sha1
             else { return false }
@@ -211,8 +226,8 @@ struct PathJudge {
                 guard candidate.issuer.isSame(as: issuer.subject),
                     issuer.verifies(candidate.signature, over: candidate.signedOctets, algorithm)
                 else { return false }
-                if case .revoked = revocation.status(of: candidate, issuer: issuer, now: now) { return false }
-                return true
+                return revocationProblem(
+                    candidate, issuer, revocation.status(of: candidate, issuer: issuer, now: now)) == nil
             }
         }
     }

@@ -32,6 +32,8 @@ package struct RevocationStore: Hashable, Sendable {
         case good
         case revoked(WallTime, RevocationList.Reason)
         case unknown(RevocationGap)
+
+        var isRevoked: Bool { if case .revoked = self { true } else { false } }
     }
 
     /// How far another machine's clock may be ahead of ours, in seconds.
@@ -62,10 +64,28 @@ package struct RevocationStore: Hashable, Sendable {
 
     // MARK: Lists (RFC 5280 §6.3)
 
+    /// What the issuer's lists say, each key's for themselves: an authority that was given another key may keep a list for each,
+    /// and a newer one by one key does not take back what stands in one by the other.
     private func listStatus(
         of certificate: Certificate, _ issuer: Certificate, _ others: [Certificate], _ now: WallTime
     ) -> Status {
-        let (usable, gap) = usable(for: certificate, issuer, others)
+        var found = listStatus(of: certificate, issuer, signedBy: issuer, now)
+        for signer in others {
+            switch (found, listStatus(of: certificate, issuer, signedBy: signer, now)) {
+            case (.revoked, _): return found
+            case (_, let status) where status.isRevoked: return status
+            case (.unknown, .good): found = .good
+            case (.unknown, .unknown(.stale(let next))): found = .unknown(.stale(nextUpdate: next))
+            default: break
+            }
+        }
+        return found
+    }
+
+    private func listStatus(
+        of certificate: Certificate, _ issuer: Certificate, signedBy signer: Certificate, _ now: WallTime
+    ) -> Status {
+        let (usable, gap) = usable(for: certificate, issuer, signedBy: signer)
         guard let base = RevocationStore.base(usable, now) else { return .unknown(gap) }
         let delta = RevocationStore.delta(usable, base, now)
         if let entry = delta?.entries[certificate.serialNumber] {
@@ -80,20 +100,14 @@ package struct RevocationStore: Hashable, Sendable {
         return .unknown(.stale(nextUpdate: newest.nextUpdate))
     }
 
-    /// The lists that may speak of a certificate, and what is wrong with another.
+    /// The lists by one key that may speak of a certificate, and what is wrong with another.
     private func usable(
-        for certificate: Certificate, _ issuer: Certificate, _ others: [Certificate]
+        for certificate: Certificate, _ issuer: Certificate, signedBy signer: Certificate
     ) -> (lists: [RevocationList], gap: RevocationGap) {
         var gap = RevocationGap.noInformation
         var usable: [RevocationList] = []
         for list in lists where list.issuer.isSame(as: issuer.subject) && list.isAbout(certificate) {
-            guard let problem = RevocationStore.gap(list, issuer) else {
-                usable.append(list)
-                continue
-            }
-            let isSignedByOther =
-                list.unknownCritical.isEmpty && others.contains { RevocationStore.gap(list, $0) == nil }
-            if isSignedByOther { usable.append(list) } else { gap = problem }
+            if let problem = RevocationStore.gap(list, signer) { gap = problem } else { usable.append(list) }
         }
         return (usable, gap)
     }
@@ -110,7 +124,7 @@ package struct RevocationStore: Hashable, Sendable {
     /// complete.
     func listWithoutChanges(for certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> RevocationList? {
         if case .unknown = responseStatus(of: certificate, issuer, now) {} else { return nil }
-        let lists = usable(for: certificate, issuer, []).lists
+        let lists = usable(for: certificate, issuer, signedBy: issuer).lists
         guard let base = RevocationStore.base(lists, now) else { return nil }
         let delta = RevocationStore.delta(lists, base, now)
         return delta?.nextUpdate.map { $0 >= now } ?? false ? nil : base
