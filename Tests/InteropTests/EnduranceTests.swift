@@ -43,7 +43,7 @@ extension Interop {
                 #expect(
                     result.sent > 500
                         && recording.kinds[.espInUDP, default: 0] >= 2 * (result.sent - result.loss))
-                // An end that only just has another SA may be charon's, which loses what comes then, seldom and some at once.
+                // An end that only just has another SA may be charon's, which then answers nothing for half a second, seldom.
                 let places =
                     result.loss == 0
                     ? [:] : try Recording.places(of: result.unanswered, in: wire.path, profile: profile)
@@ -53,7 +53,7 @@ extension Interop {
                 }
                 let own = places.filter { lab.peer($0.value.side).implementation == .parley }
                 #expect(own.isEmpty, "lost at an end that is Parley: \(own)")
-                #expect(result.loss <= result.sent / 100, "\(result)")
+                #expect(result.loss <= result.sent / 1000 + 40, "\(result)")
                 // Neither keeps what was replaced: what is left is one IKE SA, and the children that are on their way out.
                 if scenario.version == .v2 {
                     for side in Side.allCases {
