@@ -51,8 +51,7 @@ package struct PathBuilder: Sendable {
         for (path, isTrusted) in search.paths {
             let judge = PathJudge(
                 path: path, isTrusted: isTrusted, policy: policy, revocation: revocation, authorities: authorities,
-                pool: search.pool,
-                identity: identity, now: now)
+                pool: search.pool, identity: identity, now: now)
             let report = judge.report()
             if report.isGood { return .success(ValidatedPath(path, report)) }
             let problems = report.problems.count

@@ -10,7 +10,7 @@ struct PathJudge {
     let policy: CertificatePolicy
     let revocation: RevocationStore
     let authorities: [Certificate]
-    /// Certificates of authorities that are not in the path.
+    /// The certificates among which the path was found.
     let pool: [Certificate]
     let identity: Identity?
     let now: WallTime

@@ -1,19 +1,17 @@
 import Primitives
 
-/// What is to be called once, later: a binary heap by time, with cancelled alarms taken out when they come to its head, or all
-/// at once when they are the most of it.
+/// What is to be called once, later: a heap by time, with cancelled alarms taken out when they come to its head, or all at
+/// once when they are the most of it.
 struct Alarms {
-    private struct Place {
+    private struct Place: HeapElement {
         var at: Instant
         var number: UInt64
 
         /// Of equals the one that was set first.
-        static func < (left: Place, right: Place) -> Bool {
-            left.at == right.at ? left.number < right.number : left.at < right.at
-        }
+        func isBefore(_ other: Place) -> Bool { at == other.at ? number < other.number : at < other.at }
     }
 
-    private var heap: [Place] = []
+    private var heap = Heap<Place>()
     private var rings: [UInt64: () -> Void] = [:]
     private var last: UInt64 = 0
 
@@ -21,57 +19,33 @@ struct Alarms {
     var count: Int { rings.count }
     /// Entries of the heap, cancelled ones with them.
     var keptCount: Int { heap.count }
-    /// When the next one rings; where that was cancelled, when it would have.
+    /// When the next one rings.
     var earliest: Instant? { heap.first?.at }
 
     /// The number by which it can be cancelled.
     mutating func set(at instant: Instant, _ ring: @escaping () -> Void) -> UInt64 {
         last += 1
         rings[last] = ring
-        heap.append(Place(at: instant, number: last))
-        var index = heap.count - 1
-        while index > 0, heap[index] < heap[(index - 1) / 2] {
-            heap.swapAt(index, (index - 1) / 2)
-            index = (index - 1) / 2
-        }
+        heap.insert(Place(at: instant, number: last))
         return last
     }
 
     mutating func cancel(_ number: UInt64) {
         guard rings.removeValue(forKey: number) != nil else { return }
-        if heap.count > 64, heap.count > 2 * rings.count {
-            heap = heap.filter { rings[$0.number] != nil }.sorted(by: <)
-        }
+        if heap.count > 64, heap.count > 2 * rings.count { heap.filter { rings[$0.number] != nil } }
         dropCancelled()
     }
 
     /// Takes the earliest out that is due; `nil` where none is.
     mutating func takeDue(at now: Instant) -> (() -> Void)? {
-        dropCancelled()
         guard let first = heap.first, first.at <= now else { return nil }
-        removeFirst()
-        let ring = rings.removeValue(forKey: first.number)
-        dropCancelled()
-        return ring
+        heap.removeFirst()
+        defer { dropCancelled() }
+        return rings.removeValue(forKey: first.number)
     }
 
+    /// At the head of the heap is one that rings, or none.
     private mutating func dropCancelled() {
-        while let first = heap.first, rings[first.number] == nil { removeFirst() }
-    }
-
-    private mutating func removeFirst() {
-        let moved = heap.removeLast()
-        if heap.isEmpty { return }
-        heap[0] = moved
-        var index = 0
-        while true {
-            var smallest = index
-            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child] < heap[smallest] {
-                smallest = child
-            }
-            if smallest == index { return }
-            heap.swapAt(index, smallest)
-            index = smallest
-        }
+        while let first = heap.first, rings[first.number] == nil { heap.removeFirst() }
     }
 }

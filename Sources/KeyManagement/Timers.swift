@@ -16,7 +16,7 @@ package struct TimerQueue: Sendable {
         }
     }
 
-    private var heap: [Entry] = []
+    private var heap = Heap<Entry>()
 
     package init() {}
 
@@ -24,41 +24,17 @@ package struct TimerQueue: Sendable {
     package var earliest: Instant? { heap.first?.deadline }
     package var count: Int { heap.count }
 
-    package mutating func insert(_ entry: Entry) {
-        heap.append(entry)
-        var index = heap.count - 1
-        while index > 0 {
-            let parent = (index - 1) / 2
-            guard heap[index].deadline < heap[parent].deadline else { break }
-            heap.swapAt(index, parent)
-            index = parent
-        }
-    }
+    package mutating func insert(_ entry: Entry) { heap.insert(entry) }
 
     /// Takes the earliest entry out if it is due at `now`.
     package mutating func popDue(at now: Instant) -> Entry? {
         guard let first = heap.first, first.deadline <= now else { return nil }
-        let last = heap.removeLast()
-        if !heap.isEmpty {
-            heap[0] = last
-            sink(from: 0)
-        }
-        return first
+        return heap.removeFirst()
     }
+}
 
-    private mutating func sink(from start: Int) {
-        var index = start
-        while true {
-            var smallest = index
-            for child in [2 * index + 1, 2 * index + 2]
-            where child < heap.count && heap[child].deadline < heap[smallest].deadline {
-                smallest = child
-            }
-            if smallest == index { return }
-            heap.swapAt(index, smallest)
-            index = smallest
-        }
-    }
+extension TimerQueue.Entry: HeapElement {
+    package func isBefore(_ other: TimerQueue.Entry) -> Bool { deadline < other.deadline }
 }
 
 /// The timers that one session has set: few, so a flat list.

@@ -150,8 +150,10 @@ final class UserService {
                     loop.server.publish("alert", Alerts.message(Alerts.silentServers, session, loop))
                 }
                 guard let inquiry else {
-                    if case .failed(let reason) = outcome { results.notes.append("accounting: \(reason)") }
-                    if case .silent(let reason) = outcome { results.notes.append("accounting: \(reason)") }
+                    switch outcome {
+                    case .failed(let reason), .silent(let reason): results.notes.append("accounting: \(reason)")
+                    case .answered: break
+                    }
                     continue
                 }
                 let (verdict, text) = verdict(outcome, inquiry.relay, loop)
