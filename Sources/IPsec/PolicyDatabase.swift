@@ -10,6 +10,8 @@ package struct PolicyDatabase: Sendable {
     private var nextNumber = 0
     /// The connection of a name; of equal names, the first.
     private var byName: [String: Int] = [:]
+    /// Connections that mark IKE's packets.
+    private var markingCount = 0
     private var hasEqualNames = false
     /// Those whose peer is at this address, of those whose peers' addresses can be listed.
     private var byRemote: [IPAddress: [Int]] = [:]
@@ -53,6 +55,9 @@ package struct PolicyDatabase: Sendable {
     }
 
     package func pool(_ name: String) -> AddressPool? { pools.first { $0.name == name } }
+
+    /// Whether any connection marks IKE's packets (`dscp`).
+    package var marksPackets: Bool { markingCount > 0 }
 
     package func connection(_ name: String) -> Connection? { byName[name].map { connections[position($0)] } }
 
@@ -149,6 +154,7 @@ package struct PolicyDatabase: Sendable {
     }
 
     private mutating func enter(_ connection: Connection, _ number: Int) {
+        if connection.differentiatedServices != 0 { markingCount += 1 }
         byIdentities[Identities(connection), default: []].insert(connection.name)
         if let addresses = PolicyDatabase.listed(connection.remoteAddresses) {
             for address in addresses { byRemote[address, default: []].append(number) }
@@ -163,6 +169,7 @@ package struct PolicyDatabase: Sendable {
     }
 
     private mutating func withdraw(_ connection: Connection, _ number: Int) {
+        if connection.differentiatedServices != 0 { markingCount -= 1 }
         PolicyDatabase.take(connection.name, from: &byIdentities, Identities(connection))
         if let addresses = PolicyDatabase.listed(connection.remoteAddresses) {
             for address in addresses { PolicyDatabase.take(number, from: &byRemote, address) }

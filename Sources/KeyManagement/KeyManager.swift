@@ -111,6 +111,8 @@ package struct KeyManager: Sendable {
     var firstMessages: FirstMessages
     var crashAnswers = CrashAnswers()
     var strangers = StrangerNotices()
+    /// Whether a connection ever marked IKE's packets: a session goes on as it was when its connection is gone.
+    var hasMarkedPackets = false
     package internal(set) var counters = KeyManagerCounters()
 
     package init(

@@ -21,7 +21,9 @@ extension KeyManager {
 
     /// With the connection's DSCP. A responder's session knows its connection before the manager hears of it.
     private mutating func marked(_ datagram: Datagram, of id: SessionID) -> Datagram {
-        guard let entry = sessions[id] else { return datagram }
+        // The look at session and connection is for those who mark alone.
+        guard policies.marksPackets || hasMarkedPackets, let entry = sessions[id] else { return datagram }
+        hasMarkedPackets = true
         let name = entry.connection.isEmpty ? entry.session.snapshot.connection : entry.connection
         // One whose connection is gone goes on as it was.
         let trafficClass = policies.connection(name)?.trafficClass ?? entry.trafficClass
