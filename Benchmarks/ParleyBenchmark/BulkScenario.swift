@@ -132,17 +132,16 @@ private struct RawBulk {
     private let aead: OpaquePointer
     private let nonce = UnsafeMutableRawPointer.allocate(byteCount: 12, alignment: 8)
     private let tag = UnsafeMutableRawPointer.allocate(byteCount: 16, alignment: 8)
-    private let tagOctets: Int
 
     init?(_ encryption: Encryption, _ key: Secret, tagOctets: Int) {
         let kind = encryption.id == .chacha20Poly1305 ? PARLEY_MB_CHACHA20_POLY1305 : PARLEY_MB_GCM
         guard
             let aead = key.withUnsafeBytes({
-                parley_mb_aead_create(kind, $0.baseAddress, UInt32(encryption.keyOctets * 8))
+                parley_mb_aead_create(
+                    kind, $0.baseAddress, UInt32(encryption.keyOctets * 8), $0.baseAddress, tagOctets)
             })
         else { return nil }
         self.aead = aead
-        self.tagOctets = tagOctets
         nonce.initializeMemory(as: UInt8.self, repeating: 7, count: 12)
     }
 
@@ -153,10 +152,10 @@ private struct RawBulk {
     }
 
     func seal(_ packet: UnsafeMutableRawPointer, _ text: Int) {
-        parley_mb_aead_seal(aead, packet + 16, text, nonce, packet, 8, packet + 16 + text, tagOctets)
+        parley_mb_aead_seal(aead, packet + 16, text, nonce, packet, 8, packet + 16 + text)
     }
 
     func open(_ packet: UnsafeMutableRawPointer, _ text: Int) {
-        parley_mb_aead_open(aead, packet + 16, text, nonce, packet, 8, tag, tagOctets)
+        parley_mb_aead_open(aead, packet + 16, text, nonce, packet, 8, tag)
     }
 }

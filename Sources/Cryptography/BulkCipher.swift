@@ -8,9 +8,9 @@ final class BulkCipher {
     /// The most packets that one call of the library takes here.
     static let batch = 64
 
-    // SAFETY: one of the two is there; made in init, freed in deinit, never handed out. The class is not Sendable, so one
-    // thread at a time uses them.
-    private let aead: OpaquePointer?
+    // SAFETY: one of the two is there; made in init, freed in deinit. The class is not Sendable, so one thread at a time
+    // uses them. ``PacketCipher``, which keeps this object, calls the library with `aead` without a detour.
+    let aead: OpaquePointer?
     private let chain: OpaquePointer?
     /// Room for a batch's descriptions; `nil` for an AEAD.
     private let packets: UnsafeMutablePointer<parley_mb_packet>?
@@ -26,11 +26,9 @@ final class BulkCipher {
         var chain: OpaquePointer?
         switch encryption.id.base {
         case .aesGCM8, .aesGCM12, .aesGCM16:
-            aead = encryptionKey.withUnsafeBytes { parley_mb_aead_create(PARLEY_MB_GCM, $0.baseAddress, keyBits) }
+            aead = Self.aead(PARLEY_MB_GCM, encryption, encryptionKey)
         case .chacha20Poly1305:
-            aead = encryptionKey.withUnsafeBytes {
-                parley_mb_aead_create(PARLEY_MB_CHACHA20_POLY1305, $0.baseAddress, keyBits)
-            }
+            aead = Self.aead(PARLEY_MB_CHACHA20_POLY1305, encryption, encryptionKey)
         case .aesCBC:
             guard let integrity, let integrityKey, let hash = BulkCipher.hash(integrity) else { return nil }
             chain = encryptionKey.withUnsafeBytes { cipherKey in
@@ -57,6 +55,18 @@ final class BulkCipher {
         sources?.deallocate()
     }
 
+    /// `material` is the cipher's key and then the salt of its nonces (RFC 4106 §8.1, RFC 7634 §2).
+    private static func aead(
+        _ kind: parley_mb_aead_kind, _ encryption: Encryption, _ material: Secret
+    ) -> OpaquePointer? {
+        guard material.count >= encryption.keyOctets + 4 else { return nil }
+        return material.withUnsafeBytes { octets in
+            parley_mb_aead_create(
+                kind, octets.baseAddress, UInt32(encryption.keyOctets * 8),
+                octets.baseAddress.map { $0 + encryption.keyOctets }, encryption.id.tagOctets)
+        }
+    }
+
     private static func hash(_ integrity: IntegrityID) -> parley_mb_hash? {
         switch integrity {
         case .hmacSHA1_96: PARLEY_MB_SHA1
@@ -65,30 +75,6 @@ final class BulkCipher {
         case .hmacSHA512_256: PARLEY_MB_SHA512
         default: nil
         }
-    }
-
-    /// Encrypts in place and writes the tag. False for a chain.
-    ///
-    /// SAFETY: the caller owns `text` and `tag` for their counts and may read 12 octets of nonce and the additional ones.
-    func seal(
-        _ text: UnsafeMutableRawPointer, _ count: Int, nonce: UnsafeRawPointer, additional: UnsafeRawPointer,
-        _ additionalCount: Int, tag: UnsafeMutableRawPointer, _ tagCount: Int
-    ) -> Bool {
-        guard let aead else { return false }
-        parley_mb_aead_seal(aead, text, count, nonce, additional, additionalCount, tag, tagCount)
-        return true
-    }
-
-    /// Decrypts in place and writes the tag that should have come. False for a chain.
-    ///
-    /// SAFETY: as for ``seal(_:_:nonce:additional:_:tag:_:)``.
-    func open(
-        _ text: UnsafeMutableRawPointer, _ count: Int, nonce: UnsafeRawPointer, additional: UnsafeRawPointer,
-        _ additionalCount: Int, tag: UnsafeMutableRawPointer, _ tagCount: Int
-    ) -> Bool {
-        guard let aead else { return false }
-        parley_mb_aead_open(aead, text, count, nonce, additional, additionalCount, tag, tagCount)
-        return true
     }
 
     /// Lets a chain work on a batch. `prepare` gives the octets of text of a packet, or `nil` for one that does not take

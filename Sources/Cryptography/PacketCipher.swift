@@ -23,7 +23,7 @@ package final class PacketCipher {
     package let ivOctets: Int
     /// Octets of integrity check value at the packet's end.
     package let tagOctets: Int
-    /// What payload, padding and the two trailing octets are rounded to; at least 4 (RFC 4303 §2.4).
+    /// What payload, padding and the two trailing octets are rounded to: a power of two, at least 4 (RFC 4303 §2.4).
     package let blockOctets: Int
 
     private let hasImplicitIV: Bool
@@ -37,9 +37,11 @@ package final class PacketCipher {
     private let cipher: CipherContext?
     private let mac: (any MessageAuthenticator)?
     private let bulk: BulkCipher?
+    // SAFETY: `bulk`'s own, which lives as long as this object.
+    private let aead: OpaquePointer?
     // SAFETY: made in init, freed in deinit and never handed out; the class is not Sendable, so one thread at a time
-    // uses it. It holds additional data (12 octets at 0), zeros (16 at 16, never written), a check value (64 at 32), and salt
-    // and IV of the bulk ciphers (12 at 96).
+    // uses it. It holds additional data (12 octets at 0), zeros (16 at 16, never written), a check value (64 at 32), and an
+    // IV that does not travel (8 at 96).
     private let scratch: UnsafeMutableRawPointer
     private static let scratchOctets = 128
 
@@ -69,7 +71,7 @@ package final class PacketCipher {
             tagOctets = integrity.tagOctets
         }
         let cipher = id == .null ? nil : try CipherContext(encryption, key: encryptionKey, sealing: sealing)
-        bulk =
+        let bulk =
             implementation == .fastest
             ? BulkCipher(
                 encryption, integrity: id.isAEAD ? nil : integrity, encryptionKey: encryptionKey,
@@ -77,6 +79,8 @@ package final class PacketCipher {
 
         self.cipher = cipher
         self.mac = mac
+        self.bulk = bulk
+        aead = bulk?.aead
         self.tagOctets = tagOctets
         ivOctets = id.ivOctets
         blockOctets = max(4, id.blockOctets)
@@ -87,14 +91,6 @@ package final class PacketCipher {
         isClear = !id.isConfidential
         scratch = .allocate(byteCount: Self.scratchOctets, alignment: 8)
         scratch.initializeMemory(as: UInt8.self, repeating: 0, count: Self.scratchOctets)
-        if id.saltOctets == 4 {
-            encryptionKey.withUnsafeBytes { material in
-                for index in 0..<4 {
-                    scratch.storeBytes(
-                        of: material[encryption.keyOctets + index], toByteOffset: 96 + index, as: UInt8.self)
-                }
-            }
-        }
     }
 
     deinit {
@@ -110,10 +106,14 @@ package final class PacketCipher {
     /// SAFETY: the caller owns `packet` for `count` octets.
     package func seal(_ packet: UnsafeMutableRawPointer, count: Int, sequence: UInt64, esn: Bool) -> Bool {
         let textCount = count - 8 - ivOctets - tagOctets
-        guard isSealing, sequence > lastSealed, textCount >= 4, textCount.isMultiple(of: blockOctets) else {
+        guard isSealing, sequence > lastSealed, textCount >= 4, textCount & (blockOctets - 1) == 0 else {
             return false
         }
         lastSealed = sequence
+        if let aead {
+            parley_mb_aead_seal_packet(aead, packet, ivOctets, textCount, sequence, esn ? 1 : 0)
+            return true
+        }
         let iv = packet + 8
         let text = iv + ivOctets
         let tag = text + textCount
@@ -121,11 +121,6 @@ package final class PacketCipher {
         if isAEAD {
             let (additional, additionalCount) = additionalData(packet, sequence, esn)
             let nonceIV = nonceIV(iv, sequence)
-            if let bulk, !bulk.isChain {
-                return bulk.seal(
-                    text, textCount, nonce: scratch + 96, additional: additional, additionalCount, tag: tag,
-                    tagOctets)
-            }
             if isClear {
                 return cipher?.seal(
                     iv: nonceIV, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text,
@@ -149,25 +144,16 @@ package final class PacketCipher {
     /// SAFETY: the caller owns `packet` for `count` octets.
     package func open(_ packet: UnsafeMutableRawPointer, count: Int, sequence: UInt64, esn: Bool) -> Bool {
         let textCount = count - 8 - ivOctets - tagOctets
-        guard !isSealing, textCount >= 4, textCount.isMultiple(of: blockOctets) else { return false }
+        guard !isSealing, textCount >= 4, textCount & (blockOctets - 1) == 0 else { return false }
+        if let aead {
+            return parley_mb_aead_open_packet(aead, packet, ivOctets, textCount, sequence, esn ? 1 : 0) != 0
+        }
         let iv = packet + 8
         let text = iv + ivOctets
         let tag = text + textCount
         if isAEAD {
             let (additional, additionalCount) = additionalData(packet, sequence, esn)
             let nonceIV = nonceIV(iv, sequence)
-            if let bulk, !bulk.isChain {
-                guard
-                    bulk.open(
-                        text, textCount, nonce: scratch + 96, additional: additional, additionalCount,
-                        tag: scratch + 32, tagOctets),
-                    CRYPTO_memcmp(scratch + 32, tag, tagOctets) == 0
-                else {
-                    OPENSSL_cleanse(text, textCount)
-                    return false
-                }
-                return true
-            }
             if isClear {
                 return cipher?.open(
                     iv: nonceIV, additional: additional, additionalCount, further: iv, ivOctets + textCount, text: text,
@@ -238,15 +224,12 @@ package final class PacketCipher {
         }
     }
 
-    /// The 8 octets of IV that go into an AEAD's nonce, copied to stand behind the salt of the bulk ciphers: the packet's,
-    /// or the number, whose high half is zero without extended ones (RFC 8750 §3).
+    /// The 8 octets of IV that go into an AEAD's nonce: the packet's, or the number, whose high half is zero without
+    /// extended ones (RFC 8750 §3).
     private func nonceIV(_ field: UnsafeMutableRawPointer, _ sequence: UInt64) -> UnsafeMutableRawPointer {
-        let place = scratch + 100
-        if hasImplicitIV {
-            place.storeBytes(of: sequence.bigEndian, as: UInt64.self)
-        } else {
-            place.copyMemory(from: field, byteCount: 8)
-        }
+        guard hasImplicitIV else { return field }
+        let place = scratch + 96
+        place.storeBytes(of: sequence.bigEndian, as: UInt64.self)
         return place
     }
 
