@@ -20,88 +20,6 @@ package enum PolicyVerdict {
 /// prefixes; a lookup asks each table once, so its cost grows with the number of different shapes, not of SAs. A cache
 /// remembers what the last flows took.
 package struct PolicyTable: ~Copyable {
-    /// Where an entry stands in the order; smaller is earlier.
-    private struct Rank: Comparable {
-        var priority: UInt32
-        var breadth: Int
-        var hasNoSA: Bool
-        var age: Int
-
-        static func < (left: Rank, right: Rank) -> Bool {
-            (left.priority, left.breadth, left.hasNoSA ? 1 : 0, left.age)
-                < (right.priority, right.breadth, right.hasNoSA ? 1 : 0, right.age)
-        }
-    }
-
-    private final class Entry {
-        var rank: Rank
-        /// The newest first; never empty, unless `policy` is there.
-        var associations: [OutboundAssociation] = []
-        let policy: SecurityPolicy?
-
-        init(rank: Rank, policy: SecurityPolicy? = nil) {
-            self.rank = rank
-            self.policy = policy
-        }
-
-        func precedes(_ other: Entry) -> Bool { rank < other.rank }
-
-        var selectorPairs: [(TrafficSelector, TrafficSelector)] {
-            let sides =
-                policy.map { [($0.localSelectors, $0.remoteSelectors)] }
-                ?? associations.map { ($0.localSelectors, $0.remoteSelectors) }
-            return sides.flatMap { locals, remotes in
-                locals.flatMap { local in
-                    remotes.compactMap { local.family == $0.family ? (local, $0) : nil }
-                }
-            }
-        }
-
-        func verdict(_ flow: Flow, for worker: Int) -> PolicyVerdict? {
-            if let policy {
-                return flow.isCovered(local: policy.localSelectors, remote: policy.remoteSelectors)
-                    ? .other(policy) : nil
-            }
-            // Of several that are in use together (RFC 9611), that of the worker itself.
-            var other: OutboundAssociation?
-            for association in associations where association.matches(flow) {
-                if association.owner == worker { return .protect(association) }
-                if other == nil { other = association }
-            }
-            return other.map { .protect($0) }
-        }
-    }
-
-    /// Two prefix lengths of one family.
-    private struct Shape: Hashable {
-        var family: IPAddress.Family
-        var localBits: Int
-        var remoteBits: Int
-    }
-
-    private struct Key: Hashable {
-        var local: UInt128
-        var remote: UInt128
-    }
-
-    /// The entries of one shape.
-    private struct Shelf {
-        let shape: Shape
-        let localMask: UInt128
-        let remoteMask: UInt128
-        var entries: [Key: [Entry]] = [:]
-
-        init(_ shape: Shape) {
-            self.shape = shape
-            localMask = Shelf.mask(shape.localBits, shape.family)
-            remoteMask = Shelf.mask(shape.remoteBits, shape.family)
-        }
-
-        static func mask(_ bits: Int, _ family: IPAddress.Family) -> UInt128 {
-            bits == 0 ? 0 : ~UInt128(0) << UInt128(family.bitCount - bits)
-        }
-    }
-
     private struct CacheSlot {
         var flow: Flow
         unowned(unsafe) var association: OutboundAssociation
@@ -109,9 +27,9 @@ package struct PolicyTable: ~Copyable {
 
     private static let cacheSlots = 256
 
-    private var requests: [UInt32: Entry] = [:]
-    private var plain: [SecurityPolicy: Entry] = [:]
-    private var shelves: [Shelf] = []
+    private var requests: [UInt32: PolicyEntry] = [:]
+    private var plain: [SecurityPolicy: PolicyEntry] = [:]
+    private var tables: [SelectorTable] = []
     private var changes = 0
     // SAFETY of `unowned(unsafe)`: every change of the entries empties the cache, so a slot never outlives its entry.
     private var cache: [CacheSlot?] = Array(repeating: nil, count: cacheSlots)
@@ -127,22 +45,27 @@ package struct PolicyTable: ~Copyable {
     package mutating func verdict(for flow: Flow) -> PolicyVerdict {
         let slot = Int(truncatingIfNeeded: flow.slotHash) & (PolicyTable.cacheSlots - 1)
         if let cached = cache[slot], cached.flow == flow { return .protect(cached.association) }
-        var best: (entry: Entry, verdict: PolicyVerdict)?
-        for shelf in shelves where shelf.shape.family == flow.family {
-            let key = Key(local: flow.source & shelf.localMask, remote: flow.destination & shelf.remoteMask)
-            guard let entries = shelf.entries[key] else { continue }
-            for entry in entries {
-                if let best, !entry.precedes(best.entry) { break }
-                guard let verdict = entry.verdict(flow, for: worker) else { continue }
-                best = (entry, verdict)
+        var verdict = PolicyVerdict.none
+        var rank = PolicyEntry.Rank.last
+        for table in tables where table.shape.family == flow.family {
+            guard let found = table.slot(for: flow), found.pointee.rank < rank else { continue }
+            if let answer = found.pointee.answer {
+                rank = found.pointee.rank
+                verdict = .protect(answer)
+                continue
+            }
+            for entry in table.entries(of: found) {
+                guard entry.rank < rank else { break }
+                guard let said = entry.verdict(flow, for: worker) else { continue }
+                rank = entry.rank
+                verdict = said
                 break
             }
         }
-        guard let best else { return .none }
-        if case .protect(let association) = best.verdict {
+        if case .protect(let association) = verdict {
             cache[slot] = CacheSlot(flow: flow, association: association)
         }
-        return best.verdict
+        return verdict
     }
 
     /// The SA that carries the flow; `nil` where there is none.
@@ -153,13 +76,13 @@ package struct PolicyTable: ~Copyable {
 
     /// Puts the SA before those of the same request; it carries their traffic from now on.
     package mutating func insert(_ association: OutboundAssociation) {
-        let entry: Entry
+        let entry: PolicyEntry
         if let known = requests[association.requestID] {
             entry = known
             take(entry)
             entry.associations.removeAll { $0.spi == association.spi }
         } else {
-            entry = Entry(rank: Rank(priority: 0, breadth: 0, hasNoSA: false, age: 0))
+            entry = PolicyEntry()
             requests[association.requestID] = entry
         }
         entry.associations.insert(association, at: 0)
@@ -182,7 +105,7 @@ package struct PolicyTable: ~Copyable {
 
     package mutating func insert(_ policy: SecurityPolicy) {
         remove(policy)
-        let entry = Entry(rank: Rank(priority: 0, breadth: 0, hasNoSA: true, age: 0), policy: policy)
+        let entry = PolicyEntry(policy: policy)
         plain[policy] = entry
         place(entry)
     }
@@ -193,38 +116,34 @@ package struct PolicyTable: ~Copyable {
     }
 
     /// Orders the entry anew and puts it into the tables.
-    private mutating func place(_ entry: Entry) {
+    private mutating func place(_ entry: PolicyEntry) {
         changes += 1
         let first = entry.associations.first
         let priority = first?.priority ?? entry.policy?.priority ?? 0
-        entry.rank = Rank(
+        entry.rank = PolicyEntry.Rank(
             priority: priority == 0 ? .max : priority,
-            breadth: -PolicyTable.narrowness(
+            narrowness: PolicyTable.narrowness(
                 first?.localSelectors ?? entry.policy?.localSelectors ?? [],
                 first?.remoteSelectors ?? entry.policy?.remoteSelectors ?? []),
-            hasNoSA: entry.policy != nil, age: -changes)
-        for (shape, key) in PolicyTable.places(entry) {
-            let index: Int
-            if let known = shelves.firstIndex(where: { $0.shape == shape }) {
-                index = known
+            hasNoSA: entry.policy != nil, change: changes)
+        for (shape, pairs) in PolicyTable.places(entry) {
+            let table: SelectorTable
+            if let known = tables.first(where: { $0.shape == shape }) {
+                table = known
             } else {
-                index = shelves.count
-                shelves.append(Shelf(shape))
+                table = SelectorTable(shape)
+                tables.append(table)
             }
-            var entries = shelves[index].entries.removeValue(forKey: key) ?? []
-            entries.insert(entry, at: entries.firstIndex { !$0.precedes(entry) } ?? entries.endIndex)
-            shelves[index].entries[key] = entries
+            for key in Set(pairs.map(table.key)) { table.insert(entry, under: key, for: worker) }
         }
         clearCache()
     }
 
-    private mutating func take(_ entry: Entry) {
-        for (shape, key) in PolicyTable.places(entry) {
-            guard let index = shelves.firstIndex(where: { $0.shape == shape }) else { continue }
-            var entries = shelves[index].entries.removeValue(forKey: key) ?? []
-            entries.removeAll { $0 === entry }
-            if !entries.isEmpty { shelves[index].entries[key] = entries }
-            if shelves[index].entries.isEmpty { shelves.remove(at: index) }
+    private mutating func take(_ entry: PolicyEntry) {
+        for (shape, pairs) in PolicyTable.places(entry) {
+            guard let index = tables.firstIndex(where: { $0.shape == shape }) else { continue }
+            for key in Set(pairs.map(tables[index].key)) { tables[index].remove(entry, under: key, for: worker) }
+            if tables[index].isEmpty { tables.remove(at: index) }
         }
         clearCache()
     }
@@ -233,26 +152,11 @@ package struct PolicyTable: ~Copyable {
         for index in cache.indices { cache[index] = nil }
     }
 
-    /// The tables and keys under which an entry lies, each once.
-    private static func places(_ entry: Entry) -> [(Shape, Key)] {
-        var seen: Set<Key> = []
-        var shapes: [(Shape, Key)] = []
-        for (local, remote) in entry.selectorPairs {
-            let shape = Shape(
-                family: local.family, localBits: commonBits(local), remoteBits: commonBits(remote))
-            let key = Key(
-                local: local.first.value & Shelf.mask(shape.localBits, shape.family),
-                remote: remote.first.value & Shelf.mask(shape.remoteBits, shape.family))
-            let isKnown = !seen.insert(key).inserted && shapes.contains { $0.0 == shape && $0.1 == key }
-            if !isKnown { shapes.append((shape, key)) }
-        }
-        return shapes
-    }
-
-    /// Bits of the longest prefix that covers the selector's range.
-    private static func commonBits(_ selector: TrafficSelector) -> Int {
-        let difference = selector.first.value ^ selector.last.value
-        return difference.leadingZeroBitCount - (128 - selector.family.bitCount)
+    /// The shapes of an entry's selectors, with the pairs of each.
+    private static func places(
+        _ entry: PolicyEntry
+    ) -> [SelectorTable.Shape: [(TrafficSelector, TrafficSelector)]] {
+        Dictionary(grouping: entry.selectorPairs) { SelectorTable.Shape($0, $1) }
     }
 
     /// How narrow the widest selectors are: prefix bits of both ends, then protocol, then ports.
