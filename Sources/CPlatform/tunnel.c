@@ -15,6 +15,10 @@
 
 #define MAXIMUM_PARTS 80
 
+// Datagrams of UDP joined into one (Linux 6.2 and later; older headers do not name them).
+#define OFFLOAD_USO4 0x20
+#define OFFLOAD_USO6 0x40
+
 int parley_tunnel_open(char name[16], int offload, int queues) {
     int descriptor = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return -errno;
@@ -33,6 +37,13 @@ failed:;
     int code = errno;
     close(descriptor);
     return -code;
+}
+
+int parley_tunnel_join_datagrams(int descriptor) {
+    unsigned features = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+    if (ioctl(descriptor, TUNSETOFFLOAD, features | OFFLOAD_USO4 | OFFLOAD_USO6) == 0) return 1;
+    (void)ioctl(descriptor, TUNSETOFFLOAD, features);
+    return 0;
 }
 
 int parley_tunnel_configure(const char *name, unsigned mtu) {

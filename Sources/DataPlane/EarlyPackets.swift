@@ -1,7 +1,7 @@
 package import IPsec
 package import Primitives
 
-/// ESP packets that came before their SA. A responder may send as soon as it has answered, and its first packets then meet
+/// Packets of ESP or AH that came before their SA. A responder may send as soon as it has answered, and its first packets then meet
 /// an initiator that is still at work on the answer: they wait here, few of them and not for long, and are opened once the SA
 /// is there (RFC 7296 §2.8 wants a rekeying to lose nothing).
 ///
@@ -43,11 +43,9 @@ package struct EarlyPackets {
     /// Keeps a packet where its SPI is waited for and there is room. How many others were given up for it, or `nil` where
     /// it is not kept.
     package mutating func keep(
-        _ packet: UnsafeRawBufferPointer, from: Endpoint, trafficClass: UInt8, now: Instant
+        _ packet: UnsafeRawBufferPointer, of spi: SPI, from: Endpoint, trafficClass: UInt8, now: Instant
     ) -> Int? {
-        guard !expected.isEmpty, packet.count >= ESP.headerOctets, let start = packet.baseAddress else { return nil }
-        let spi = SPI(start.bigEndian32(at: 0))
-        guard expected.contains(spi) else { return nil }
+        guard !expected.isEmpty, expected.contains(spi) else { return nil }
         let before = packets.count
         packets.removeAll { now - $0.at > EarlyPackets.patience }
         let lapsed = before - packets.count

@@ -184,6 +184,8 @@ package final class InboundPlane {
     let arena = PacketArena()
     private let deferred = DeferredPackets()
     private var early = EarlyPackets()
+    /// Those with AH: from their IP header on.
+    private var earlyHeaders = EarlyPackets()
     private let drops: DropCounters
     private let report: (PlaneEvent) -> Void
 
@@ -201,11 +203,18 @@ package final class InboundPlane {
     /// We have offered this SPI: packets with it may come before its SA does.
     package func expect(_ spi: SPI) { early.expect(spi) }
 
-    /// Packets that came before the SA that was inserted just now, to be opened next.
-    package func takeEarly(_ spi: SPI, now: Instant) -> [EarlyPackets.Packet] {
-        let (packets, lapsed) = early.take(spi, now: now)
-        for _ in 0..<lapsed { drops.count(.unknownSPI) }
-        return packets
+    /// The same for packets with AH.
+    package func expectHeader(_ spi: SPI) { earlyHeaders.expect(spi) }
+
+    /// Packets that came before the SA that was inserted just now, to be opened next: those of ESP, and those with AH.
+    package func takeEarly(
+        _ association: SecurityAssociation, now: Instant
+    ) -> (packets: [EarlyPackets.Packet], headers: [EarlyPackets.Packet]) {
+        let (packets, lapsed) = early.take(association.spi, now: now)
+        let headerSPI = association.authenticationHeader?.spi ?? association.spi
+        let (headers, lapsedHeaders) = earlyHeaders.take(headerSPI, now: now)
+        for _ in 0..<lapsed + lapsedHeaders { drops.count(.unknownSPI) }
+        return (packets, headers)
     }
 
     package func remove(_ spi: SPI, of child: ChildID) {
@@ -265,7 +274,7 @@ package final class InboundPlane {
     ) -> Outcome {
         guard count >= ESP.headerOctets else { return drop(.malformed) }
         guard let association = associations[SPI(UnsafeRawPointer(packet).bigEndian32(at: 0))] else {
-            return keep(packet, count, from, trafficClass, now)
+            return keep(packet, count, nil, from, trafficClass, now)
         }
         if deferring, association.prefersBatches, deferred.takes(association) {
             switch association.check(packet, count: count) {
@@ -285,12 +294,19 @@ package final class InboundPlane {
 
     @inline(never)
     private func keep(
-        _ packet: UnsafeMutableRawPointer, _ count: Int, _ from: Endpoint, _ trafficClass: UInt8, _ now: Instant
+        _ packet: UnsafeMutableRawPointer, _ count: Int, _ header: SPI?, _ from: Endpoint, _ trafficClass: UInt8,
+        _ now: Instant
     ) -> Outcome {
         let octets = UnsafeRawBufferPointer(start: packet, count: count)
-        guard let lapsed = early.keep(octets, from: from, trafficClass: trafficClass, now: now) else {
-            return drop(.unknownSPI)
-        }
+        let lapsed =
+            if let header {
+                earlyHeaders.keep(octets, of: header, from: from, trafficClass: trafficClass, now: now)
+            } else {
+                early.keep(
+                    octets, of: SPI(UnsafeRawPointer(packet).bigEndian32(at: 0)), from: from,
+                    trafficClass: trafficClass, now: now)
+            }
+        guard let lapsed else { return drop(.unknownSPI) }
         for _ in 0..<lapsed { drops.count(.unknownSPI) }
         return .early
     }
@@ -329,9 +345,8 @@ package final class InboundPlane {
         _ packet: UnsafeMutableRawPointer, count: Int, from: Endpoint, trafficClass: UInt8 = 0, now: Instant
     ) -> Outcome {
         guard let (offset, family) = AH.find(packet, count) else { return drop(.malformed) }
-        guard let association = headers[SPI(UnsafeRawPointer(packet).bigEndian32(at: offset + 4))] else {
-            return drop(.unknownSPI)
-        }
+        let spi = SPI(UnsafeRawPointer(packet).bigEndian32(at: offset + 4))
+        guard let association = headers[spi] else { return keep(packet, count, spi, from, trafficClass, now) }
         return finish(
             association.openHeader(
                 packet, offset: offset, count: count, family, from: from, trafficClass: trafficClass, arena: arena,

@@ -9,6 +9,8 @@ package struct OffloadHeader: Equatable, Sendable {
     package static let checksumIsValid: UInt8 = 2
     package static let tcpV4: UInt8 = 1
     package static let tcpV6: UInt8 = 4
+    /// Datagrams of UDP, one after the other.
+    package static let datagrams: UInt8 = 5
     package static let congestionBit: UInt8 = 0x80
 
     package var flags: UInt8 = 0
@@ -55,40 +57,45 @@ package struct OffloadHeader: Equatable, Sendable {
     }
 }
 
-/// A TCP packet that is larger than the path takes, and the segments that it stands for. The work of a network card that
-/// segments (TSO), done while the octets are copied to where they will be sealed.
-package struct TCPSegments {
+/// A packet of TCP or UDP that stands for several, each with a part of its payload. The work of a network card that
+/// segments (TSO, USO), done while the octets are copied to where they will be sealed.
+package struct Segments {
+    private static let tcp: UInt8 = 6
+    private static let udp: UInt8 = 17
+
     private let packet: UnsafeRawPointer
     private let family: IPAddress.Family
+    private let isTCP: Bool
     private let ipOctets: Int
     private let headerOctets: Int
     private let payloadOctets: Int
     private let segmentOctets: Int
     private let identification: UInt16
-    private let sequence: UInt32
-    private let flags: UInt8
 
     /// How many segments there are.
     package let count: Int
 
-    /// `nil` where the packet is not TCP whose headers and segment size make sense.
+    /// `nil` where the packet is not one of `kind` (``OffloadHeader/kind``) whose headers and segment size make sense.
     ///
     /// SAFETY: the caller vouches for `view.octets` readable octets as long as this value is used.
-    package init?(_ packet: UnsafeRawPointer, view: PacketView, segmentOctets: Int) {
-        guard view.flow.ipProtocol == 6, !view.isFragment, segmentOctets > 0,
-            view.octets >= view.headerOctets + 20
+    package init?(_ packet: UnsafeRawPointer, view: PacketView, kind: UInt8, segmentOctets: Int) {
+        isTCP = kind != OffloadHeader.datagrams
+        let least = isTCP ? 20 : 8
+        guard view.flow.ipProtocol == (isTCP ? Self.tcp : Self.udp), !view.isFragment, segmentOctets > 0,
+            view.octets >= view.headerOctets + least
         else { return nil }
-        let tcpOctets = Int(packet.load(fromByteOffset: view.headerOctets + 12, as: UInt8.self) >> 4) * 4
-        guard tcpOctets >= 20, view.octets > view.headerOctets + tcpOctets else { return nil }
+        var transportOctets = least
+        if isTCP {
+            transportOctets = Int(packet.load(fromByteOffset: view.headerOctets + 12, as: UInt8.self) >> 4) * 4
+        }
+        guard transportOctets >= least, view.octets > view.headerOctets + transportOctets else { return nil }
         self.packet = packet
         family = view.flow.family
         ipOctets = view.headerOctets
-        headerOctets = view.headerOctets + tcpOctets
+        headerOctets = view.headerOctets + transportOctets
         payloadOctets = view.octets - headerOctets
         self.segmentOctets = segmentOctets
         identification = family == .v4 ? packet.bigEndian16(at: 4) : 0
-        sequence = packet.bigEndian32(at: ipOctets + 4)
-        flags = packet.load(fromByteOffset: ipOctets + 13, as: UInt8.self)
         count = (payloadOctets + segmentOctets - 1) / segmentOctets
     }
 
@@ -97,8 +104,7 @@ package struct TCPSegments {
         headerOctets + min(segmentOctets, payloadOctets - index * segmentOctets)
     }
 
-    /// Writes segment `index` (RFC 9293 §3.1): its part of the payload behind headers with their own lengths, number,
-    /// flags and checksums.
+    /// Writes segment `index`: its part of the payload behind headers with their own lengths, numbers, flags and checksums.
     ///
     /// SAFETY: the caller vouches for ``octets(_:)`` writable octets at `target`.
     package func write(_ index: Int, to target: UnsafeMutableRawPointer) {
@@ -115,17 +121,30 @@ package struct TCPSegments {
         } else {
             target.store(bigEndian: UInt16(truncatingIfNeeded: total - 40), at: 4)
         }
-        let tcp = target + ipOctets
-        tcp.store(bigEndian: sequence &+ UInt32(truncatingIfNeeded: index * segmentOctets), at: 4)
+        let transport = target + ipOctets
+        if isTCP {
+            number(index, transport)
+        } else {
+            transport.store(bigEndian: UInt16(truncatingIfNeeded: total - ipOctets), at: 4)
+        }
+        let field = isTCP ? 16 : 6
+        transport.storeBytes(of: 0, toByteOffset: field, as: UInt16.self)
+        let pseudo = InternetChecksum.pseudoHeader(
+            target, family: family, ipProtocol: isTCP ? Self.tcp : Self.udp, payloadOctets: total - ipOctets)
+        let sum = ~InternetChecksum.fold(
+            InternetChecksum.sum(transport, count: total - ipOctets, initial: pseudo))
+        // A sum of 0 would say that there is none (RFC 768).
+        transport.storeBytes(of: !isTCP && sum == 0 ? 0xFFFF : sum, toByteOffset: field, as: UInt16.self)
+    }
+
+    /// Number and flags of a segment of TCP (RFC 9293 §3.1).
+    private func number(_ index: Int, _ tcp: UnsafeMutableRawPointer) {
+        let first = packet.bigEndian32(at: ipOctets + 4)
+        tcp.store(bigEndian: first &+ UInt32(truncatingIfNeeded: index * segmentOctets), at: 4)
         // FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2).
-        var flags = flags
+        var flags = packet.load(fromByteOffset: ipOctets + 13, as: UInt8.self)
         if index != count - 1 { flags &= ~0x09 }
         if index != 0 { flags &= ~0x80 }
         tcp.storeBytes(of: flags, toByteOffset: 13, as: UInt8.self)
-        tcp.storeBytes(of: 0, toByteOffset: 16, as: UInt16.self)
-        let pseudo = InternetChecksum.pseudoHeader(
-            target, family: family, ipProtocol: 6, payloadOctets: total - ipOctets)
-        let sum = InternetChecksum.sum(tcp, count: total - ipOctets, initial: pseudo)
-        tcp.storeBytes(of: ~InternetChecksum.fold(sum), toByteOffset: 16, as: UInt16.self)
     }
 }

@@ -2,8 +2,8 @@ import CPlatform
 import DataPlane
 import Primitives
 
-/// Joins consecutive TCP segments of a flow into one packet for the device, as a network card does on reception (LRO),
-/// but so that the segments can be had back as they were: same headers, same size, unbroken numbers.
+/// Joins consecutive TCP segments, or datagrams of UDP, of a flow into one packet for the device, as a network card does on
+/// reception (LRO), but so that they can be had back as they were: same headers, same size, unbroken numbers.
 ///
 /// Payloads stay where they were opened; a joined packet is written from its parts. What cannot be joined passes
 /// through at once, behind what its flow has waiting.
@@ -28,6 +28,7 @@ final class Coalescer {
         var queue: Int
     }
 
+    private let joinsDatagrams: Bool
     private let write: (UnsafePointer<parley_part>, Int, Int) -> Void
     private var slots: [Slot?] = Array(repeating: nil, count: slotCount)
     private var oldest = 0
@@ -37,8 +38,10 @@ final class Coalescer {
     private let parts: UnsafeMutablePointer<parley_part>
     private let headers: UnsafeMutableRawPointer
 
-    /// `write` gets a packet's parts, an ``OffloadHeader`` first, how many they are, and the queue of the device.
-    init(write: @escaping (UnsafePointer<parley_part>, Int, Int) -> Void) {
+    /// `write` gets a packet's parts, an ``OffloadHeader`` first, how many they are, and the queue of the device. Datagrams are
+    /// joined for a device that takes them so.
+    init(joinsDatagrams: Bool, write: @escaping (UnsafePointer<parley_part>, Int, Int) -> Void) {
+        self.joinsDatagrams = joinsDatagrams
         self.write = write
         let count = (Self.slotCount + 1) * Self.partsPerSlot
         parts = .allocate(capacity: count)
@@ -55,13 +58,18 @@ final class Coalescer {
     ///
     /// SAFETY: the caller vouches for `view.octets` writable octets that `view` describes.
     func add(_ packet: UnsafeMutableRawPointer, view: PacketView, queue: Int = 0) {
-        guard view.flow.ipProtocol == 6 else { return pass(packet, view.octets, queue, isVerified: false) }
+        let isDatagram = view.flow.ipProtocol == 17
+        guard view.flow.ipProtocol == 6 || isDatagram && joinsDatagrams else {
+            return pass(packet, view.octets, queue, isVerified: false)
+        }
         let plainOctets = view.flow.family == .v4 ? 20 : 40
-        guard !view.isFragment, view.headerOctets == plainOctets, view.octets >= plainOctets + 20 else {
+        guard !view.isFragment, view.headerOctets == plainOctets, view.octets >= plainOctets + (isDatagram ? 8 : 20)
+        else {
             // Its ports may be hidden, so that its flow is not known.
             flush()
             return pass(packet, view.octets, queue, isVerified: false)
         }
+        if isDatagram { return addDatagram(packet, view, queue, plainOctets) }
         let raw = UnsafeRawPointer(packet)
         let tcpOctets = Int(raw.load(fromByteOffset: plainOctets + 12, as: UInt8.self) >> 4) * 4
         let flags = raw.load(fromByteOffset: plainOctets + 13, as: UInt8.self)
@@ -85,7 +93,34 @@ final class Coalescer {
             }
             flush(index)
         }
-        start(packet, view, queue, headerOctets, payloadOctets, sequence, isPushed: flags & 0x08 != 0)
+        if flags & 0x08 != 0 { return pass(packet, view.octets, queue, isVerified: true) }
+        start(
+            packet, view, queue, headerOctets, payloadOctets, numbers: (sequence, raw.bigEndian32(at: plainOctets + 8)))
+    }
+
+    /// Datagrams of one size follow each other; a shorter one is the last.
+    private func addDatagram(_ packet: UnsafeMutableRawPointer, _ view: PacketView, _ queue: Int, _ ipOctets: Int) {
+        let raw = UnsafeRawPointer(packet)
+        let headerOctets = ipOctets + 8
+        let payloadOctets = view.octets - headerOctets
+        let index = slots.firstIndex { $0?.flow == view.flow }
+        // Without a checksum of its own, the joined packet's would be new.
+        guard payloadOctets > 0, Int(raw.bigEndian16(at: ipOctets + 4)) == payloadOctets + 8,
+            raw.bigEndian16(at: ipOctets + 6) != 0, Self.isIntact(raw, view)
+        else {
+            if let index { flush(index) }
+            return pass(packet, view.octets, queue, isVerified: false)
+        }
+        if let index, let slot = slots[index] {
+            if payloadOctets <= slot.segmentOctets, slot.totalOctets + payloadOctets <= Self.maximumOctets,
+                slot.segments < Self.maximumSegments,
+                Self.haveEqualHeaders(UnsafeRawPointer(slot.first), raw, view.flow.family, headerOctets)
+            {
+                return append(packet + headerOctets, payloadOctets, isPushed: false, to: index, slot)
+            }
+            flush(index)
+        }
+        start(packet, view, queue, headerOctets, payloadOctets, numbers: (0, 0))
     }
 
     /// Writes all that waits.
@@ -95,9 +130,8 @@ final class Coalescer {
 
     private func start(
         _ packet: UnsafeMutableRawPointer, _ view: PacketView, _ queue: Int, _ headerOctets: Int,
-        _ payloadOctets: Int, _ sequence: UInt32, isPushed: Bool
+        _ payloadOctets: Int, numbers: (sequence: UInt32, acknowledgement: UInt32)
     ) {
-        if isPushed { return pass(packet, view.octets, queue, isVerified: true) }
         let index: Int
         if let free = slots.firstIndex(where: { $0 == nil }) {
             index = free
@@ -109,8 +143,8 @@ final class Coalescer {
         slots[index] = Slot(
             flow: view.flow, first: packet, ipOctets: view.headerOctets, headerOctets: headerOctets,
             segmentOctets: payloadOctets, totalOctets: view.octets,
-            nextSequence: sequence &+ UInt32(truncatingIfNeeded: payloadOctets),
-            acknowledgement: UnsafeRawPointer(packet).bigEndian32(at: view.headerOctets + 8), segments: 1,
+            nextSequence: numbers.sequence &+ UInt32(truncatingIfNeeded: payloadOctets),
+            acknowledgement: numbers.acknowledgement, segments: 1,
             isPushed: false, queue: queue)
         parts[index * Self.partsPerSlot + 1] = parley_part(base: packet, count: view.octets)
     }
@@ -142,19 +176,25 @@ final class Coalescer {
         } else {
             packet.store(bigEndian: UInt16(truncatingIfNeeded: slot.totalOctets - 40), at: 4)
         }
-        let tcp = packet + slot.ipOctets
-        if slot.isPushed { tcp.storeBytes(of: 0x18, toByteOffset: 13, as: UInt8.self) }
+        let transport = packet + slot.ipOctets
+        let isDatagram = slot.flow.ipProtocol == 17
+        let transportOctets = slot.totalOctets - slot.ipOctets
+        if isDatagram { transport.store(bigEndian: UInt16(truncatingIfNeeded: transportOctets), at: 4) }
+        if slot.isPushed { transport.storeBytes(of: 0x18, toByteOffset: 13, as: UInt8.self) }
         // The device finishes the checksum from the pseudo-header's sum.
+        let field = isDatagram ? 6 : 16
         let pseudo = InternetChecksum.pseudoHeader(
-            packet, family: slot.flow.family, ipProtocol: 6, payloadOctets: slot.totalOctets - slot.ipOctets)
-        tcp.storeBytes(of: InternetChecksum.fold(pseudo), toByteOffset: 16, as: UInt16.self)
+            packet, family: slot.flow.family, ipProtocol: slot.flow.ipProtocol, payloadOctets: transportOctets)
+        transport.storeBytes(of: InternetChecksum.fold(pseudo), toByteOffset: field, as: UInt16.self)
         var header = OffloadHeader()
         header.flags = OffloadHeader.needsChecksum
-        header.kind = slot.flow.family == .v4 ? OffloadHeader.tcpV4 : OffloadHeader.tcpV6
+        header.kind =
+            isDatagram
+            ? OffloadHeader.datagrams : slot.flow.family == .v4 ? OffloadHeader.tcpV4 : OffloadHeader.tcpV6
         header.headerOctets = UInt16(truncatingIfNeeded: slot.headerOctets)
         header.segmentOctets = UInt16(truncatingIfNeeded: slot.segmentOctets)
         header.checksumStart = UInt16(truncatingIfNeeded: slot.ipOctets)
-        header.checksumOffset = 16
+        header.checksumOffset = UInt16(truncatingIfNeeded: field)
         emit(header, index, count: slot.segments + 1, slot.queue)
     }
 
@@ -182,7 +222,7 @@ final class Coalescer {
         }
         let count = view.octets - view.headerOctets
         let pseudo = InternetChecksum.pseudoHeader(
-            packet, family: view.flow.family, ipProtocol: 6, payloadOctets: count)
+            packet, family: view.flow.family, ipProtocol: view.flow.ipProtocol, payloadOctets: count)
         let sum = InternetChecksum.sum(packet + view.headerOctets, count: count, initial: pseudo)
         return InternetChecksum.fold(sum) == 0xFFFF
     }

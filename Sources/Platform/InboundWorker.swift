@@ -62,7 +62,7 @@ final class InboundWorker {
         scratch = .allocate(byteCount: Self.scratchOctets, alignment: 64)
         scratch.initializeMemory(as: UInt8.self, repeating: 0, count: Self.scratchOctets)
         coalescer = tunnel.interface.map { _ in
-            Coalescer { parts, count, queue in
+            Coalescer(joinsDatagrams: tunnel.joinsDatagrams) { parts, count, queue in
                 if parley_write(tunnel.descriptors[queue], parts, UInt32(count)) < 0 { drops.count(.deliveryFailed) }
             }
         }
@@ -132,13 +132,14 @@ final class InboundWorker {
             switch change {
             case .install(let association, let counters, let owner, let meter):
                 plane.insert(InboundAssociation(association, counters: counters, queue: owner, meter: meter))
-                openEarly(association.spi)
+                openEarly(association)
             case .expect(let spi): plane.expect(spi)
+            case .expectHeader(let spi): plane.expectHeader(spi)
             case .remove(let spi, let child): plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .limitSegments(let octets): segmentLimit = octets
-            // Policies without an SA, and payloads to be filled, are the outbound side's.
-            case .setPolicy, .clearPolicy, .resize: break
+            // Policies without an SA, payloads to be filled, and messages behind packets are the outbound side's.
+            case .setPolicy, .clearPolicy, .resize, .send: break
             case .stop: return false
             }
         }
@@ -146,16 +147,24 @@ final class InboundWorker {
     }
 
     /// Opens what came before its SA, which is there now.
-    private func openEarly(_ spi: SPI) {
+    private func openEarly(_ association: SecurityAssociation) {
         let now = Clock.now()
-        for var packet in plane.takeEarly(spi, now: now) {
-            packet.octets.withUnsafeMutableBytes { octets in
-                guard let start = octets.baseAddress else { return }
-                openOwn(start, octets.count, packet.trafficClass, packet.from, now)
-                // Its octets go.
-                release()
+        let (packets, headers) = plane.takeEarly(association, now: now)
+        func open(
+            _ early: [EarlyPackets.Packet], _ body: (UnsafeMutableRawPointer, Int, Endpoint, UInt8) -> Void
+        ) {
+            for var packet in early {
+                let (from, trafficClass) = (packet.from, packet.trafficClass)
+                packet.octets.withUnsafeMutableBytes { octets in
+                    guard let start = octets.baseAddress else { return }
+                    body(start, octets.count, from, trafficClass)
+                    // Its octets go.
+                    release()
+                }
             }
         }
+        open(packets) { openOwn($0, $1, $3, $2, now) }
+        open(headers) { deliver(plane.openHeader($0, count: $1, from: $2, trafficClass: $3, now: now)) }
     }
 
     /// Takes one batch from a socket. False where the worker should stop.

@@ -11,6 +11,8 @@ enum PlaneChange: Sendable {
     case remove(SPI, ChildID)
     /// Packets with this SPI, which we have offered, may come before its SA.
     case expect(SPI)
+    /// The same for packets with AH.
+    case expectHeader(SPI)
     case move(ChildID, local: Endpoint, remote: Endpoint)
     /// Payloads that packets share are for outer packets of as many octets from now on.
     case resize(ChildID, octets: Int)
@@ -18,6 +20,8 @@ enum PlaneChange: Sendable {
     case limitSegments(Int)
     case setPolicy(SecurityPolicy)
     case clearPolicy(SecurityPolicy)
+    /// To be sent once the changes before it hold.
+    case send(Datagram)
     case stop
 }
 
@@ -29,10 +33,17 @@ final class Mailbox: Sendable {
     private let hasKnocked = Atomic<Bool>(false)
     private let changes = Mutex<[PlaneChange]>([])
 
-    func post(_ change: PlaneChange) {
-        changes.withLock { $0.append(change) }
+    /// Changes that concern coming packets alone wait for one of these, but not in any number.
+    private static let quietMaximum = 64
+
+    /// With `quietly` the worker is not woken for it: it sees the change before the next packet.
+    func post(_ change: PlaneChange, quietly: Bool = false) {
+        let count = changes.withLock { changes in
+            changes.append(change)
+            return changes.count
+        }
         pending.store(true, ordering: .releasing)
-        wakeup.signal()
+        if !quietly || count >= Mailbox.quietMaximum { wakeup.signal() }
     }
 
     /// Says that another worker has handed packets over; wakes the worker unless it has been told already.

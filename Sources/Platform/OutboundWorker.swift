@@ -30,6 +30,7 @@ final class OutboundWorker {
     private let queue: Int32
     private let sockets: SocketSet
     private let streams: StreamSet
+    private let sender: ExchangeSender
     let drops: DropCounters
     private let prefixOctets: Int
 
@@ -67,8 +68,7 @@ final class OutboundWorker {
 
     init(
         mailbox: Mailbox, desk: HandOver.Desk, tunnel: TunnelDevice, mtu: Int, mark: UInt32, sockets: SocketSet,
-        streams: StreamSet,
-        drops: DropCounters,
+        streams: StreamSet, sender: ExchangeSender, drops: DropCounters,
         report: @escaping @Sendable (PlaneEvent) -> Void
     ) {
         plane = OutboundPlane(drops: drops, worker: desk.worker, report: report)
@@ -82,6 +82,7 @@ final class OutboundWorker {
         self.tunnel = tunnel
         self.sockets = sockets
         self.streams = streams
+        self.sender = sender
         self.drops = drops
         prefixOctets = tunnel.interface == nil ? 0 : OffloadHeader.octets
         readBuffer = .allocate(byteCount: Self.readOctets, alignment: 64)
@@ -183,7 +184,10 @@ final class OutboundWorker {
             case .limitSegments(let octets): segmentLimit = octets
             case .setPolicy(let policy): plane.insert(policy)
             case .clearPolicy(let policy): plane.remove(policy)
-            case .expect: break
+            case .expect, .expectHeader: break
+            case .send(let datagram):
+                flush()
+                _ = sender.send(datagram)
             case .stop: return false
             }
         }
@@ -238,8 +242,11 @@ final class OutboundWorker {
                 return handOver(read, count, 1, to: association)
             }
             put(view.octets, view, association, now) { $0.copyMemory(from: packet, byteCount: view.octets) }
-        case OffloadHeader.tcpV4, OffloadHeader.tcpV6:
-            guard let segments = TCPSegments(packet, view: view, segmentOctets: Int(header.segmentOctets)) else {
+        case OffloadHeader.tcpV4, OffloadHeader.tcpV6, OffloadHeader.datagrams:
+            let kind = header.kind & ~OffloadHeader.congestionBit
+            guard
+                let segments = Segments(packet, view: view, kind: kind, segmentOctets: Int(header.segmentOctets))
+            else {
                 drops.count(.malformed)
                 return
             }

@@ -9,6 +9,8 @@ final class TunnelDevice: Sendable {
     var descriptor: Int32 { descriptors[0] }
     /// The interface's name and index; `nil` for a channel.
     let interface: (name: String, index: UInt32)?
+    /// Whether the device takes datagrams of UDP that stand for several.
+    let joinsDatagrams: Bool
     /// Where the process puts packets for a channel to seal.
     private let entrance: Int32
 
@@ -32,10 +34,12 @@ final class TunnelDevice: Sendable {
                 descriptors.append(
                     try PlatformError.check(parley_tunnel_open(&buffer, 1, 1), "another queue of \(actual)"))
             }
+            joinsDatagrams = parley_tunnel_join_datagrams(descriptors[0]) == 1
             self.descriptors = descriptors
             interface = (actual, UInt32(index))
         } catch {
             interface = nil
+            joinsDatagrams = false
             self.descriptors = []
             for descriptor in descriptors { close(descriptor) }
             throw error
@@ -49,6 +53,7 @@ final class TunnelDevice: Sendable {
         descriptors = [ends[0]]
         entrance = ends[1]
         interface = nil
+        joinsDatagrams = false
     }
 
     deinit {

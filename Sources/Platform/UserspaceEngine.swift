@@ -47,6 +47,9 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     private let configuration: UserspaceConfiguration
     private let sockets: SocketSet
     private let streams: StreamSet
+    private let sender: ExchangeSender
+    /// The outbound worker whose SA for a policy was last succeeded by another; -1 once it knows.
+    private let successor = Atomic<Int>(-1)
     private let tunnel: TunnelDevice
     /// One for each worker.
     private let inbound: [Mailbox]
@@ -77,6 +80,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         outbound = (0..<workers).map { _ in Mailbox() }
         let (inbound, outbound, tunnel, sockets, drops) = (inbound, outbound, tunnel, sockets, dropCounters)
         let streams = streams
+        sender = ExchangeSender(sockets: sockets, streams: streams)
+        let sender = sender
         var receivePacket = configuration.receivePacket
         if let front = configuration.front {
             receivePacket = { packet, _ in front.receive(packet) }
@@ -103,7 +108,7 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 Worker {
                     OutboundWorker(
                         mailbox: outbound[index], desk: outboundRings.desk(of: index), tunnel: tunnel, mtu: mtu,
-                        mark: mark, sockets: sockets, streams: streams, drops: drops, report: report
+                        mark: mark, sockets: sockets, streams: streams, sender: sender, drops: drops, report: report
                     ).run()
                 })
         }
@@ -152,8 +157,10 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
         let size = association.direction == .outbound ? pathSize(association, measured: measured) : nil
         state.withLock { state in
             guard !state.isClosed else { return }
-            let first = state.owners.take(association.requestID)
-            let owner = (first + association.resource) % outbound.count
+            let isOutbound = association.direction == .outbound
+            let share = state.owners.take(association.requestID, isOutbound: isOutbound)
+            let owner = (share.worker + association.resource) % outbound.count
+            if isOutbound, share.isShared { successor.store(owner, ordering: .relaxed) }
             state.installed[association.child, default: []].append(
                 Installed(
                     spi: association.spi, direction: association.direction, remote: association.remote,
@@ -179,7 +186,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
     }
 
     package func expect(_ spi: SPI) {
-        inbound[InboundWorker.owner(of: spi, among: inbound.count)].post(.expect(spi))
+        inbound[InboundWorker.owner(of: spi, among: inbound.count)].post(.expect(spi), quietly: true)
+        if sockets.carriesBare { inbound[0].post(.expectHeader(spi), quietly: true) }
     }
 
     package func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID) {
@@ -192,7 +200,8 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
                 state.installed[child] = nil
                 state.meters[child] = nil
             }
-            state.owners.release(removed.requestID)
+            let isShared = state.owners.release(removed.requestID, isOutbound: direction == .outbound)
+            if direction == .outbound, isShared { successor.store(removed.owner, ordering: .relaxed) }
             switch direction {
             case .inbound: for mailbox in inbound { mailbox.post(.remove(spi, child)) }
             case .outbound:
@@ -355,31 +364,22 @@ package final class UserspaceEngine: IPsecEngine, Sendable {
 
     // MARK: IKE
 
-    /// Sends an IKE message, behind the non-ESP marker where it leaves from the NAT port (RFC 3948 §2.2), or a keepalive
-    /// of the one octet 0xFF. False where the kernel did not take it; IKE retransmits.
+    /// Sends an IKE message, or a keepalive of the one octet 0xFF (``ExchangeSender/send(_:)``). False where the kernel did not
+    /// take it; IKE retransmits.
+    ///
+    /// A message that follows a change of who carries a policy's traffic leaves behind the last packet of who carried it
+    /// before: it may be the Delete of that SA, which the peer is rid of as soon as it has it (RFC 7296 §2.8).
     @discardableResult
     package func sendIKE(_ datagram: Datagram) -> Bool {
-        if datagram.remote.isStream {
-            // TCP needs no keepalives of ours: its connection is the mapping (RFC 9329 §6.7).
-            if datagram.octets == [0xFF] { return true }
-            return datagram.octets.withUnsafeBytes { octets in
-                guard let base = octets.baseAddress else { return false }
-                return streams.send(
-                    base, count: octets.count, segment: octets.count, isMarked: true, from: datagram.local,
-                    to: datagram.remote)
+        let owner = successor.load(ordering: .relaxed)
+        if owner >= 0 {
+            if !outbound[owner].isEmpty {
+                outbound[owner].post(.send(datagram))
+                return true
             }
+            successor.store(-1, ordering: .relaxed)
         }
-        guard let socket = sockets.exchange(from: datagram.local) else { return false }
-        // Packets of others that go out meanwhile may get the same flag, which costs nothing but efficiency.
-        if datagram.forbidsFragments { socket.forbidFragments(true) }
-        defer { if datagram.forbidsFragments { socket.forbidFragments(false) } }
-        var local = parley_address(datagram.local)
-        var remote = parley_address(datagram.remote)
-        let marker = socket.purpose == .encapsulation && datagram.octets != [0xFF] ? 4 : 0
-        return datagram.octets.withUnsafeBytes {
-            parley_send(socket.descriptor, &local, &remote, $0.baseAddress, $0.count, 0, marker, datagram.trafficClass)
-                == 0
-        }
+        return sender.send(datagram)
     }
 
     /// Seals and sends an inner packet of this process. Only without a TUN device; false where the channel is full.

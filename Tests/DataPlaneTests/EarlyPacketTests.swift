@@ -16,7 +16,10 @@ import Testing
     }
 
     private func keep(_ early: inout EarlyPackets, _ packet: [UInt8], at: Instant? = nil) -> Int? {
-        packet.withUnsafeBytes { early.keep($0, from: from, trafficClass: 3, now: at ?? now) }
+        packet.withUnsafeBytes {
+            let spi = SPI($0.loadUnaligned(as: UInt32.self).bigEndian)
+            return early.keep($0, of: spi, from: from, trafficClass: 3, now: at ?? now)
+        }
     }
 
     @Test func onlyOfferedSPIsAreWaitedFor() {
@@ -26,7 +29,6 @@ import Testing
         #expect(keep(&early, esp(7, number: 1)) == 0)
         #expect(keep(&early, esp(8)) == nil)
         #expect(keep(&early, esp(7, number: 2)) == 0)
-        #expect(keep(&early, [0, 0, 0, 7]) == nil)
         let taken = early.take(SPI(7), now: now)
         #expect(taken.packets.map { $0.octets[7] } == [1, 2])
         #expect(taken.packets.allSatisfy { $0.from == from && $0.trafficClass == 3 } && taken.lapsed == 0)
@@ -62,5 +64,37 @@ import Testing
         #expect(keep(&early, esp(1000)) == nil)
         _ = early.take(SPI(8), now: now)
         #expect(keep(&early, esp(1000 + UInt32(3 * EarlyPackets.expectedMaximum) - 1)) == 0)
+    }
+
+    /// Packets with AH wait as well: alone, and around ESP, where the SPI that is seen first is AH's.
+    @Test(arguments: [AssociationPair().headerOnly(), AssociationPair().withHeader()])
+    func headersWait(pair: AssociationPair) throws {
+        let west = InlineEngine()
+        west.install(pair.west)
+        let inner = (1...3).map { packet(payload: $0) }
+        var outer = try inner.map { try octets(west.seal($0)) }
+        let drops = DropCounters()
+        let plane = InboundPlane(drops: drops) { _ in }
+        func open(_ packet: inout [UInt8]) -> [UInt8]? {
+            packet.withUnsafeMutableBytes { octets in
+                guard let base = octets.baseAddress else { return nil }
+                let outcome = plane.openHeader(base, count: octets.count, from: westEndpoint, now: now)
+                guard case .opened(let opened) = outcome else { return nil }
+                return Array(UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets))
+            }
+        }
+        // Nobody has offered it yet.
+        #expect(open(&outer[0]) == nil && drops[.unknownSPI] == 1)
+        plane.expectHeader(pair.east.authenticationHeader?.spi ?? pair.east.spi)
+        #expect(open(&outer[0]) == nil && open(&outer[1]) == nil && drops[.unknownSPI] == 1)
+        plane.insert(InboundAssociation(pair.east, counters: AssociationCounters()))
+        let early = plane.takeEarly(pair.east, now: now)
+        #expect(early.packets.isEmpty && early.headers.count == 2)
+        for (index, packet) in early.headers.enumerated() {
+            var octets = packet.octets
+            #expect(open(&octets) == inner[index])
+            plane.forgetPackets()
+        }
+        #expect(open(&outer[2]) == inner[2])
     }
 }

@@ -5,15 +5,15 @@ import Testing
 
 @testable import Platform
 
-/// TCP packets as a host sends them, and what a coalescer makes of them.
-private final class Bench {
+/// What a coalescer makes of packets.
+final class CoalescerBench {
     /// What was written: the offload header and the octets behind it.
     private(set) var written: [(header: OffloadHeader, packet: [UInt8])] = []
     private var buffers: [UnsafeMutableRawBufferPointer] = []
     private var coalescer: Coalescer?
 
     init() {
-        coalescer = Coalescer { [unowned self] parts, count, _ in
+        coalescer = Coalescer(joinsDatagrams: true) { [unowned self] parts, count, _ in
             let octets = (0..<count).flatMap {
                 Array(UnsafeRawBufferPointer(start: parts[$0].base, count: parts[$0].count))
             }
@@ -75,10 +75,10 @@ private func segment(
 }
 
 /// The segments of a packet as the device hands it over.
-private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
+func segments(of packet: [UInt8], kind: UInt8 = OffloadHeader.tcpV4, octets: Int) -> [[UInt8]] {
     packet.withUnsafeBytes { raw in
         let view = PacketView(raw.baseAddress!, count: raw.count)!
-        let segments = TCPSegments(raw.baseAddress!, view: view, segmentOctets: octets)!
+        let segments = Segments(raw.baseAddress!, view: view, kind: kind, segmentOctets: octets)!
         return (0..<segments.count).map { index in
             var target = [UInt8](repeating: 0, count: segments.octets(index))
             target.withUnsafeMutableBytes { segments.write(index, to: $0.baseAddress!) }
@@ -100,7 +100,7 @@ private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
             // Identification counts on, and the header's checksum with it.
             #expect(part[(v6 ? 0 : 12)...] == expected[(v6 ? 0 : 12)...])
         }
-        let bench = Bench()
+        let bench = CoalescerBench()
         parts.forEach(bench.add)
         bench.flush()
         try #require(bench.written.count == 1)
@@ -122,7 +122,7 @@ private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
     }
 
     @Test func foreignPacketsPassBetween() {
-        let bench = Bench()
+        let bench = CoalescerBench()
         let udp = packet(from: "10.1.0.1", to: "10.2.0.1", payload: 9)
         bench.add(segment(payload: 100))
         bench.add(udp)
@@ -148,7 +148,7 @@ private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
         ("a bare acknowledgement", segment(sequence: 101, payload: 0)),
     ])
     func whatDiffersIsNotJoined(what: String, second: [UInt8]) {
-        let bench = Bench()
+        let bench = CoalescerBench()
         bench.add(segment(payload: 100))
         bench.add(second)
         bench.flush()
@@ -159,7 +159,7 @@ private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
     /// A packet whose checksum is wrong must reach its receiver with it.
     @Test(arguments: [10, 36, 60])
     func damagedPacketsAreNotMended(index: Int) {
-        let bench = Bench()
+        let bench = CoalescerBench()
         var damaged = segment(sequence: 101, payload: 100)
         damaged[index] ^= 0x40
         bench.add(segment(payload: 100))
@@ -171,7 +171,7 @@ private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
     }
 
     @Test func manyFlowsAndSegmentsStayWithinTheirRoom() {
-        let bench = Bench()
+        let bench = CoalescerBench()
         for round in 0..<70 {
             for flow in 0..<8 {
                 bench.add(segment(port: UInt16(flow), sequence: UInt32(1 + round * 10), payload: 10))
@@ -180,7 +180,7 @@ private func segments(of packet: [UInt8], octets: Int) -> [[UInt8]] {
         bench.flush()
         #expect(bench.written.count == 16, "64 segments, then 6, of eight flows")
         #expect(bench.written.reduce(0) { $0 + $1.packet.count - 52 } == 70 * 8 * 10)
-        let others = Bench()
+        let others = CoalescerBench()
         for flow in 0..<20 { others.add(segment(port: UInt16(flow), payload: 10)) }
         #expect(others.written.count == 12, "eight wait")
         others.flush()

@@ -139,15 +139,28 @@ import Testing
 
     @Test func policiesAreSharedOutAndStayWhereTheyAre() {
         var shares = WorkerShares(workers: 2)
-        #expect([7, 8, 9, 10].map { shares.take($0) } == [0, 1, 0, 1])
+        func take(_ request: UInt32) -> Int { shares.take(request, isOutbound: false).worker }
+        #expect([7, 8, 9, 10].map(take) == [0, 1, 0, 1])
         // A rekeying: the new SA comes before the old one goes.
-        #expect(shares.take(7) == 0)
-        shares.release(7)
-        #expect(shares.take(7) == 0)
-        for request in [UInt32(8), 10] { shares.release(request) }
-        #expect(shares.take(11) == 1)
-        #expect(shares.take(12) == 1)
-        shares.release(99)
-        #expect(shares.take(13) == 0)
+        #expect(take(7) == 0)
+        shares.release(7, isOutbound: false)
+        #expect(take(7) == 0)
+        for request in [UInt32(8), 10] { shares.release(request, isOutbound: false) }
+        #expect(take(11) == 1)
+        #expect(take(12) == 1)
+        shares.release(99, isOutbound: false)
+        #expect(take(13) == 0)
+    }
+
+    @Test func successorsOfOutboundSAsAreKnown() {
+        var shares = WorkerShares(workers: 2)
+        func take(_ request: UInt32, _ isOutbound: Bool) -> Bool {
+            shares.take(request, isOutbound: isOutbound).isShared
+        }
+        func release(_ isOutbound: Bool) -> Bool { shares.release(7, isOutbound: isOutbound) }
+        #expect([false, true, false, true].map { take(7, $0) } == [false, false, false, true])
+        #expect(!take(8, true))
+        // The older pair goes; then the newer one, behind which nobody stands.
+        #expect([false, true, true, false].map(release) == [true, true, false, false])
     }
 }

@@ -1,3 +1,4 @@
+import CPlatform
 import Cryptography
 import DataPlane
 import Glibc
@@ -151,6 +152,48 @@ final class TwoHosts: Sendable {
                 // Devices that come up announce themselves over IPv6; no policy covers that.
                 #expect(drops.filter { $0.key != .noPolicy } == [:])
             }
+        }
+    }
+
+    /// Datagrams that an application gives the kernel as one (UDP_SEGMENT): the device takes them as one where it can, and what
+    /// comes out are the datagrams, one by one or joined again.
+    @Test(arguments: [false, true]) func datagramsInSegmentsArriveAsTheyWere(v6: Bool) throws {
+        try withTunnel(Suite(encryption: Encryption(.aesGCM16, keyBits: 256))) { hosts, west, east in
+            let ends = (v6 ? ["fd01::1", "fd02::1"] : ["10.1.0.1", "10.2.0.1"]).map { IPAddress($0)! }
+            let sender = try hosts.on(0) { try DatagramSocket(.exchange, ends[0], port: 7000, mark: 0) }
+            let receiver = try hosts.on(1) { try DatagramSocket(.exchange, ends[1], port: 7000, mark: 0) }
+            let buffers = try #require(parley_receiver_create(16, 65_536))
+            defer { parley_receiver_destroy(buffers) }
+            var (from, to) = (parley_address(ends[0], port: 7000), parley_address(ends[1], port: 7000))
+            for round in 0..<10 {
+                let octets = (0..<19 * 700 + 100).map { UInt8(truncatingIfNeeded: $0 / 7 &+ round) }
+                let wanted = stride(from: 0, to: octets.count, by: 700).map {
+                    Array(octets[$0..<min($0 + 700, octets.count)])
+                }
+                #expect(
+                    octets.withUnsafeBytes {
+                        parley_send(sender.descriptor, &from, &to, $0.baseAddress, $0.count, 700, 0, 0)
+                    } == 0)
+                var received: [[UInt8]] = []
+                var (descriptor, ready) = (receiver.descriptor, UInt8(0))
+                while received.count < wanted.count, parley_wait(&descriptor, &ready, 1, 5000) > 0 {
+                    var incoming = [parley_incoming](repeating: parley_incoming(), count: 16)
+                    let count = Int(parley_receive(receiver.descriptor, buffers, &to, &incoming))
+                    for index in 0..<max(0, count) {
+                        let buffer = try #require(parley_receiver_buffer(buffers, UInt32(index)))
+                        let message = incoming[index]
+                        let size = message.segment == 0 ? message.count : message.segment
+                        for offset in stride(from: 0, to: message.count, by: size) {
+                            let part = UnsafeRawBufferPointer(
+                                start: buffer + offset, count: min(size, message.count - offset))
+                            received.append(Array(part))
+                        }
+                    }
+                }
+                #expect(received == wanted)
+            }
+            #expect(west.counters(of: ChildID(1))?.outbound.packets == 200)
+            #expect(east.counters(of: ChildID(1))?.inbound.packets == 200)
         }
     }
 

@@ -91,6 +91,8 @@ int parley_path_mtu(const struct parley_address *to, uint32_t mark);
 /// Creates a TUN device with virtio headers; with `offload` it takes TCP packets of up to 64 KiB. The descriptor; `name`
 /// becomes the device's. With `queues`, each call for the same name opens another of the device's queues.
 int parley_tunnel_open(char name[16], int offload, int queues);
+/// Lets the device give and take datagrams of UDP that stand for several, for all of its queues. 1 where the kernel can do that.
+int parley_tunnel_join_datagrams(int descriptor);
 /// Sets the MTU and brings the device up.
 int parley_tunnel_configure(const char *name, unsigned mtu);
 /// Changes the MTU.
