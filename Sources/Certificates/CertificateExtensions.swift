@@ -68,7 +68,7 @@ package struct CertificateExtensions: Hashable, Sendable {
         if nodes.isEmpty { throw .malformed("the list of extensions is empty") }
         for node in nodes {
             let read = try Reading.attempt("an extension") { try X509.Certificate.Extension(derEncoded: node) }
-            let identifier = read.oid.description
+            let identifier = try Reading.extensionIdentifier(node)
             guard seen.insert(identifier).inserted else { throw .malformed("the extension \(identifier) stands twice") }
             try take(read, identifier)
         }
@@ -90,8 +90,7 @@ package struct CertificateExtensions: Hashable, Sendable {
             keyUsage = CertificateExtensions.usage(
                 try Reading.attempt("keyUsage") { try X509.KeyUsage(read) })
         case "2.5.29.37":
-            let value = try Reading.attempt("extKeyUsage") { try X509.ExtendedKeyUsage(read) }
-            purposes = value.map { Purpose(ASN1ObjectIdentifier($0).description) }
+            purposes = try CertificateExtensions.purposes(Array(read.value))
         case "2.5.29.17":
             let value = try Reading.attempt("subjectAltName") { try X509.SubjectAlternativeNames(read) }
             guard value.count <= CertificateExtensions.maximumNames else { throw .malformed("too many names") }
@@ -128,6 +127,22 @@ package struct CertificateExtensions: Hashable, Sendable {
         }
     }
 
+    private static let maximumPurposes = 64
+
+    /// extKeyUsage: a SEQUENCE OF KeyPurposeId, one at least.
+    private static func purposes(_ value: [UInt8]) throws(CertificateDefect) -> [Purpose] {
+        let what = "extKeyUsage"
+        var list = try Elements(try Reading.root(value, maximum: Certificate.maximumOctets, what))
+        var purposes: [Purpose] = []
+        for node in try list.rest(maximum: maximumPurposes, what) {
+            purposes.append(Purpose(try Reading.dottedIdentifier(node, what)))
+        }
+        guard !purposes.isEmpty, Set(purposes).count == purposes.count else {
+            throw .malformed("\(what) cannot be read")
+        }
+        return purposes
+    }
+
     private static func usage(_ value: X509.KeyUsage) -> KeyUsage {
         var usage: KeyUsage = []
         if value.digitalSignature { usage.insert(.digitalSignature) }
@@ -153,8 +168,8 @@ package struct CertificateExtensions: Hashable, Sendable {
         var policies: Set<String> = []
         for node in try list.rest(maximum: maximumPolicies, what) {
             var information = try Elements(node)
-            let identifier = try Reading.objectIdentifier(try information.next("a policy"), "a policy's identifier")
-            guard policies.insert(identifier.description).inserted else {
+            let identifier = try Reading.dottedIdentifier(try information.next("a policy"), "a policy's identifier")
+            guard policies.insert(identifier).inserted else {
                 throw .malformed("the policy \(identifier) stands twice")
             }
         }

@@ -1,3 +1,4 @@
+internal import IPsec
 internal import Primitives
 internal import SwiftASN1
 
@@ -120,6 +121,22 @@ enum Reading {
 
     static func objectIdentifier(_ node: ASN1Node, _ what: String) throws(CertificateDefect) -> ASN1ObjectIdentifier {
         try attempt(what) { try ASN1ObjectIdentifier(derEncoded: node) }
+    }
+
+    /// An OBJECT IDENTIFIER as dotted numbers (X.690 §8.19): below 2 the second number may be any, such as 2.999, which the
+    /// library's own text has wrong.
+    static func dottedIdentifier(_ node: ASN1Node, _ what: String) throws(CertificateDefect) -> String {
+        let content = try primitive(node, .objectIdentifier, what)
+        guard let text = ObjectIdentifierText(content: content)?.dotted else {
+            throw .malformed("\(what) cannot be read")
+        }
+        return text
+    }
+
+    /// Which Extension it is, as dotted numbers.
+    static func extensionIdentifier(_ node: ASN1Node) throws(CertificateDefect) -> String {
+        var parts = try Elements(node)
+        return try dottedIdentifier(try parts.next("an extension"), "an extension's identifier")
     }
 
     /// A Time: UTCTime or GeneralizedTime in Z without fractions (RFC 5280 §4.1.2.5).

@@ -45,10 +45,10 @@ package struct PolicyRules: Hashable, Sendable {
         var list = try Elements(try Reading.root(value, maximum: Certificate.maximumOctets, what))
         for node in try list.rest(maximum: PolicyRules.maximumMappings, what) {
             var pair = try Elements(node)
-            let issuer = try Reading.objectIdentifier(try pair.next(what), what)
-            let subject = try Reading.objectIdentifier(try pair.next(what), what)
+            let issuer = try Reading.dottedIdentifier(try pair.next(what), what)
+            let subject = try Reading.dottedIdentifier(try pair.next(what), what)
             try pair.end(what)
-            mappings.append(Mapping(issuer: issuer.description, subject: subject.description))
+            mappings.append(Mapping(issuer: issuer, subject: subject))
         }
         if mappings.isEmpty { throw .malformed("\(what) is empty") }
     }

@@ -132,7 +132,7 @@ package struct RevocationList: Hashable, Sendable {
         var extensions = try Elements(list)
         for node in try extensions.rest(maximum: 16, "the extensions of an entry") {
             let read = try Reading.attempt("an extension") { try X509.Certificate.Extension(derEncoded: node) }
-            switch read.oid.description {
+            switch try Reading.extensionIdentifier(node) {
             case "2.5.29.21":
                 let reason = try Reading.root(Array(read.value), maximum: 16, "a reason")
                 let value = try Reading.primitive(reason, .enumerated, "a reason")
@@ -150,7 +150,7 @@ package struct RevocationList: Hashable, Sendable {
         var seen: Set<String> = []
         for node in try elements.rest(maximum: 32, "the list's extensions") {
             let read = try Reading.attempt("an extension") { try X509.Certificate.Extension(derEncoded: node) }
-            let identifier = read.oid.description
+            let identifier = try Reading.extensionIdentifier(node)
             guard seen.insert(identifier).inserted else { throw .malformed("the extension \(identifier) stands twice") }
             switch identifier {
             case "2.5.29.20":

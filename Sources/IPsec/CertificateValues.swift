@@ -74,15 +74,3 @@ package enum RevocationPolicy: String, CaseIterable, Hashable, Sendable {
     /// It fails.
     case strict
 }
-
-/// Object identifiers as dotted numbers (RFC 4512 §1.4).
-package enum ObjectIdentifierText {
-    /// Whether the text is one: two numbers at least, the first up to 2, the second up to 39 below 0 and 1, none of them with zeros in
-    /// front or over 32 bits.
-    package static func isValid(_ text: String) -> Bool {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        let numbers = parts.compactMap { part in UInt32(part).flatMap { "\($0)" == part ? $0 : nil } }
-        guard numbers.count == parts.count, (2...64).contains(numbers.count) else { return false }
-        return numbers[0] <= 2 && (numbers[0] == 2 || numbers[1] < 40)
-    }
-}

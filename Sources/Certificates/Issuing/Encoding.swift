@@ -1,5 +1,5 @@
+internal import IPsec
 internal import Primitives
-internal import SwiftASN1
 
 /// Writes DER from the inside out (X.690 §10).
 enum Encoding {
@@ -46,10 +46,7 @@ enum Encoding {
 
     /// - Parameter dotted: an identifier from our own tables or one that was read; another becomes 0.0.
     static func identifier(_ dotted: String) -> [UInt8] {
-        guard let identifier = try? ASN1ObjectIdentifier(dotRepresentation: dotted) else { return [0x06, 0x01, 0x00] }
-        var serializer = DER.Serializer()
-        guard (try? serializer.serialize(identifier)) != nil else { return [0x06, 0x01, 0x00] }
-        return serializer.serializedBytes
+        element(objectIdentifier, ObjectIdentifierText(dotted: dotted)?.content ?? [0])
     }
 
     /// UTCTime through 2049, GeneralizedTime from then on (RFC 5280 §4.1.2.5).
