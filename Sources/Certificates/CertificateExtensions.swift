@@ -36,11 +36,9 @@ package struct CertificateExtensions: Hashable, Sendable {
     package var excludedSubtrees: [NameSubtree] = []
     package var subjectKeyIdentifier: [UInt8]?
     package var authorityKeyIdentifier: [UInt8]?
-    /// Where revocation lists are (RFC 5280 §4.2.1.13), and changes to them (§4.2.1.15): URIs.
-    package var revocationListLocations: [String] = []
-    package var freshestListLocations: [String] = []
-    /// The names of the points of its lists, each a GeneralName in DER.
-    package var revocationPointNames: Set<[UInt8]> = []
+    /// Where revocation lists are (RFC 5280 §4.2.1.13), and changes to them (§4.2.1.15).
+    package var distributionPoints: [DistributionPoint] = []
+    package var freshestPoints: [DistributionPoint] = []
     /// Where OCSP answers, and where the issuer's certificate is (RFC 5280 §4.2.2.1): URIs.
     package var ocspLocations: [String] = []
     package var issuerLocations: [String] = []
@@ -58,6 +56,10 @@ package struct CertificateExtensions: Hashable, Sendable {
     static let maximumNames = 1024
 
     package init() {}
+
+    /// URIs of revocation lists, and of changes to them.
+    package var revocationListLocations: [String] { DistributionPoint.locations(distributionPoints) }
+    package var freshestListLocations: [String] { DistributionPoint.locations(freshestPoints) }
 
     /// - Parameter list: Extensions; `nil`: none.
     init(_ list: ASN1Node?) throws(CertificateDefect) {
@@ -114,8 +116,8 @@ package struct CertificateExtensions: Hashable, Sendable {
                 if description.method == .ocspServer { ocspLocations.append(uri) }
                 if description.method == .issuingCA { issuerLocations.append(uri) }
             }
-        case "2.5.29.31": (revocationListLocations, revocationPointNames) = try CertificateExtensions.points(read)
-        case "2.5.29.46": freshestListLocations = try CertificateExtensions.points(read).locations
+        case "2.5.29.31": distributionPoints = try DistributionPoint.read(Array(read.value))
+        case "2.5.29.46": freshestPoints = try DistributionPoint.read(Array(read.value))
         case "1.3.6.1.5.5.7.48.1.5": needsNoOCSPCheck = true
         case "2.5.29.32": policies = try CertificateExtensions.policies(read)
         case "2.5.29.33": try policyRules.map(Array(read.value))
@@ -175,34 +177,5 @@ package struct CertificateExtensions: Hashable, Sendable {
         }
         if policies.isEmpty { throw .malformed("\(what) is empty") }
         return policies
-    }
-
-    /// The URIs and all names of CRLDistributionPoints: a SEQUENCE OF { distributionPoint [0] { fullName [0] } … }. Points that
-    /// are signed by somebody else (cRLIssuer [2]) are left out: indirect lists are not used here.
-    static func points(
-        _ read: X509.Certificate.Extension
-    ) throws(CertificateDefect) -> (locations: [String], names: Set<[UInt8]>) {
-        let what = "a list of distribution points"
-        let root = try Reading.root(Array(read.value), maximum: Certificate.maximumOctets, what)
-        var points = try Elements(root)
-        var locations: [String] = []
-        var all: Set<[UInt8]> = []
-        for node in try points.rest(maximum: 16, what) {
-            var point = try Elements(node)
-            let name = point.next(if: .tagged(0))
-            _ = point.next(if: .tagged(1))
-            if point.next(if: .tagged(2)) != nil { continue }
-            try point.end(what)
-            guard let name else { continue }
-            var choice = try Elements(name, .tagged(0))
-            guard let full = choice.next(if: .tagged(0)) else { continue }
-            var names = try Elements(full, .tagged(0))
-            for node in try names.rest(maximum: 16, what) {
-                all.insert(Array(node.encodedBytes))
-                let name = try Reading.attempt(what) { try GeneralName(derEncoded: node) }
-                if case .uniformResourceIdentifier(let uri) = name { locations.append(uri) }
-            }
-        }
-        return (locations, all)
     }
 }

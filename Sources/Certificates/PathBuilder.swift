@@ -53,7 +53,9 @@ package struct PathBuilder: Sendable {
                 path: path, isTrusted: isTrusted, policy: policy, revocation: revocation, authorities: authorities,
                 pool: search.pool, identity: identity, now: now)
             let report = judge.report()
-            if report.isGood { return .success(ValidatedPath(path, report)) }
+            if report.isGood {
+                return .success(ValidatedPath(path, report, listSigners: path.indices.map(judge.listSigners)))
+            }
             let problems = report.problems.count
             if problems < best?.problems ?? .max { best = (report, problems) }
         }

@@ -42,7 +42,7 @@ struct PathJudge {
         let problem: CertificateProblem?
         let certificate = path[index]
         switch check {
-        case .key: problem = keyProblem(index)
+        case .key: problem = keyProblem(certificate, isEntity: index == 0)
         case .issuer: problem = issuerProblem(index)
         case .signature: return signatureOutcome(index)
         case .validity: problem = validityProblem(certificate)
@@ -90,8 +90,8 @@ struct PathJudge {
 
     private func isAnchor(_ index: Int) -> Bool { isTrusted && index == path.count - 1 }
 
-    private func keyProblem(_ index: Int) -> CertificateProblem? {
-        guard let key = path[index].key else { return .unknownKey }
+    func keyProblem(_ certificate: Certificate, isEntity: Bool) -> CertificateProblem? {
+        guard let key = certificate.key else { return .unknownKey }
         let minimum: Int =
             switch key.kind {
             case .rsa, .rsaPSS: policy.minimumModulusBits
@@ -99,7 +99,7 @@ struct PathJudge {
             case .ed25519, .ed448: 0
             }
         if key.bits < minimum { return .weakKey(key) }
-        guard let keys = policy.keys, !(index == 0 ? keys.admits(key) : keys.admitsAuthority(key)) else { return nil }
+        guard let keys = policy.keys, !(isEntity ? keys.admits(key) : keys.admitsAuthority(key)) else { return nil }
         return .keyNotAdmitted(key, keys)
     }
 
@@ -131,7 +131,7 @@ struct PathJudge {
             ? .passed : .failed(.badSignature)
     }
 
-    private func validityProblem(_ certificate: Certificate) -> CertificateProblem? {
+    func validityProblem(_ certificate: Certificate) -> CertificateProblem? {
         if now < certificate.notBefore { return .notYetValid(from: certificate.notBefore, now: now) }
         if now > certificate.notAfter { return .expired(until: certificate.notAfter, now: now) }
         return nil
@@ -151,15 +151,18 @@ struct PathJudge {
     }
 
     private func nameProblem(_ index: Int) -> CertificateProblem? {
-        let certificate = path[index]
         // A CA's rollover certificates are exempt, the last certificate never is (RFC 5280 §6.1.3 (b)).
-        if index > 0, certificate.isSelfIssued { return nil }
+        if index > 0, path[index].isSelfIssued { return nil }
+        return nameProblem(path[index], under: path[(index + 1)...])
+    }
+
+    func nameProblem(_ certificate: Certificate, under authorities: ArraySlice<Certificate>) -> CertificateProblem? {
         var names = certificate.names
         if !names.contains(where: { if case .email = $0 { true } else { false } }) {
             let email: [UInt8] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 1]
             names += certificate.subject.values(email).map { .email($0) }
         }
-        for authority in path[(index + 1)...] {
+        for authority in authorities {
             let extensions = authority.extensions
             for name in names {
                 let excluded = extensions.excludedSubtrees.first { subtree in
@@ -184,12 +187,13 @@ struct PathJudge {
     private func revocationProblem(_ index: Int) -> CertificateProblem? {
         guard index + 1 < path.count else { return nil }
         let issuer = path[index + 1]
-        let status = revocation.status(of: path[index], issuer: issuer, others: listSigners(index + 1), now: now)
+        let signers = listSigners(index).map(\.certificate)
+        let status = revocation.status(of: path[index], issuer: issuer, signers: signers, now: now)
         return revocationProblem(path[index], issuer, status)
     }
 
     /// What the policy makes of what is known.
-    private func revocationProblem(
+    func revocationProblem(
         _ certificate: Certificate, _ issuer: Certificate, _ status: RevocationStore.Status
     ) -> CertificateProblem? {
         switch status {
@@ -200,34 +204,6 @@ struct PathJudge {
             case .relaxed: return nil
             case .ifURI: return revocation.saysWhere(certificate, issuer: issuer) ? .revocationUnknown(gap) : nil
             case .strict: return .revocationUnknown(gap)
-            }
-        }
-    }
-
-    /// Other keys of the authority at `index`, which may sign its lists (RFC 5280 §6.3.3 (f)): older and newer ones, or one for
-    /// lists alone. Each stands in the path above, or was issued by the authority itself or by one above it and is held to the same
-    /// policy about revocation.
-    private func listSigners(_ index: Int) -> [Certificate] {
-        let authority = path[index]
-        guard
-            revocation.lists.contains(where: { $0.issuer.isSame(as: authority.subject) && !$0.isSigned(by: authority) })
-        else { return [] }
-        return pool.filter { candidate in
-            guard candidate != authority, candidate.subject.isSame(as: authority.subject),
-                candidate.extensions.keyUsage?.contains(.revocationListSigning) != false
-            else { return false }
-            // The path itself is judged by its own checks.
-            if path[index...].contains(candidate) { return true }
-            guard validityProblem(candidate) == nil, candidate.extensions.unknownCritical.isEmpty,
-                let algorithm = candidate.signatureAlgorithm,
-                policy.allowsWeakHashes || algorithm.hash != .md5 && algorithm.hash != .sha1
-            else { return false }
-            return path[index...].contains { issuer in
-                guard candidate.issuer.isSame(as: issuer.subject),
-                    issuer.verifies(candidate.signature, over: candidate.signedOctets, algorithm)
-                else { return false }
-                return revocationProblem(
-                    candidate, issuer, revocation.status(of: candidate, issuer: issuer, now: now)) == nil
             }
         }
     }

@@ -37,7 +37,7 @@ package struct RevocationStore: Hashable, Sendable {
     }
 
     /// How far another machine's clock may be ahead of ours, in seconds.
-    private static let skew = Duration.seconds(300)
+    static let skew = Duration.seconds(300)
     /// How long a response holds that does not say so itself.
     private static let undatedResponse = Duration.seconds(86_400)
 
@@ -45,115 +45,28 @@ package struct RevocationStore: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - issuer: the certificate that the path has for the issuer, already found good as such.
-    ///   - others: certificates of other keys of the issuer's, which may sign lists as well.
+    ///   - signers: certificates of others who may sign lists as well: of other keys of the issuer's, and of those whom the
+    ///     certificate names (RFC 5280 §4.2.1.13, cRLIssuer), found good as such.
     package func status(
-        of certificate: Certificate, issuer: Certificate, others: [Certificate] = [], now: WallTime
+        of certificate: Certificate, issuer: Certificate, signers: [Certificate] = [], now: WallTime
     ) -> Status {
         let byResponse = responseStatus(of: certificate, issuer, now)
         if case .unknown(let gap) = byResponse {
-            let byList = listStatus(of: certificate, issuer, others, now)
+            let byList = listStatus(of: certificate, issuer, signers, now)
             if case .unknown(.noInformation) = byList { return .unknown(gap) }
             return byList
         }
         // The newest word counts, but a list that has it revoked is not overruled by a response that has not.
-        if byResponse == .good, case .revoked(let date, let reason) = listStatus(of: certificate, issuer, others, now) {
+        if byResponse == .good, case .revoked(let date, let reason) = listStatus(of: certificate, issuer, signers, now)
+        {
             return .revoked(date, reason)
         }
         return byResponse
     }
 
-    // MARK: Lists (RFC 5280 §6.3)
-
-    /// What the issuer's lists say, each key's for themselves: an authority that was given another key may keep a list for each,
-    /// and a newer one by one key does not take back what stands in one by the other.
-    private func listStatus(
-        of certificate: Certificate, _ issuer: Certificate, _ others: [Certificate], _ now: WallTime
-    ) -> Status {
-        var found = listStatus(of: certificate, issuer, signedBy: issuer, now)
-        for signer in others {
-            switch (found, listStatus(of: certificate, issuer, signedBy: signer, now)) {
-            case (.revoked, _): return found
-            case (_, let status) where status.isRevoked: return status
-            case (.unknown, .good): found = .good
-            case (.unknown, .unknown(.stale(let next))): found = .unknown(.stale(nextUpdate: next))
-            default: break
-            }
-        }
-        return found
-    }
-
-    private func listStatus(
-        of certificate: Certificate, _ issuer: Certificate, signedBy signer: Certificate, _ now: WallTime
-    ) -> Status {
-        let (usable, gap) = usable(for: certificate, issuer, signedBy: signer)
-        guard let base = RevocationStore.base(usable, now) else { return .unknown(gap) }
-        let delta = RevocationStore.delta(usable, base, now)
-        if let entry = delta?.entries[certificate.serialNumber] {
-            if entry.reason != .removeFromList { return .revoked(entry.date, entry.reason) }
-        } else if let entry = base.entries[certificate.serialNumber] {
-            return .revoked(entry.date, entry.reason)
-        }
-        let newest = delta ?? base
-        // A fresh delta completes a base only to its own time; a base that is still fresh needs no delta.
-        if let next = newest.nextUpdate, next >= now { return .good }
-        if let next = base.nextUpdate, next >= now { return .good }
-        return .unknown(.stale(nextUpdate: newest.nextUpdate))
-    }
-
-    /// The lists by one key that may speak of a certificate, and what is wrong with another.
-    private func usable(
-        for certificate: Certificate, _ issuer: Certificate, signedBy signer: Certificate
-    ) -> (lists: [RevocationList], gap: RevocationGap) {
-        var gap = RevocationGap.noInformation
-        var usable: [RevocationList] = []
-        for list in lists where list.issuer.isSame(as: issuer.subject) && list.isAbout(certificate) {
-            if let problem = RevocationStore.gap(list, signer) { gap = problem } else { usable.append(list) }
-        }
-        return (usable, gap)
-    }
-
-    private static func base(_ usable: [RevocationList], _ now: WallTime) -> RevocationList? {
-        usable.filter { !$0.isDelta && $0.thisUpdate <= now + skew }.max(by: isOlder)
-    }
-
-    private static func delta(_ usable: [RevocationList], _ base: RevocationList, _ now: WallTime) -> RevocationList? {
-        usable.filter { fits($0, base) && $0.thisUpdate <= now + skew }.max(by: isOlder)
-    }
-
-    /// The list that a certificate's status rests on, where its changes are not here or out of date; `nil`: there is nothing to
-    /// complete.
-    func listWithoutChanges(for certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> RevocationList? {
-        if case .unknown = responseStatus(of: certificate, issuer, now) {} else { return nil }
-        let lists = usable(for: certificate, issuer, signedBy: issuer).lists
-        guard let base = RevocationStore.base(lists, now) else { return nil }
-        let delta = RevocationStore.delta(lists, base, now)
-        return delta?.nextUpdate.map { $0 >= now } ?? false ? nil : base
-    }
-
-    private static func isOlder(_ left: RevocationList, _ right: RevocationList) -> Bool {
-        if let one = left.number, let other = right.number, one != other { return RevocationList.isBefore(one, other) }
-        return left.thisUpdate < right.thisUpdate
-    }
-
-    /// Whether a delta may be laid over a base (RFC 5280 §6.3.3 (c)).
-    private static func fits(_ delta: RevocationList, _ base: RevocationList) -> Bool {
-        guard let changed = delta.baseNumber, let number = base.number, let deltaNumber = delta.number else {
-            return false
-        }
-        return !RevocationList.isBefore(number, changed) && RevocationList.isBefore(number, deltaNumber)
-            && delta.authorityKeyIdentifier == base.authorityKeyIdentifier
-    }
-
-    /// Why a list cannot be believed; `nil`: it can.
-    private static func gap(_ list: RevocationList, _ issuer: Certificate) -> RevocationGap? {
-        if !list.unknownCritical.isEmpty { return .unknownCriticalExtensions(list.unknownCritical) }
-        if let usage = issuer.extensions.keyUsage, !usage.contains(.revocationListSigning) { return .issuerMayNotSign }
-        return list.isSigned(by: issuer) ? nil : .badSignature
-    }
-
     // MARK: Responses (RFC 6960 §3.2)
 
-    private func responseStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
+    func responseStatus(of certificate: Certificate, _ issuer: Certificate, _ now: WallTime) -> Status {
         let (found, gap) = best(for: certificate, issuer, now)
         guard let best = found?.single else { return .unknown(gap) }
         if case .revoked(let date, let reason) = best.status { return .revoked(date, reason) }

@@ -114,13 +114,16 @@ extension RevocationStore {
     /// What may be asked next about a certificate: a responder, where that leads nowhere the lists, and where a list has
     /// changes (RFC 5280 §5.2.6) these.
     ///
-    /// - Parameter asked: what has been asked already, whatever came of it.
+    /// - Parameters:
+    ///   - signers: as for ``status(of:issuer:signers:now:)``.
+    ///   - asked: what has been asked already, whatever came of it.
     package func inquiries(
-        about certificate: Certificate, issuer: Certificate, asked: Set<RevocationInquiry>, now: WallTime
+        about certificate: Certificate, issuer: Certificate, signers: [Certificate] = [],
+        asked: Set<RevocationInquiry>, now: WallTime
     ) -> [RevocationInquiry] {
         let extensions = certificate.extensions
         let known = locations[issuer.keyHash] ?? RevocationLocations()
-        switch status(of: certificate, issuer: issuer, now: now) {
+        switch status(of: certificate, issuer: issuer, signers: signers, now: now) {
         case .revoked: return []
         case .unknown:
             let responders = responderInquiries(about: certificate, issuer: issuer, asked: asked)

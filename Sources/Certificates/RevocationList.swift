@@ -26,18 +26,17 @@ package struct RevocationList: Hashable, Sendable {
     package let issuer: IPsec.DistinguishedName
     package let thisUpdate: WallTime
     package let nextUpdate: WallTime?
-    /// By the content octets of the serial number.
+    /// Certificates of the list's own issuer, by the content octets of the serial number.
     package let entries: [[UInt8]: Entry]
+    /// In an indirect list (RFC 5280 §5.3.3): those of other issuers, by these.
+    package let othersEntries: [IPsec.DistinguishedName: [[UInt8]: Entry]]
     package private(set) var authorityKeyIdentifier: [UInt8]?
     /// The content octets of cRLNumber (RFC 5280 §5.2.3).
     package private(set) var number: [UInt8]?
     /// In a delta: the number of the list that it changes (RFC 5280 §5.2.4).
     package private(set) var baseNumber: [UInt8]?
-    /// The list's issuingDistributionPoint (RFC 5280 §5.2.5) leaves these out.
-    package private(set) var leavesOutAuthorities = false
-    package private(set) var leavesOutEndEntities = false
-    /// Where the list is one of several: its point's names, each a GeneralName in DER (RFC 5280 §5.2.5); `nil`: it is the only one.
-    package private(set) var pointNames: Set<[UInt8]>?
+    /// What the list is about (RFC 5280 §5.2.5).
+    package private(set) var scope = RevocationListScope()
     /// Where changes to the list are (RFC 5280 §5.2.6): URIs.
     package private(set) var freshestLocations: [String] = []
     /// Critical extensions, of the list or of an entry, that are not understood: then the list says nothing.
@@ -48,6 +47,8 @@ package struct RevocationList: Hashable, Sendable {
     /// Octets of DER.
     package static let maximumOctets = 32 * 1024 * 1024
     private static let maximumEntries = 1_000_000
+    /// Issuers that an indirect list speaks of: each is compared with a certificate's.
+    private static let maximumIssuers = 4096
 
     package static func == (left: RevocationList, right: RevocationList) -> Bool { left.octets == right.octets }
     package func hash(into hasher: inout Hasher) { hasher.combine(signature) }
@@ -66,8 +67,7 @@ package struct RevocationList: Hashable, Sendable {
     /// Whether one of the two takes the other's place: of one issuer and key, and about the same certificates.
     package func isAbout(sameAs other: RevocationList) -> Bool {
         issuer == other.issuer && authorityKeyIdentifier == other.authorityKeyIdentifier && isDelta == other.isDelta
-            && leavesOutAuthorities == other.leavesOutAuthorities && leavesOutEndEntities == other.leavesOutEndEntities
-            && pointNames == other.pointNames
+            && scope == other.scope
     }
 
     /// Reads a list in DER; nothing may follow it.
@@ -98,35 +98,52 @@ package struct RevocationList: Hashable, Sendable {
             nextUpdate = nil
         }
         var entries: [[UInt8]: Entry] = [:]
+        var others: [IPsec.DistinguishedName: [[UInt8]: Entry]] = [:]
         var unknown: [String] = []
+        // An entry that names no issuer is of the one that was named last (RFC 5280 §5.3.3); first of all it is the list's.
+        var named: IPsec.DistinguishedName?
+        var namesIssuers = false
         if let list = elements.next(if: .sequence) {
             var nodes = try Elements(list)
             var count = 0
             while nodes.peek != nil {
                 count += 1
                 guard count <= RevocationList.maximumEntries else { throw .tooLarge }
-                let (serial, entry) = try RevocationList.entry(try nodes.next("an entry"), &unknown)
-                entries[serial] = entry
+                let read = try RevocationList.entry(try nodes.next("an entry"), &unknown)
+                if let other = read.issuer {
+                    namesIssuers = true
+                    named = other.isSame(as: issuer) ? nil : other
+                }
+                if let named {
+                    others[named, default: [:]][read.serial] = read.entry
+                    guard others.count <= RevocationList.maximumIssuers else { throw .tooLarge }
+                } else {
+                    entries[read.serial] = read.entry
+                }
             }
         }
         self.entries = entries
+        othersEntries = others
         let extensions = try elements.explicit(0)
         try elements.end("the list's body")
         unknownCritical = unknown
         if let extensions { try read(extensions) }
+        // Only an indirect list has other issuers' certificates: whose are these?
+        if namesIssuers, !scope.isIndirect { unknownCritical.append("2.5.29.29") }
     }
 
     private static func entry(
         _ node: ASN1Node, _ unknown: inout [String]
-    ) throws(CertificateDefect) -> ([UInt8], Entry) {
+    ) throws(CertificateDefect) -> (serial: [UInt8], entry: Entry, issuer: IPsec.DistinguishedName?) {
         var elements = try Elements(node)
         let serial = try Reading.integer(try elements.next("a serial number"), "a serial number")
         var entry = Entry(
             date: try Reading.time(try elements.next("a date of revocation"), "a date of revocation"),
             reason: .unspecified)
+        var issuer: IPsec.DistinguishedName?
         guard let list = elements.next(if: .sequence) else {
             try elements.end("an entry")
-            return (serial, entry)
+            return (serial, entry, nil)
         }
         try elements.end("an entry")
         var extensions = try Elements(list)
@@ -138,11 +155,22 @@ package struct RevocationList: Hashable, Sendable {
                 let value = try Reading.primitive(reason, .enumerated, "a reason")
                 guard value.count == 1, let number = value.first else { throw .malformed("a reason has one octet") }
                 entry.reason = Reason(rawValue: number)
+            case "2.5.29.29": issuer = try RevocationList.certificateIssuer(Array(read.value))
             case "2.5.29.24": break
             case let identifier: if read.critical, unknown.count < 16 { unknown.append(identifier) }
             }
         }
-        return (serial, entry)
+        return (serial, entry, issuer)
+    }
+
+    /// CertificateIssuer: GeneralNames, one of them the issuer's.
+    private static func certificateIssuer(_ value: [UInt8]) throws(CertificateDefect) -> IPsec.DistinguishedName {
+        let what = "certificateIssuer"
+        var names = try Elements(try Reading.root(value, maximum: Certificate.maximumOctets, what))
+        for node in try names.rest(maximum: 16, what) {
+            if case .directory(let name) = try PointName(node, what) { return name }
+        }
+        throw .malformed("\(what) has no directory name")
     }
 
     private mutating func read(_ list: ASN1Node) throws(CertificateDefect) {
@@ -163,49 +191,26 @@ package struct RevocationList: Hashable, Sendable {
             case "2.5.29.35":
                 let value = try Reading.attempt("authorityKeyIdentifier") { try X509.AuthorityKeyIdentifier(read) }
                 authorityKeyIdentifier = value.keyIdentifier.map { Array($0) }
-            case "2.5.29.28": try readScope(Array(read.value))
-            case "2.5.29.46": freshestLocations = try CertificateExtensions.points(read).locations
+            case "2.5.29.28":
+                scope = try RevocationListScope(Array(read.value), issuer: issuer)
+                if scope.isAboutAttributes {
+                    unknownCritical.append("issuingDistributionPoint: attribute certificates")
+                }
+            case "2.5.29.46":
+                freshestLocations = DistributionPoint.locations(try DistributionPoint.read(Array(read.value)))
             case "2.5.29.18", "1.3.6.1.5.5.7.1.1": break
             default: if read.critical { unknownCritical.append(identifier) }
             }
         }
     }
 
-    /// Whether a certificate of the list's issuer is one of those that it is about (RFC 5280 §6.3.3 (b)(2)).
-    func isAbout(_ certificate: Certificate) -> Bool {
-        if certificate.isAuthority ? leavesOutAuthorities : leavesOutEndEntities { return false }
-        guard let pointNames else { return true }
-        return !pointNames.isDisjoint(with: certificate.extensions.revocationPointNames)
-    }
-
-    /// The full names of a DistributionPointName; none where it is relative to the issuer's, which nobody writes.
-    private static func names(_ point: ASN1Node, _ what: String) throws(CertificateDefect) -> Set<[UInt8]> {
-        var choice = try Elements(point, .tagged(0))
-        guard let full = choice.next(if: .tagged(0)) else { return [] }
-        var names = try Elements(full, .tagged(0))
-        return Set(try names.rest(maximum: 16, what).map { Array($0.encodedBytes) })
-    }
-
-    /// IssuingDistributionPoint.
-    private mutating func readScope(_ octets: [UInt8]) throws(CertificateDefect) {
-        let what = "issuingDistributionPoint"
-        var elements = try Elements(try Reading.root(octets, maximum: 4096, what))
-        if let point = elements.next(if: .tagged(0)) { pointNames = try RevocationList.names(point, what) }
-        func isSet(_ node: ASN1Node) throws(CertificateDefect) -> Bool {
-            guard case .primitive(let content) = node.content, content.count == 1 else {
-                throw .malformed("\(what) cannot be read")
-            }
-            return content.first != 0
+    /// What the list says of a certificate; `nil`: nothing.
+    func entry(for certificate: Certificate) -> Entry? {
+        if let entry = entries[certificate.serialNumber], issuer.isSame(as: certificate.issuer) { return entry }
+        for (other, entries) in othersEntries {
+            if let entry = entries[certificate.serialNumber], other.isSame(as: certificate.issuer) { return entry }
         }
-        if let node = elements.next(if: .tagged(1)) { leavesOutAuthorities = try isSet(node) }
-        if let node = elements.next(if: .tagged(2)) { leavesOutEndEntities = try isSet(node) }
-        // Only some reasons, certificates of other issuers, or attribute certificates: such a list proves nothing here.
-        if elements.next(if: .tagged(3)) != nil { unknownCritical.append("\(what): only some reasons") }
-        if let node = elements.next(if: .tagged(4)), try isSet(node) { unknownCritical.append("\(what): indirect") }
-        if let node = elements.next(if: .tagged(5)), try isSet(node) {
-            unknownCritical.append("\(what): attribute certificates")
-        }
-        try elements.end(what)
+        return nil
     }
 
     /// Compares two INTEGERs of revocation lists' numbers, which are not negative.

@@ -105,6 +105,7 @@ package enum ChainReportText {
         case .unknownCriticalExtensions(let identifiers):
             "what is there has critical extensions that are not known: \(identifiers.joined(separator: ", "))"
         case .responderDoesNotKnow: "the responder does not know it"
+        case .someReasons: "the lists that are there speak of some reasons alone"
         }
     }
 }

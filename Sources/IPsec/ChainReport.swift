@@ -74,6 +74,8 @@ package enum RevocationGap: Hashable, Sendable {
     case issuerMayNotSign
     case unknownCriticalExtensions([String])
     case responderDoesNotKnow
+    /// Lists are there that speak of some reasons for a revocation alone (RFC 5280 §5.2.5).
+    case someReasons
 }
 
 /// A good signature of a kind that the round does not take.
