@@ -14,6 +14,7 @@ extension SignatureAlgorithm {
         (.rsa(.sha256), [1, 2, 840, 113_549, 1, 1, 11]), (.rsa(.sha384), [1, 2, 840, 113_549, 1, 1, 12]),
         (.rsa(.sha512), [1, 2, 840, 113_549, 1, 1, 13]), (.ecdsa(.sha1), [1, 2, 840, 10_045, 4, 1]),
         (.ecdsa(.sha256), [1, 2, 840, 10_045, 4, 3, 2]), (.ecdsa(.sha384), [1, 2, 840, 10_045, 4, 3, 3]),
+        (.dsa(.sha1), [1, 2, 840, 10_040, 4, 3]), (.dsa(.sha256), [2, 16, 840, 1, 101, 3, 4, 3, 2]),
         (.ecdsa(.sha512), [1, 2, 840, 10_045, 4, 3, 4]), (.ed25519, [1, 3, 101, 112]), (.ed448, [1, 3, 101, 113]),
     ]
     private static let pss: ASN1ObjectIdentifier = [1, 2, 840, 113_549, 1, 1, 10]
@@ -39,12 +40,13 @@ extension SignatureAlgorithm {
         self = known.0
     }
 
-    /// Reads an AlgorithmIdentifier in DER, as a digital signature carries it (RFC 7427 §3); `nil` where it is none or
-    /// not known here.
+    /// Reads an AlgorithmIdentifier in DER, as a digital signature carries it (RFC 7427 §3); `nil` where it is none, not known
+    /// here, or for certificates alone.
     package init?(algorithmIdentifier octets: [UInt8]) {
         guard let node = try? Reading.root(octets, maximum: 256, "an algorithm"), let known = try? Self(node) else {
             return nil
         }
+        if case .dsa = known { return nil }
         self = known
     }
 
@@ -91,7 +93,7 @@ extension SignatureAlgorithm {
                     try inner.appendConstructedNode(identifier: .sequence) { parameters in
                         try SignatureAlgorithm.write(hash, saltOctets: salt, into: &parameters)
                     }
-                case .rsa, .ecdsa, .ed25519, .ed448:
+                case .rsa, .ecdsa, .dsa, .ed25519, .ed448:
                     guard let known = SignatureAlgorithm.simple.first(where: { $0.0 == self }) else { return }
                     try inner.serialize(known.1)
                     if case .rsa = self { try inner.serialize(ASN1Null()) }

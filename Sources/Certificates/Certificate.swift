@@ -21,11 +21,11 @@ package struct Certificate: Hashable, Sendable {
     package let notBefore: WallTime
     package let notAfter: WallTime
     /// DER.
-    package let subjectPublicKeyInfo: [UInt8]
+    package private(set) var subjectPublicKeyInfo: [UInt8]
     /// The content of the key's BIT STRING, of which SHA-1 makes the common key identifier (RFC 5280 §4.2.1.2).
     package let keyBits: [UInt8]
     /// `nil`: a kind of key that is not used here.
-    package let key: KeyDescription?
+    package private(set) var key: KeyDescription?
     package let extensions: CertificateExtensions
 
     /// Octets of DER; what comes in a CERT payload is smaller still.
@@ -107,6 +107,14 @@ package struct Certificate: Hashable, Sendable {
     /// The content of the BIT STRING of a SubjectPublicKeyInfo in DER.
     package static func keyBits(parsing subjectPublicKeyInfo: [UInt8]) throws(CertificateDefect) -> [UInt8] {
         try keyBits(try Reading.root(subjectPublicKeyInfo, maximum: maximumOctets, "a public key"))
+    }
+
+    /// This certificate with another form of its key, which has what its own leaves to the issuer.
+    func with(subjectPublicKeyInfo: [UInt8]) -> Certificate {
+        var completed = self
+        completed.subjectPublicKeyInfo = subjectPublicKeyInfo
+        completed.key = DigitalSignature.describe(subjectPublicKeyInfo)
+        return completed
     }
 
     // MARK: What follows from it

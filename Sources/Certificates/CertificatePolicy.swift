@@ -15,6 +15,9 @@ package struct CertificatePolicy: Hashable, Sendable {
     /// SHA-1 and MD5 have collisions that were turned into false certificates.
     package var allowsWeakHashes = false
 
+    /// Whether an end entity's own key may be one of DSA, which proves nobody in IKE here; an authority's may, if it is strong.
+    package var admitsDSAEntities = false
+
     /// What is wanted of keys and signatures besides.
     package var keys: KeyConstraint?
     /// Whom an authority in the path must name.

@@ -48,7 +48,8 @@ package struct PathBuilder: Sendable {
         }
         search.extend([entity], limit: PathBuilder.maximumPaths)
         var best: (report: ChainReport, problems: Int)?
-        for (path, isTrusted) in search.paths {
+        for (found, isTrusted) in search.paths {
+            let path = InheritedParameters.completed(found)
             let judge = PathJudge(
                 path: path, isTrusted: isTrusted, policy: policy, revocation: revocation, authorities: authorities,
                 pool: search.pool, identity: identity, now: now)

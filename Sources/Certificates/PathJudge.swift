@@ -91,10 +91,12 @@ struct PathJudge {
     private func isAnchor(_ index: Int) -> Bool { isTrusted && index == path.count - 1 }
 
     func keyProblem(_ certificate: Certificate, isEntity: Bool) -> CertificateProblem? {
-        guard let key = certificate.key else { return .unknownKey }
+        guard let key = certificate.key, key.kind != .dsa || !isEntity || policy.admitsDSAEntities else {
+            return .unknownKey
+        }
         let minimum: Int =
             switch key.kind {
-            case .rsa, .rsaPSS: policy.minimumModulusBits
+            case .rsa, .rsaPSS, .dsa: policy.minimumModulusBits
             case .ecdsa: 224
             case .ed25519, .ed448: 0
             }

@@ -8,13 +8,16 @@ package enum SignatureAlgorithm: Hashable, Sendable {
     case rsaPSS(HashID, saltOctets: Int)
     /// The signature is the DER of Ecdsa-Sig-Value (RFC 3279 §2.2.3).
     case ecdsa(HashID)
+    /// DSA (FIPS 186-4), whose signature is the DER of Dss-Sig-Value (RFC 3279 §2.2.2): in old certificates and lists, and never in
+    /// IKE's own signatures.
+    case dsa(HashID)
     case ed25519
     case ed448
 
     /// `nil`: the algorithm signs the message itself.
     package var hash: HashID? {
         switch self {
-        case .rsa(let hash), .rsaPSS(let hash, _), .ecdsa(let hash): hash
+        case .rsa(let hash), .rsaPSS(let hash, _), .ecdsa(let hash), .dsa(let hash): hash
         case .ed25519, .ed448: nil
         }
     }
@@ -36,6 +39,7 @@ extension SignatureAlgorithm: CustomStringConvertible {
         case .rsa(let hash): "RSA with \(name(hash))"
         case .rsaPSS(let hash, let salt): "RSA-PSS with \(name(hash)) and \(salt) octets of salt"
         case .ecdsa(let hash): "ECDSA with \(name(hash))"
+        case .dsa(let hash): "DSA with \(name(hash))"
         case .ed25519: "Ed25519"
         case .ed448: "Ed448"
         }
@@ -62,6 +66,7 @@ enum SignatureContext {
         case .rsa: kind == EVP_PKEY_RSA
         case .rsaPSS: kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS
         case .ecdsa: kind == EVP_PKEY_EC
+        case .dsa: kind == EVP_PKEY_DSA
         case .ed25519: kind == EVP_PKEY_ED25519
         case .ed448: kind == EVP_PKEY_ED448
         }
@@ -73,7 +78,7 @@ enum SignatureContext {
         case .rsaPSS(_, let salt):
             EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) == 1
                 && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, Int32(clamping: salt)) == 1
-        case .ecdsa, .ed25519, .ed448: true
+        case .ecdsa, .dsa, .ed25519, .ed448: true
         }
     }
 }
@@ -85,6 +90,8 @@ package struct KeyDescription: Hashable, Sendable, CustomStringConvertible {
         /// A key that signs with RSASSA-PSS alone (RFC 4055 §3).
         case rsaPSS
         case ecdsa
+        /// Of authorities alone; without its parameters it has no bits.
+        case dsa
         case ed25519
         case ed448
     }
@@ -103,6 +110,7 @@ package struct KeyDescription: Hashable, Sendable, CustomStringConvertible {
         case .rsa: "RSA of \(bits) bits"
         case .rsaPSS: "RSA-PSS of \(bits) bits"
         case .ecdsa: "ECDSA of \(bits) bits"
+        case .dsa: "DSA of \(bits) bits"
         case .ed25519: "Ed25519"
         case .ed448: "Ed448"
         }
@@ -138,6 +146,7 @@ package enum DigitalSignature {
             case EVP_PKEY_RSA: KeyDescription(kind: .rsa, bits: bits)
             case EVP_PKEY_RSA_PSS: KeyDescription(kind: .rsaPSS, bits: bits)
             case EVP_PKEY_EC: KeyDescription(kind: .ecdsa, bits: bits)
+            case EVP_PKEY_DSA: KeyDescription(kind: .dsa, bits: max(bits, 0))
             case EVP_PKEY_ED25519: KeyDescription(kind: .ed25519, bits: bits)
             case EVP_PKEY_ED448: KeyDescription(kind: .ed448, bits: bits)
             default: nil

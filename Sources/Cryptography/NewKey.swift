@@ -77,6 +77,7 @@ extension PrivateKey {
             case .rsa: .rsa(.sha256)
             case .rsaPSS: .rsaPSS(.sha256, saltOctets: 32)
             case .ecdsa: .ecdsa(key.bits > 384 ? .sha512 : key.bits > 256 ? .sha384 : .sha256)
+            case .dsa: nil
             case .ed25519: .ed25519
             case .ed448: .ed448
             }

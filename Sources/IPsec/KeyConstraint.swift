@@ -55,6 +55,7 @@ package struct KeyConstraint: Hashable, Sendable {
             case .rsa: family == .any || family == .rsa
             case .rsaPSS(_, let salt): family == .pss && salt == hash.octets
             case .ecdsa: family == .any || family == .ecdsa
+            case .dsa: false
             case .ed25519: family == .any || family == .ed25519
             case .ed448: family == .any || family == .ed448
             }
@@ -209,6 +210,7 @@ extension KeyDescription {
         switch kind {
         case .rsa, .rsaPSS: .rsa
         case .ecdsa: .ecdsa
+        case .dsa: .dss
         case .ed25519: .ed25519
         case .ed448: .ed448
         }

@@ -79,7 +79,7 @@ extension ClientProfile {
         switch authority.key?.kind {
         case .ecdsa: (authority.key?.bits).map { "ECDSA\($0)" } ?? "ECDSA256"
         case .ed25519, .ed448: "Ed25519"
-        case .rsa, .rsaPSS, nil: "RSA"
+        case .rsa, .rsaPSS, .dsa, nil: "RSA"
         }
     }
 

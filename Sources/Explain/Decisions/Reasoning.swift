@@ -439,6 +439,7 @@ extension KeyConstraint {
             case .rsa: .rsa
             case .rsaPSS: .pss
             case .ecdsa: .ecdsa
+            case .dsa: .dss
             case .ed25519: .ed25519
             case .ed448: .ed448
             }
