@@ -22,8 +22,9 @@ package struct CertificatePolicy: Hashable, Sendable {
     package var keys: KeyConstraint?
     /// Whom an authority in the path must name.
     package var authorityIdentity: IdentityPattern?
-    /// What each certificate below the trusted one must have been issued under, or under any policy, as dotted numbers.
+    /// The policies that the path must be good for, each of them, in the trusted authority's words, as dotted numbers.
     package var certificatePolicies: [String] = []
+    package var initialPolicies = InitialPolicies()
 
     package init() {}
 
@@ -33,4 +34,18 @@ package struct CertificatePolicy: Hashable, Sendable {
             ? [.any, .ipsecIKE]
             : [.any, .ipsecIKE, .ikeIntermediate, .serverAuthentication, .clientAuthentication]
     }
+}
+
+/// What a relying party says of policies before a path is looked at (RFC 5280 §6.1.1 (c), (e) to (g)).
+package struct InitialPolicies: Hashable, Sendable {
+    /// user-initial-policy-set: any of these will do, as dotted numbers; `nil`: any policy.
+    package var acceptable: Set<String>?
+    /// initial-explicit-policy: the path must be good for one of them.
+    package var areExplicit = false
+    /// initial-policy-mapping-inhibit.
+    package var inhibitsMapping = false
+    /// initial-any-policy-inhibit.
+    package var inhibitsAnyPolicy = false
+
+    package init() {}
 }

@@ -24,7 +24,10 @@ struct PathJudge {
         let signatures = path.indices.map(signatureOutcome)
         // Names, policies and revocation are only worth a look, and its cost, where the path is the work of those it names.
         let isSigned = isTrusted && !signatures.contains { if case .failed = $0 { true } else { false } }
-        let policyFailure = isSigned ? PolicyProcessing.failure(in: path) : nil
+        let policyFailure =
+            isSigned
+            ? PolicyProcessing.failure(
+                in: path, initial: policy.initialPolicies, wanted: policy.certificatePolicies) : nil
         for index in path.indices {
             report.links[index].findings = CertificateCheck.allCases.map { check in
                 ChainReport.Finding(
@@ -37,7 +40,8 @@ struct PathJudge {
     }
 
     private func outcome(
-        _ check: CertificateCheck, _ index: Int, isSigned: Bool, policyFailure: Int?
+        _ check: CertificateCheck, _ index: Int, isSigned: Bool,
+        policyFailure: (index: Int, failure: PolicyProcessing.Failure)?
     ) -> ChainReport.Outcome {
         let problem: CertificateProblem?
         let certificate = path[index]
@@ -68,13 +72,16 @@ struct PathJudge {
             guard isSigned, !isAnchor(index) else { return .skipped }
             problem = nameProblem(index)
         case .policies:
-            if index == policyFailure { return .failed(.policyMissing) }
-            guard !policy.certificatePolicies.isEmpty, !isAnchor(index) || index == 0 else { return .skipped }
-            let found = certificate.extensions.policies
-            let absent =
-                found.contains(CertificateExtensions.anyPolicy)
-                ? [] : policy.certificatePolicies.filter { !found.contains($0) }
-            problem = absent.isEmpty ? nil : .policiesAbsent(absent)
+            guard isSigned, !isAnchor(index) || index == 0 else { return .skipped }
+            if let policyFailure, policyFailure.index == index {
+                switch policyFailure.failure {
+                case .missing: return .failed(.policyMissing)
+                case .absent(let policies): return .failed(.policiesAbsent(policies))
+                }
+            }
+            // Who rests on it was found to fail above.
+            if policyFailure.map({ $0.index > index }) ?? policy.certificatePolicies.isEmpty { return .skipped }
+            problem = nil
         case .revocation:
             guard isSigned, !isAnchor(index) else { return .skipped }
             problem = revocationProblem(index)
