@@ -244,6 +244,13 @@ let package = Package(
             name: "BadInputTests",
             dependencies: ["Capture", "Explain", "KeyManagement", "IPsec", "ISAKMP", "Cryptography", "Primitives"]),
         .testTarget(
+            name: "ClientTests",
+            dependencies: [
+                "KeyManagement", "IKEv1", "IKEv2", "EAP", "IPsec", "IPsecDOI", "ISAKMP", "Oakley", "TLS",
+                "Certificates",
+                "Configuration", "Credentials", "Cryptography", "Primitives",
+            ]),
+        .testTarget(
             name: "SimulationTests",
             dependencies: [
                 "Simulation", "ISAKMP", "KeyDeterminationModes", "KeyManagement", "IPsec", "Cryptography", "Primitives",
