@@ -1,6 +1,8 @@
 """What the laboratories share that hold Parley against key management which keeps its SAs in the Linux kernel: two hosts
 in namespaces, Parley on host 1, and the questions that are asked of it. Host 2 is the peer's."""
 
+import importlib.machinery
+import importlib.util
 import os
 import pathlib
 import re
@@ -19,6 +21,14 @@ LASTING = "rekey_time = 0"
 SHORT = "rekey_time = 1s\n        life_time = 20s\n        rand_time = 0s"
 
 PROBLEMS = (RuntimeError, OSError, StopIteration, subprocess.TimeoutExpired)
+
+
+def laboratory(name):
+    """Another laboratory's script, as a module."""
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(ROOT / "scripts" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 def run(*command, check=True):
@@ -127,6 +137,18 @@ class Pair:
                                      f"10.{here}.0.1", f"10.{there}.0.1"), check=False)
                 if " 0% packet loss" not in output:
                     raise RuntimeError(f"echoes of {size} octets from host {here}:\n{output}")
+
+    def reach(self, here, source, target):
+        """Echoes from one address of a host's to another's."""
+        output = run(*inside(here, "ping", "-n", "-c", "5", "-i", "0.2", "-W", "5", "-I", source, target), check=False)
+        if " 0% packet loss" not in output:
+            raise RuntimeError(f"echoes from {source} to {target}:\n{output}")
+
+    def said(self, text, *words):
+        """All the words are in the text."""
+        missing = [word for word in words if word not in text]
+        if missing:
+            raise RuntimeError(f"{missing} is absent:\n{text}")
 
     def rekey_child(self, before):
         self.swanctl("--rekey", "--child", "lab")

@@ -201,6 +201,12 @@ extension IKEv1Session {
 
     /// The peer deleted the ISAKMP SA. Its IPsec SAs live on: a successor adopts them, or they end in their own time.
     private mutating func loseISAKMP(_ context: inout Context) {
+        // A host may do so instead of acknowledging that its user has failed, as Libreswan does.
+        if case .failed(let refusal) = extended.state {
+            context.report(.refused(child: nil, refusal))
+            close(.refused(refusal), &context)
+            return
+        }
         if children.isEmpty {
             close(.deletedByPeer, &context)
             return

@@ -231,8 +231,10 @@ extension IKEv1Session {
     /// The payloads as a trace may show them: no passwords and no passcodes.
     static func withoutSecrets(_ payloads: [Payload]) -> [Payload] {
         payloads.map { payload in
-            guard payload.type == .attributes, var attributes = try? AttributesPayload(parsing: payload.body) else {
-                return payload
+            guard payload.type == .attributes else { return payload }
+            // What cannot be read may still hold a password.
+            guard var attributes = try? AttributesPayload(parsing: payload.body) else {
+                return Payload(.attributes, body: [])
             }
             for index in attributes.attributes.indices {
                 switch attributes.attributes[index].type {

@@ -33,6 +33,7 @@ package struct AttributesPayload: Hashable, Sendable {
         self.attributes = attributes
     }
 
+    /// - Parameter body: the payload without its generic header. Up to three octets of zero that align its end are passed over.
     /// - Throws: for a payload whose last attribute is cut, which must be discarded as a whole (§3.2).
     package init(parsing body: [UInt8]) throws(ParseError) {
         var reader = ByteReader(body)
@@ -41,6 +42,10 @@ package struct AttributesPayload: Hashable, Sendable {
         identifier = try reader.readUInt16()
         attributes = []
         while !reader.isAtEnd {
+            // Libreswan aligns a message inside its last payload: fewer octets than an attribute's header has, which end at a multiple of
+            // four and are zero, are no cut attribute.
+            let isAligned = reader.remaining < 4 && body.count % 4 == 0
+            if isAligned, !body.suffix(reader.remaining).contains(where: { $0 != 0 }) { break }
             guard attributes.count < AttributesPayload.maximumAttributes else {
                 throw .invalid(offset: reader.offset, rule: "too many attributes")
             }

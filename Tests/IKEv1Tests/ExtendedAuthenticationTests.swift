@@ -159,6 +159,21 @@ import Testing
         RemoteAccess.expectNothingLeft(&pair)
     }
 
+    /// Libreswan deletes the ISAKMP SA when it hears the verdict, and acknowledges nothing: the reason stays the password.
+    @Test func aDeleteInsteadOfAnAcknowledgement() {
+        var pair = RemoteAccess.pair(password: "wrong")
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        func hasFailed() -> Bool { if case .failed = pair.responder.session.extended.state { true } else { false } }
+        while !hasFailed(), !pair.wire.isEmpty { pair.deliverOne() }
+        #expect(hasFailed())
+        pair.wire = []
+        pair.give(.command(.delete), to: .initiator)
+        pair.settle()
+        #expect(pair.responder.refusals == [.userAuthentication(user: RemoteAccess.user)])
+        #expect(pair.responder.closed == .refused(.userAuthentication(user: RemoteAccess.user)))
+        RemoteAccess.expectNothingLeft(&pair)
+    }
+
     /// A user who types the right password the second time is in.
     @Test func aSecondTryMayPass() {
         var pair = RemoteAccess.pair(password: "wrong")

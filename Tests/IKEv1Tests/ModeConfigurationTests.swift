@@ -167,6 +167,35 @@ import Testing
         #expect(pair.responder.sent.count == before + 1)
     }
 
+    /// Libreswan's Mode Config messages end in zeros that align their payload, inside its length.
+    @Test(arguments: 0...3) func anAlignedEndIsNoAttribute(length: Int) throws {
+        let value = [UInt8](repeating: 7, count: 4 + length)
+        let payload = AttributesPayload(
+            .reply, identifier: 3, attributes: [DataAttribute(ConfigurationAttribute.xauthMessage, octets: value)])
+        let body = payload.payload.body
+        let padding = [UInt8](repeating: 0, count: (4 - length) % 4)
+        #expect(try AttributesPayload(parsing: body + padding) == payload)
+        // Neither another octet nor an end elsewhere; four octets of zero would be an attribute.
+        if !padding.isEmpty {
+            #expect(throws: ParseError.self) { try AttributesPayload(parsing: body + padding.dropLast() + [1]) }
+        }
+        if padding.count < 3 {
+            #expect(throws: ParseError.self) { try AttributesPayload(parsing: body + padding + [0]) }
+        }
+    }
+
+    /// A trace shows nothing of attributes that cannot be read: one of them may be a password.
+    @Test func brokenAttributesAreNotShown() {
+        let payload = AttributesPayload(
+            .reply, identifier: 3,
+            attributes: [DataAttribute(ConfigurationAttribute.xauthUserPassword, octets: Array("foobar".utf8))]
+        ).payload
+        let broken = Payload(.attributes, body: payload.body + [0x40])
+        #expect(IKEv1Session.withoutSecrets([broken]) == [Payload(.attributes, body: [])])
+        let shown = IKEv1Session.withoutSecrets([payload]).flatMap(\.body)
+        #expect(!shown.isEmpty && !String(decoding: shown, as: UTF8.self).contains("foobar"))
+    }
+
     /// The address is asked for again before it expires, and stays.
     @Test func anAddressThatExpiresIsRenewed() {
         var pair = RemoteAccess.pair(extended: false)
