@@ -41,7 +41,8 @@ extension Certificate {
         switch pattern {
         case .any: true
         case .exactly(let identity): names(identity)
-        case .distinguishedName: pattern.matches(identity)
+        case .distinguishedName(let name, let matching):
+            names.contains { if case .directory(let own) = $0 { own.matches(name, matching) } else { false } }
         case .suffix: false
         }
     }

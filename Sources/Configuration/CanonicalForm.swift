@@ -350,6 +350,7 @@ extension Configuration.Settings {
         section.add("install_routes", installsRoutes ? "yes" : "no")
         section.add("install_dns", nameServerFile ?? "no")
         section.add("hash_and_url", usesCertificateLocations ? "yes" : "no")
+        if nameMatching != .strict { section.add("rdn_matching", nameMatching.rawValue) }
         section.add("rsa_pss", prefersPSS ? "yes" : "no")
         section.add("signature_authentication", signsDigitally ? "yes" : "no")
         section.add("signature_authentication_constraints", bindsMessages ? "yes" : "no")
@@ -379,7 +380,7 @@ extension IdentityPattern {
         case .exactly(let identity): identity.typedText
         case .suffix(.emailAddress, let suffix) where !suffix.contains("@"): "email:*\(suffix)"
         case .suffix(_, let suffix): "*\(suffix)"
-        case .distinguishedName(let name): "asn1dn:#\(name.octets.hex)"
+        case .distinguishedName(let name, _): "asn1dn:#\(name.octets.hex)"
         }
     }
 }

@@ -51,6 +51,8 @@ package struct Configuration: Sendable {
         package var installsRoutes = true
         /// `hash_and_url`, for connections.
         package var usesCertificateLocations = false
+        /// `rdn_matching`, for connections: how names must have the parts of those that `id` and `ca_id` ask for.
+        package var nameMatching = DistinguishedName.Matching.strict
         /// RSA is padded as RSASSA-PSS has it.
         package var prefersPSS = false
         /// RFC 7427, with peers that know it.

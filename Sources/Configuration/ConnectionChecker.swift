@@ -59,6 +59,11 @@ extension ConfigurationChecker {
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
         connection = settings.settingSignatures(of: connection)
+        if settings.nameMatching != .strict {
+            for index in connection.remote.indices {
+                connection.remote[index].matchNames(settings.nameMatching)
+            }
+        }
         checkVersionOne(connection, reader)
         checkUsers(of: connection, reader)
         if profile != nil, connection.version == .v1, let setting = reader.setting("profile") {

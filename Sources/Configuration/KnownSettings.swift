@@ -23,7 +23,7 @@ extension KnownKeys {
             "max_packet",
             "dns1",
             "dns2", "nbns1", "nbns2", "inactivity_close_ike", "install_virtual_ip", "install_routes", "install_dns",
-            "hash_and_url", "multiple_authentication", "rsa_pss", "signature_authentication",
+            "hash_and_url", "multiple_authentication", "rdn_matching", "rsa_pss", "signature_authentication",
             "signature_authentication_constraints",
         ],
         fixed: [
@@ -65,7 +65,6 @@ extension KnownKeys {
             "max_ikev1_exchanges": "exchanges of a peer are bounded by a fixed number",
             "ocsp_nonce_len": keys, "plugin_dir": build, "prefer_best_path": routing, "prefer_temporary_addrs": routing,
             "process_route": routing,
-            "rdn_matching": "parts of a name may stand in the order in which they were written alone",
             "receive_delay_request": strangeness, "receive_delay_response": strangeness,
             "receive_delay_type": strangeness,
             "reject_trusted_end_entity": keys, "reqid_base": "reqids are the daemon's own business",

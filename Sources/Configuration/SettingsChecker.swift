@@ -116,6 +116,8 @@ extension ConfigurationChecker {
         set(&settings, \.installsAddresses, reader.boolean("install_virtual_ip"))
         set(&settings, \.installsRoutes, reader.boolean("install_routes"))
         set(&settings, \.usesCertificateLocations, reader.boolean("hash_and_url"))
+        let matching = DistinguishedName.Matching.allCases.map { ($0.rawValue, $0) }
+        set(&settings, \.nameMatching, reader.word("rdn_matching", matching))
         set(&settings, \.prefersPSS, reader.boolean("rsa_pss"))
         set(&settings, \.signsDigitally, reader.boolean("signature_authentication"))
         set(&settings, \.bindsMessages, reader.boolean("signature_authentication_constraints"))

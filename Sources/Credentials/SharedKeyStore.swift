@@ -29,7 +29,7 @@ package struct SharedKeyStore: Sendable {
             for connection in policies.candidates(local: localAddress, remote: remoteAddress, version: .v1) {
                 // Where the connection leaves the peer's identity open, our own may still name the key.
                 var peer = remote
-                if case .exactly(let identity) = connection.remoteIdentity { peer = identity }
+                if let identity = connection.remoteIdentity.identity { peer = identity }
                 pairs.append((connection.localIdentity ?? local, peer))
             }
         }

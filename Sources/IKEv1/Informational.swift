@@ -168,7 +168,7 @@ extension IKEv1Session {
     }
 
     var wantedIdentity: Identity {
-        if case .exactly(let wanted)? = connection?.remoteIdentity { return wanted }
+        if let wanted = connection?.remoteIdentity.identity { return wanted }
         return Identity(remote.address)
     }
 

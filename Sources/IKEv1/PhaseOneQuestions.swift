@@ -45,7 +45,7 @@ extension IKEv1Session {
     /// a responder has addresses only (RFC 2409 §5.4).
     var seedIdentities: (local: Identity, remote: Identity) {
         var remoteIdentity = Identity(remote.address)
-        if isInitiator, case .exactly(let wanted)? = connection?.remoteIdentity { remoteIdentity = wanted }
+        if isInitiator, let wanted = connection?.remoteIdentity.identity { remoteIdentity = wanted }
         return (isInitiator ? localIdentity ?? Identity(local.address) : Identity(local.address), remoteIdentity)
     }
 

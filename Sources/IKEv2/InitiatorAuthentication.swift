@@ -63,7 +63,7 @@ extension IKESession {
         if connection.asksForStatuses {
             payloads.append(CertificateRequestPayload.statusPayload(connection.requestedAuthorities))
         }
-        if case .exactly(let identity) = connection.remoteIdentity {
+        if let identity = connection.remoteIdentity.identity {
             payloads.append(Payload(.identityResponder, body: IdentityPayload.body(identity)))
         }
         if let counted = initiation.mixedProof ?? proof { payloads.append(counted.authentication.payload) }

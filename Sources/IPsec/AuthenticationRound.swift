@@ -88,11 +88,14 @@ package struct AuthenticationRound: Hashable, Sendable {
         return nil
     }
 
-    /// The one identity that the round names, if it does.
-    package var exactIdentity: Identity? {
-        if case .exactly(let identity) = identity { return identity }
-        return nil
+    /// Lets distinguished names that are asked of a peer, and of an authority behind it, fit by `matching`.
+    package mutating func matchNames(_ matching: DistinguishedName.Matching) {
+        identity = identity.matching(matching)
+        certificates.authorityIdentity = certificates.authorityIdentity?.matching(matching)
     }
+
+    /// The one identity that the round names, if it does.
+    package var exactIdentity: Identity? { identity.identity }
 }
 
 extension Connection {

@@ -83,27 +83,48 @@ package struct DistinguishedName: Hashable, Sendable {
 
     /// Whether two names are the same by RFC 5280 §7.1: the same parts in the same order, text without regard to its
     /// string type, to case in ASCII, and to the number of spaces.
-    package func isSame(as other: DistinguishedName) -> Bool { matches(other, wildcards: false) }
+    package func isSame(as other: DistinguishedName) -> Bool {
+        relativeNames.count == other.relativeNames.count
+            && zip(relativeNames, other.relativeNames).allSatisfy { Self.fits($0, $1, wildcards: false) }
+    }
 
-    /// Whether `pattern`, whose values may be `*`, fits this name as charon compares by default: as many parts, in the
-    /// same order, `*` for any value.
-    package func matches(_ pattern: DistinguishedName) -> Bool { matches(pattern, wildcards: true) }
+    /// Which names fit a pattern: the values of charon's `rdn_matching`.
+    package enum Matching: String, CaseIterable, Hashable, Sendable {
+        /// As many parts, in the same order.
+        case strict
+        /// As many parts, in any order.
+        case reordered
+        /// In any order, and the name may have further parts.
+        case relaxed
+    }
 
-    private func matches(_ pattern: DistinguishedName, wildcards: Bool) -> Bool {
-        guard relativeNames.count == pattern.relativeNames.count else { return false }
-        return zip(relativeNames, pattern.relativeNames).allSatisfy { own, wanted in
-            guard own.count == wanted.count else { return false }
-            // The attributes of one part are a set.
-            var left = own
-            return wanted.allSatisfy { attribute in
-                let index = left.firstIndex {
-                    $0.type == attribute.type
-                        && (wildcards && attribute.isWildcard || $0.comparable == attribute.comparable)
-                }
-                guard let index else { return false }
-                left.remove(at: index)
-                return true
+    /// Whether `pattern`, whose values may be `*` for any value, fits this name.
+    package func matches(_ pattern: DistinguishedName, _ matching: Matching = .strict) -> Bool {
+        let (own, wanted) = (relativeNames, pattern.relativeNames)
+        guard matching == .relaxed ? own.count >= wanted.count : own.count == wanted.count else { return false }
+        if matching == .strict { return zip(own, wanted).allSatisfy { Self.fits($0, $1, wildcards: true) } }
+        // What leaves the least open chooses first, so that no `*` takes another's only part.
+        let byChoice = wanted.sorted { $0.count(where: \.isWildcard) < $1.count(where: \.isWildcard) }
+        var left = own
+        return byChoice.allSatisfy { part in
+            guard let index = left.firstIndex(where: { Self.fits($0, part, wildcards: true) }) else { return false }
+            left.remove(at: index)
+            return true
+        }
+    }
+
+    /// Whether one part fits another: its attributes are a set.
+    private static func fits(_ own: [Attribute], _ wanted: [Attribute], wildcards: Bool) -> Bool {
+        guard own.count == wanted.count else { return false }
+        var left = own
+        return wanted.allSatisfy { attribute in
+            let index = left.firstIndex {
+                $0.type == attribute.type
+                    && (wildcards && attribute.isWildcard || $0.comparable == attribute.comparable)
             }
+            guard let index else { return false }
+            left.remove(at: index)
+            return true
         }
     }
 

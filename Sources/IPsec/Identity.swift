@@ -145,8 +145,8 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
     case exactly(Identity)
     /// A FQDN or e-mail address that ends with `suffix` behind one `*` (`*.example.org`, `*@example.org`).
     case suffix(Identity.Kind, String)
-    /// A distinguished name, some of whose values are `*`.
-    case distinguishedName(DistinguishedName)
+    /// A distinguished name, some of whose values are `*`, or whose parts need not stand in its order.
+    case distinguishedName(DistinguishedName, DistinguishedName.Matching = .strict)
 
     package func matches(_ identity: Identity) -> Bool {
         switch self {
@@ -164,8 +164,27 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         case .suffix(let kind, let suffix):
             return identity.kind == kind && identity.octets.count > suffix.utf8.count
                 && identity.description.lowercased().hasSuffix(suffix.lowercased())
-        case .distinguishedName(let pattern):
-            return identity.distinguishedName?.matches(pattern) ?? false
+        case .distinguishedName(let pattern, let matching):
+            return identity.distinguishedName?.matches(pattern, matching) ?? false
+        }
+    }
+
+    /// The one identity that the pattern names, if it does: where the order of a name's parts does not count, as it was written.
+    package var identity: Identity? {
+        switch self {
+        case .exactly(let identity): identity
+        case .distinguishedName(let name, _): name.hasWildcards ? nil : Identity(name)
+        case .any, .suffix: nil
+        }
+    }
+
+    /// This pattern, where distinguished names fit by `matching`.
+    package func matching(_ matching: DistinguishedName.Matching) -> IdentityPattern {
+        switch self {
+        case .exactly(let identity):
+            matching == .strict ? self : identity.distinguishedName.map { .distinguishedName($0, matching) } ?? self
+        case .distinguishedName(let name, _): .distinguishedName(name, matching)
+        case .any, .suffix: self
         }
     }
 
@@ -174,7 +193,8 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         guard matches(identity) else { return 0 }
         switch self {
         case .any: return 1
-        case .suffix, .distinguishedName: return 2
+        case .suffix: return 2
+        case .distinguishedName(let name, let matching): return name.hasWildcards || matching == .relaxed ? 2 : 3
         case .exactly: return 3
         }
     }
@@ -184,7 +204,7 @@ package enum IdentityPattern: Hashable, Sendable, CustomStringConvertible {
         case .any: "%any"
         case .exactly(let identity): identity.description
         case .suffix(_, let suffix): "*" + suffix
-        case .distinguishedName(let name): name.description
+        case .distinguishedName(let name, _): name.description
         }
     }
 }

@@ -60,6 +60,52 @@ import Testing
         #expect(!name.isWithin(try #require(DistinguishedName("O=Parley"))))
     }
 
+    /// charon's three ways of matching parts.
+    @Test(
+        arguments: [
+            ("C=CH, O=Parley, OU=a, OU=b, CN=gate", DistinguishedName.Matching.strict),
+            ("O=Parley, OU=b, CN=gate, OU=a, C=CH", .reordered), ("CN=*, OU=*, OU=b, O=*, C=CH", .reordered),
+            ("OU=*, OU=a, CN=gate, O=Parley, C=CH", .reordered), ("CN=gate", .relaxed), ("OU=b, C=*", .relaxed),
+            ("OU=a, OU=*", .relaxed), ("CN=door", nil), ("OU=a, OU=a", nil),
+            ("C=CH, C=CH, O=Parley, OU=a, CN=gate", nil),
+            ("C=CH, O=Parley, OU=a, OU=b, CN=gate, CN=*", nil), ("CN=gate+O=Parley", nil), ("OU=*, OU=*, OU=*", nil),
+        ] as [(String, DistinguishedName.Matching?)])
+    func partsInAnotherOrder(_ text: String, _ least: DistinguishedName.Matching?) throws {
+        let name = try #require(DistinguishedName("C=CH, O=Parley, OU=a, OU=b, CN=gate"))
+        let pattern = try #require(DistinguishedName(text))
+        let fitting = DistinguishedName.Matching.allCases.filter { name.matches(pattern, $0) }
+        #expect(fitting == Array(DistinguishedName.Matching.allCases.drop { $0 != least }))
+    }
+
+    @Test func patternsWhoseOrderDoesNotCount() throws {
+        let seen = try #require(Identity("C=CH, O=Parley, CN=gate"))
+        let written = try #require(Identity("CN=gate, O=Parley, C=CH"))
+        let short = try #require(Identity("CN=gate"))
+        for matching in DistinguishedName.Matching.allCases {
+            let pattern = IdentityPattern.exactly(written).matching(matching)
+            #expect(pattern.matches(seen) == (matching != .strict))
+            // It is still one identity that can be asked for.
+            #expect(pattern.identity == written)
+            #expect(IdentityPattern.exactly(short).matching(matching).matches(seen) == (matching == .relaxed))
+        }
+        let host = try #require(Identity("gate.example"))
+        #expect(IdentityPattern.exactly(host).matching(.relaxed) == .exactly(host))
+        #expect(IdentityPattern.any.matching(.relaxed) == .any && IdentityPattern.any.identity == nil)
+        let open = IdentityPattern.distinguishedName(try #require(DistinguishedName("CN=*"))).matching(.relaxed)
+        #expect(open.matches(seen) && open.identity == nil)
+    }
+
+    /// An authority by its subject or subjectAltName.
+    @Test func authoritiesByThePartsOfTheirNames() throws {
+        var hierarchy = Hierarchy()
+        hierarchy.policy.authorityIdentity = .distinguishedName(
+            try #require(DistinguishedName("CN=Issuing, C=CH")), .relaxed)
+        _ = try hierarchy.judge().get()
+        hierarchy.policy.authorityIdentity = .distinguishedName(
+            try #require(DistinguishedName("CN=Issuing, C=CH")), .reordered)
+        #expect(try !hierarchy.judge().isSuccess)
+    }
+
     @Test func identitiesOfNames() throws {
         let identity = try #require(Identity("C=CH, O=Parley, CN=gate"))
         #expect(identity.kind == .distinguishedName)

@@ -70,6 +70,8 @@ import Testing
         #expect(throws: ConfigurationErrors.self) { try read("charon { install_dns = sometimes }") }
         #expect(try !read("").usesCertificateLocations)
         #expect(try read("charon { hash_and_url = yes }").usesCertificateLocations)
+        #expect(try read("").nameMatching == .strict)
+        #expect(try read("charon { rdn_matching = relaxed }").nameMatching == .relaxed)
         let signatures = try read("charon { rsa_pss = yes\nsignature_authentication_constraints = no }")
         #expect(signatures.prefersPSS && signatures.signsDigitally && !signatures.bindsMessages)
         #expect(try !read("charon { signature_authentication = no }").signsDigitally)
@@ -146,6 +148,40 @@ import Testing
         #expect(configuration.settings.engine.port == 1600 && configuration.settings.engine.retransmitTries == 2)
     }
 
+    @Test func namesOfPeersFitAsTheSettingSays() throws {
+        let own = try #require(Identity("O=Parley, CN=host"))
+        func connection(_ setting: String) throws -> Connection {
+            let text = """
+                connections { a { remote_addrs = 192.0.2.1
+                    local { auth = pubkey
+                        id = "O=Parley, CN=host" }
+                    remote { auth = pubkey
+                        id = "CN=gate, O=Parley"
+                        ca_id = "CN=*, C=CH" }
+                    children { b { } } } }
+                """
+            let file = SourceFile(name: "swanctl.conf", text: text)
+            return try #require(try Configuration.read(file, settings: try read(setting)).connections.first)
+        }
+        let written = try #require(Identity("CN=gate, O=Parley"))
+        let turned = try #require(Identity("O=Parley, CN=gate"))
+        let longer = try #require(Identity("C=CH, O=Parley, OU=x, CN=gate"))
+        let cases: [(setting: String, fitting: [Identity])] = [
+            ("", [written]), ("charon { rdn_matching = strict }", [written]),
+            ("charon { rdn_matching = reordered }", [written, turned]),
+            ("charon { rdn_matching = relaxed }", [written, turned, longer]),
+        ]
+        for (setting, fitting) in cases {
+            let connection = try connection(setting)
+            #expect([written, turned, longer].filter(connection.remoteIdentity.matches) == fitting, "\(setting)")
+            // What the peer is asked to be stays what was written, and our own name is not touched.
+            #expect(connection.remoteIdentity.identity == written && connection.localIdentity == own)
+            let authority = try #require(connection.remote.first?.certificates.authorityIdentity)
+            #expect(authority.matches(try #require(Identity("C=CH, CN=Root"))) == (fitting.count > 1))
+            #expect(authority.matches(try #require(Identity("C=CH, O=x, CN=Root"))) == (fitting.count > 2))
+        }
+    }
+
     @Test func poolsTellTheServersOfAll() throws {
         let settings = try read("charon { dns1 = 192.0.2.53\nnbns1 = 192.0.2.137 }")
         let text = "pools { a { addrs = 10.3.0.0/24\ndns = 192.0.2.1 } }"
@@ -186,7 +222,10 @@ import Testing
         #expect(try read("charon { plugins { aes { load = yes }\nxcbc { load = yes } } }").notes == [])
     }
 
-    @Test(arguments: ["port = 0", "retransmit_base = fast", "dns1 = here", "ikesa_limit = -1", "max_packet = 5"])
+    @Test(arguments: [
+        "port = 0", "retransmit_base = fast", "dns1 = here", "ikesa_limit = -1", "max_packet = 5",
+        "rdn_matching = loose",
+    ])
     func wrongValuesAreErrors(_ line: String) {
         #expect(throws: ConfigurationErrors.self) { try read("charon { \(line) }") }
     }
@@ -230,7 +269,7 @@ import Testing
                 #expect(notes.count == 1 && notes[0].contains("'\(key)") && notes[0].count > key.count + 60, "\(notes)")
             }
         }
-        #expect(obeyed == 33, "a key more or less is obeyed: say so in Docs/configuration.md")
+        #expect(obeyed == 34, "a key more or less is obeyed: say so in Docs/configuration.md")
         for section in "crypto_test host_resolver leak_detective processor start-scripts stop-scripts tls x509".split(
             separator: " ")
         {

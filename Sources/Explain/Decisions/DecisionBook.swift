@@ -50,7 +50,7 @@ package struct DecisionBook: Sendable {
         default: break
         }
         if let identity = snapshot.remoteIdentity { return identity }
-        if case .exactly(let identity)? = connection?.remoteIdentity { return identity }
+        if let identity = connection?.remoteIdentity.identity { return identity }
         return Identity(snapshot.remote.address)
     }
 }
