@@ -1,7 +1,8 @@
-import Certificates
 import Cryptography
 import IPsec
 import Primitives
+
+@testable import Certificates
 
 extension Faults {
     static let names: [Fault] = {
@@ -254,6 +255,102 @@ extension Faults {
                     try answer.delegate(to: .stranger, in: $0, purposes: [.serverAuthentication])
                     $0.responses = [try answer.response()]
                 }, expect: gap(.issuerMayNotSign)),
+            Fault(
+                "an OCSP response from the future", 0, .revocation,
+                strict {
+                    var answer = try OCSPAnswer($0, .good)
+                    answer.thisUpdate = WallTime(seconds: Hierarchy.now.seconds + 3600)
+                    $0.responses = [try answer.response()]
+                }, expect: gap(.stale(nextUpdate: july))),
+            Fault(
+                "an OCSP response without an end, of the day before yesterday", 0, .revocation,
+                strict {
+                    var answer = try OCSPAnswer($0, .good)
+                    answer.thisUpdate = WallTime(seconds: Hierarchy.now.seconds - 2 * 86_400)
+                    answer.nextUpdate = nil
+                    $0.responses = [try answer.response()]
+                }, expect: gap(.stale(nextUpdate: nil))),
+            Fault(
+                "an OCSP response for another issuer's certificate of the number", 0, .revocation,
+                strict {
+                    var other = $0
+                    other.root.subjectPublicKeyInfo = TestKey.leaf.subjectPublicKeyInfo
+                    let answer = try OCSPAnswer(other, .good)
+                    $0.responses = [try answer.response()]
+                }, expect: gap(.noInformation)),
+            Fault(
+                "an OCSP response in another's name", 0, .revocation,
+                strict {
+                    var answer = try OCSPAnswer($0, .good)
+                    answer.responder = Hierarchy.leafName
+                    $0.responses = [try answer.response()]
+                }, expect: gap(.issuerMayNotSign)),
+            Fault(
+                "a responder without purposes", 0, .revocation,
+                strict {
+                    var answer = try OCSPAnswer($0, .good)
+                    try answer.delegate(to: .stranger, in: $0, purposes: [.any])
+                    $0.responses = [try answer.response()]
+                }, expect: gap(.issuerMayNotSign)),
+            Fault(
+                "a responder that was revoked", 0, .revocation,
+                strict {
+                    var answer = try OCSPAnswer($0, .good)
+                    try answer.delegate(to: .stranger, in: $0, purposes: [.ocspSigning])
+                    $0.responses = [try answer.response()]
+                    // The list has the responder, and says nothing that holds of the others any more.
+                    $0.lists = [Hierarchy.list([77])]
+                    $0.lists[0].nextUpdate = may
+                }, expect: gap(.stale(nextUpdate: may))),
+            Fault(
+                "a responder whose certificate a stranger made", 0, .revocation,
+                strict {
+                    var answer = try OCSPAnswer($0, .good)
+                    try answer.delegate(to: .stranger, in: $0, purposes: [.ocspSigning])
+                    var template = $0.leaf
+                    template.subject = answer.responder
+                    template.subjectPublicKeyInfo = TestKey.stranger.subjectPublicKeyInfo
+                    template.extensions = [.purposes([.ocspSigning])]
+                    answer.certificates = [try template.signed(by: TestKey.stranger.signer())]
+                    $0.responses = [try answer.response()]
+                }, expect: gap(.issuerMayNotSign)),
+            Fault(
+                "a list from the future", 0, .revocation,
+                strict {
+                    $0.lists = [Hierarchy.list([])]
+                    $0.lists[0].thisUpdate = WallTime(seconds: Hierarchy.now.seconds + 3600)
+                }, expect: gap(.noInformation)),
+            Fault(
+                "a list without an end", 0, .revocation,
+                strict {
+                    $0.lists = [Hierarchy.list([])]
+                    $0.lists[0].nextUpdate = nil
+                }, expect: gap(.stale(nextUpdate: nil))),
+            Fault(
+                "a list of another point", 0, .revocation,
+                strict {
+                    $0.leaf.extensions.append(.revocationLists(["http://example/list.crl"]))
+                    $0.lists = [Hierarchy.list([])]
+                    let other = Encoding.tagged(0, Encoding.tagged(0, SubjectName.uri("http://example/2.crl").octets))
+                    $0.lists[0].extensions = [
+                        EncodedExtension("2.5.29.28", isCritical: true, value: Encoding.sequence(other))
+                    ]
+                }, expect: gap(.noInformation)),
+            Fault(
+                "a list about attribute certificates", 0, .revocation,
+                strict {
+                    $0.lists = [Hierarchy.list([])]
+                    $0.lists[0].extensions = [
+                        EncodedExtension("2.5.29.28", isCritical: true, value: [0x30, 3, 0x85, 1, 0xFF])
+                    ]
+                }, expect: gap(.unknownCriticalExtensions(["issuingDistributionPoint: attribute certificates"]))),
+            Fault(
+                "changes by another key than the list's", 0, .revocation,
+                strict {
+                    $0.lists = [Hierarchy.list([]), Hierarchy.list([], number: 8, base: 7)]
+                    $0.lists[0].nextUpdate = may
+                    $0.lists[1].authorityKeyIdentifier = TestKey.stranger.identifier
+                }, expect: gap(.stale(nextUpdate: may))),
             Fault(
                 "an OCSP response good, the list not", 0, .revocation,
                 {
