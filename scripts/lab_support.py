@@ -73,6 +73,60 @@ class Hosts:
             run("ip", "netns", "del", f"plab{number}", check=False)
 
 
+class Authority:
+    """What `parley pki ca` has made in a folder, and its server on the host of who judges: a list (CRL) or `openssl ocsp`."""
+
+    LIST, RESPONDER = "http://127.0.0.1:8080/ca.crl", "http://127.0.0.1:8888/"
+
+    def __init__(self, folder, source, judging):
+        self.folder, self.source, self.judging = folder, source, judging
+        self.list = folder / "web/ca.crl"
+        self.server = None
+
+    @property
+    def words(self):
+        """What a certificate says of where to ask."""
+        return ["--crl", self.LIST] if self.source == "CRL" else ["--ocsp", self.RESPONDER]
+
+    def serve(self, certificates, revoked):
+        """`certificates` by the number of their host; `revoked` is one of these or None."""
+        if self.source == "CRL":
+            listed = certificates.get(revoked)
+            if listed is None:
+                # A list exists from the first revocation on.
+                run(PARLEY, "pki", "issue", "nobody.example", "--ca", self.folder, "-o", self.folder / "nobody")
+                listed = self.folder / "nobody/x509/nobody.example.pem"
+            run(PARLEY, "pki", "revoke", listed, "--ca", self.folder)
+            self.list.parent.mkdir()
+            run("openssl", "crl", "-in", self.folder / "ca.crl.pem", "-outform", "DER", "-out", self.list)
+            port, command = 8080, ["python3", "-u", "-m", "http.server", "8080", "--bind", "127.0.0.1", "--directory",
+                                   self.list.parent]
+        else:
+            lines = []
+            for number, path in certificates.items():
+                serial = run("openssl", "x509", "-in", path, "-noout", "-serial").strip().split("=")[1]
+                letter, date = ("R", "250101000000Z,keyCompromise") if number == revoked else ("V", "")
+                lines.append(f"{letter}\t491231235959Z\t{date}\t{serial}\tunknown\t/CN=host{number}.example\n")
+            (self.folder / "index.txt").write_text("".join(lines))
+            port, command = 8888, ["openssl", "ocsp", "-port", "8888", "-index", self.folder / "index.txt", "-CA",
+                                   self.folder / "ca.cert.pem", "-rsigner", self.folder / "ca.cert.pem", "-rkey",
+                                   self.folder / "ca.key.pem", "-ndays", "7", "-text"]
+        self.server = subprocess.Popen(inside(self.judging, *command), stdout=(self.folder / "served").open("w"),
+                                       stderr=subprocess.STDOUT)
+        eventually(f"something listens on {port}", lambda: f":{port}" in run(
+            *inside(self.judging, "ss", "-Hltn", f"sport = :{port}")))
+
+    def asked(self):
+        """Whether anybody has asked the server."""
+        told = (self.folder / "served").read_text(errors="replace")
+        return "GET /ca.crl" in told or "OCSP Response Data" in told
+
+    def stop(self):
+        if self.server:
+            self.server.terminate()
+            self.server.wait(15)
+
+
 class Pair:
     """Both daemons of one case, from their configuration to their end: `begin` starts them, and `judge` says by an error
     what is wrong."""
