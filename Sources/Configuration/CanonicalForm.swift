@@ -46,6 +46,8 @@ extension RADIUSSettings {
         guard !servers.isEmpty || dynamicAuthorization != nil else { return .section([]) }
         var section = CanonicalSection()
         section.add("accounting", accounts ? "yes" : "no")
+        if takesClassGroups { section.add("class_group", "yes") }
+        if takesFilterGroups { section.add("filter_id", "yes") }
         let servers = servers.map { server in
             var section = CanonicalSection()
             section.add("address", server.address)
@@ -163,6 +165,7 @@ extension AuthenticationRound {
         if !certificates.authorityFiles.isEmpty { section.add("cacerts", list: certificates.authorityFiles) }
         if let authority = certificates.authorityIdentity { section.add("ca_id", authority.typedText) }
         if !certificates.policies.isEmpty { section.add("cert_policy", list: certificates.policies) }
+        if !groups.isEmpty { section.add("groups", list: groups) }
         if certificates.revocation != .relaxed { section.add("revocation", certificates.revocation.rawValue) }
         return section.entries
     }

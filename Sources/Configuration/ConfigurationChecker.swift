@@ -64,7 +64,10 @@ struct ConfigurationChecker {
                     suggestion: NearestName.find(name, in: ConfigurationChecker.sections))
             }
         }
-        if !isPart { checkPools(of: tree.section("connections"), configuration.pools) }
+        if !isPart {
+            checkPools(of: tree.section("connections"), configuration.pools)
+            checkGroups(of: tree.section("connections"), configuration)
+        }
         return configuration
     }
 }

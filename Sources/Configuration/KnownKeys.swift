@@ -48,10 +48,7 @@ enum KnownKeys {
     static let authentication = rules(
         supported: [
             "auth", "id", "round", "xauth_id", "eap_id", "aaa_id", "pubkeys", "certs", "cacerts", "revocation", "ca_id",
-            "cert_policy",
-        ],
-        unsupported: [
-            "groups": "users have no groups here; tell connections apart by 'id'"
+            "cert_policy", "groups",
         ])
 
     static let child = rules(
@@ -97,15 +94,13 @@ enum KnownKeys {
     static let radius = rules(
         supported: [
             "accounting", "accounting_interval", "nas_identifier", "retransmit_timeout", "retransmit_base",
-            "retransmit_tries",
+            "retransmit_tries", "class_group", "filter_id",
         ],
         fixed: [
             "accounting_close_on_timeout": no("a server that does not answer ends no session"),
             "accounting_requires_vip": no("every user is accounted for"),
-            "class_group": no("Class goes back to the server and chooses no connection"),
             "close_all_on_timeout": no("a server that does not answer ends no session"),
             "eap_start": no("the user's identity is known when the server is asked first"),
-            "filter_id": no("Filter-Id chooses no connection"),
             "station_id_with_port": yes("the port tells apart those behind one NAT"),
         ],
         unsupported: [

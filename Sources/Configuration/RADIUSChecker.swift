@@ -24,6 +24,8 @@ extension ConfigurationChecker {
             ($1.element.preference, $0.offset) < ($0.element.preference, $1.offset)
         }.map(\.element)
         settings.accounts = reader.boolean("accounting") ?? false
+        settings.takesClassGroups = reader.boolean("class_group") ?? false
+        settings.takesFilterGroups = reader.boolean("filter_id") ?? false
         settings.interimInterval = reader.time("accounting_interval") ?? .zero
         settings.retransmitTimeout =
             reader.value("retransmit_timeout", expected: "seconds, such as 2.0") { text in

@@ -189,6 +189,7 @@ extension ConfigurationChecker {
         round.certificates = certificates(reader, end)
         round.certificates.tunnel = tunnelConstraint(reader)
         if end == "remote" { demands(of: &round, reader) }
+        groups(of: &round, reader, end)
         return round
     }
 

@@ -53,7 +53,7 @@ enum ConnectionMessages {
         case .publicKeyEncryption, .revisedPublicKeyEncryption: section.add("class", "public key encryption")
         }
         section.add("ca_id", optional: round.certificates.authorityIdentity?.description)
-        section.add("groups", list: [String]())
+        section.add("groups", list: round.groups)
         section.add("cert_policy", list: round.certificates.policies)
         section.add("certs", list: subjects(round.certificates.certificates))
         section.add("cacerts", list: subjects(round.certificates.authorities))

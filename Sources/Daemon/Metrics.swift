@@ -85,6 +85,7 @@ struct Tally {
         case .authentication: "authentication"
         case .noCredential: "no-credential"
         case .userAuthentication: "user-authentication"
+        case .groups: "groups"
         case .userRefused: "user-refused"
         case .certificate: "certificate"
         case .rounds: "rounds"

@@ -18,6 +18,9 @@ package enum RefusalText {
             "no pre-shared key is configured for '\(local)' and '\(remote)', nor a key pair that would do"
         case .userAuthentication(let user?): "'\(user)' did not authenticate: nobody has that name and that password"
         case .userAuthentication(nil): "the peer has no user name and password to give"
+        case .groups(let user, let wanted, let has):
+            "'\(user)' is in none of the groups \(quoted(wanted)): "
+                + (has.isEmpty ? "the authentication server names none" : "it is in \(quoted(has))")
         case .userRefused(let user):
             "the peer does not accept the proof of our user" + (user.map { " '\($0)'" } ?? "")
         case .certificate(let report): ChainReportText.summary(report)
@@ -46,6 +49,12 @@ package enum RefusalText {
             ]
         case .userAuthentication(let user?):
             ["compare the secret of '\(user)' in secrets.xauth* with what the user types"]
+        case .groups(let user, let wanted, _):
+            [
+                "let the server's Access-Accept for '\(user)' name \(quoted(wanted)), in Class (class_group = yes) or in "
+                    + "Filter-Id beside Tunnel-Type = ESP (filter_id = yes)",
+                "or change remote.groups",
+            ]
         case .userRefused(let user):
             [
                 "see that secrets.xauth* or secrets.eap* has a section with 'id = \(user.map { "\($0)" } ?? "USER")' and the "
@@ -92,6 +101,8 @@ package enum RefusalText {
         case .oneSided: ["use eap-tls, eap-ttls or eap-peap (RFC 5998 §4), or prove the gateway by a key besides"]
         }
     }
+
+    private static func quoted(_ names: [String]) -> String { names.map { "'\($0)'" }.joined(separator: ", ") }
 
     private static func name(_ securityProtocol: SecurityProtocol) -> String {
         switch securityProtocol {

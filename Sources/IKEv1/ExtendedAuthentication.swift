@@ -120,6 +120,10 @@ extension IKEv1Session {
         switch answer {
         case .verified(let peer): isRight = peer.identity == user
         case .relayed(.accepted(let grant, _)):
+            if let round = connection?.remoteExtendedRound, !round.admits(groups: grant.groups) {
+                // No other password would bring the user into a group.
+                return try pronounce(.groups(user: user, wanted: round.groups, has: grant.groups), &context)
+            }
             isRight = true
             extended.grant = grant
         case .relayed(.unreachable):

@@ -24,6 +24,8 @@ enum Fault: Error {
     case noCredential(local: Identity, remote: Identity)
     case certificate(ChainReport)
     case rounds(RoundFault)
+    /// The user is in none of the groups that the connection is for.
+    case groups(user: Identity, wanted: [String], has: [String])
     /// Another group is wanted than that of the KE payload.
     case otherGroup(KeyExchangeID)
     /// The pools have no address for the peer, or the peer has none for us.
@@ -73,6 +75,7 @@ enum Fault: Error {
         case .noCredential(let local, let remote): .noCredential(local: local, remote: remote)
         case .certificate(let report): .certificate(report)
         case .rounds(let fault): .rounds(fault)
+        case .groups(let user, let wanted, let has): .groups(user: user, wanted: wanted, has: has)
         case .otherGroup(let group): .policy("key exchange \(group.name.keyword) is wanted")
         case .noVirtualAddress(true): .policy("the peer has no virtual address for us")
         case .noVirtualAddress(false): .policy("no virtual address is free for the peer")
@@ -99,7 +102,7 @@ enum Fault: Error {
         case .unauthentic, .unexpected, .refusedByPeer: nil
         case .noConnection, .noProposal, .cryptography: NotifyPayload(.noProposalChosen)
         case .selectors: NotifyPayload(.selectorsUnacceptable)
-        case .identity, .authentication, .noCredential, .certificate, .rounds:
+        case .identity, .authentication, .noCredential, .certificate, .rounds, .groups:
             NotifyPayload(.authenticationFailed)
         case .otherGroup(let group):
             NotifyPayload(

@@ -277,6 +277,7 @@ extension IKESession {
         let own = try UserKey.proof(
             prf, key ?? (acceptance.mixed?.proofs ?? acceptance.proofs).responder,
             try responderOctets(acceptance, checking.first))
+        if let fault = admit(user, &context) { return try refuse(fault, last, &context) }
         remoteUser = user
         do throws(Fault) { try notePeerRound(PeerAuthenticated(verified: identity), content) } catch {
             return try refuse(error, last, &context)

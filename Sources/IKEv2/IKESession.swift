@@ -187,6 +187,7 @@ extension Fault {
         case .authentication: "the proof of identity does not hold"
         case .certificate: "the certificate is none to rely on"
         case .rounds(let fault): "authentication round \(fault.section): \(fault.kind.rawValue)"
+        case .groups: "the user is in none of the connection's groups"
         case .noCredential: "no key is known for this pair of identities"
         case .otherGroup(let group): "key exchange \(group.name.keyword) is wanted"
         case .childNotFound(let spi): "no child with SPI \(spi)"

@@ -74,6 +74,14 @@ package struct AuthenticationRound: Hashable, Sendable {
     /// Of Extended Authentication: an authentication server knows the users' passwords.
     package var asksServer = false
 
+    /// Of the peer's user: it must be in one of these, as the authentication server says; empty: whoever it is.
+    package var groups: [String] = []
+
+    /// Whether a user that is in `groups` may come in.
+    package func admits(groups: [String]) -> Bool {
+        self.groups.isEmpty || groups.contains(where: self.groups.contains)
+    }
+
     package init(_ method: AuthenticationMethod = .preSharedKey, identity: IdentityPattern = .any) {
         self.method = method
         self.identity = identity

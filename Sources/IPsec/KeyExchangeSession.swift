@@ -148,6 +148,8 @@ package enum Refusal: Hashable, Sendable {
     case noCredential(local: Identity, remote: Identity)
     /// The peer's user did not prove who it is by its password; `nil` where it named nobody.
     case userAuthentication(user: Identity?)
+    /// The peer's user proved who it is, and is in none of the groups that the connection is for.
+    case groups(user: Identity, wanted: [String], has: [String])
     /// The peer does not accept our user's name and password.
     case userRefused(user: Identity?)
     /// The peer's certificate is none to rely on.

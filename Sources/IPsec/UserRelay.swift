@@ -52,10 +52,14 @@ package struct UserGrant: Sendable {
     package var addresses: [IPAddress]
     /// How long the user may stay.
     package var sessionTimeout: Duration?
+    /// The groups that the user is in.
+    package var groups: [String]
 
     package init(
-        masterSessionKey: Secret? = nil, addresses: [IPAddress] = [], sessionTimeout: Duration? = nil
+        masterSessionKey: Secret? = nil, addresses: [IPAddress] = [], sessionTimeout: Duration? = nil,
+        groups: [String] = []
     ) {
+        self.groups = groups
         self.masterSessionKey = masterSessionKey
         self.addresses = addresses
         self.sessionTimeout = sessionTimeout

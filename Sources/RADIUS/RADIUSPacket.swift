@@ -170,6 +170,7 @@ package struct RADIUSAttribute: Hashable, Sendable {
         package static let serviceType = Kind(rawValue: 6)
         package static let framedProtocol = Kind(rawValue: 7)
         package static let framedIPAddress = Kind(rawValue: 8)
+        package static let filterID = Kind(rawValue: 11)
         package static let replyMessage = Kind(rawValue: 18)
         package static let state = Kind(rawValue: 24)
         package static let classText = Kind(rawValue: 25)
@@ -192,6 +193,8 @@ package struct RADIUSAttribute: Hashable, Sendable {
         package static let outputGigawords = Kind(rawValue: 53)
         package static let eventTimestamp = Kind(rawValue: 55)
         package static let nasPortType = Kind(rawValue: 61)
+        /// RFC 2868 §3.1.
+        package static let tunnelType = Kind(rawValue: 64)
         package static let eapMessage = Kind(rawValue: 79)
         package static let messageAuthenticator = Kind(rawValue: 80)
         package static let interimInterval = Kind(rawValue: 85)

@@ -36,6 +36,9 @@ package struct RADIUSSettings: Equatable, Sendable {
     /// In the order in which they are asked.
     package var servers: [Server] = []
     package var accounts = false
+    /// `class_group` and `filter_id`: attributes of an Access-Accept that name groups of the user's.
+    package var takesClassGroups = false
+    package var takesFilterGroups = false
     /// Between Interim-Updates, where the server does not say; zero: none.
     package var interimInterval = Duration.zero
     package var retransmitTimeout = Duration.seconds(2)

@@ -20,7 +20,7 @@ import Testing
         tfc_padding=0 replay_window=32 per_cpu_sas=no hw_offload=no copy_df=yes copy_ecn=yes copy_dscp=out icmp=no
         """
     private static let round = """
-        round=0 auth=psk id=x.example.org eap_id= aaa_id= xauth_id= certs= pubkeys= cacerts= ca_id=x groups=x \
+        round=0 auth=psk id=x.example.org eap_id= aaa_id= xauth_id= certs= pubkeys= cacerts= ca_id=x groups= \
         cert_policy=1.2 revocation=relaxed
         """
     private static let pool = """

@@ -77,6 +77,27 @@ import Testing
         #expect(!"\(configuration.canonicalForm)".contains("0102"))
     }
 
+    @Test func groupsAreForUsersOfServers() throws {
+        func text(_ round: String, _ radius: String = "class_group = yes") -> String {
+            "connections { c { version = 2\nlocal { auth = psk }\nremote { \(round) } } }\nradius { \(radius) }"
+        }
+        let good = try read(text("auth = eap-radius\ngroups = staff, guests"))
+        #expect(good.connections[0].remote[0].groups == ["staff", "guests"])
+        #expect(good.radius.takesClassGroups && !good.radius.takesFilterGroups)
+        #expect(good.canonicalForm.text.contains("groups = staff, guests"))
+        for (round, radius, words) in [
+            ("auth = psk\ngroups = staff", "class_group = yes", "eap-radius"),
+            ("auth = eap-mschapv2\ngroups = staff", "filter_id = yes", "attribute certificates"),
+            ("auth = eap-radius\ngroups = staff", "accounting = no", "nobody is in any"),
+        ] {
+            let found = errors(text(round, radius))
+            #expect(found.count == 1 && found[0].contains(words), "\(found)")
+        }
+        let own = errors(
+            "connections { c { version = 2\nlocal { auth = psk\ngroups = x }\nremote { auth = psk } } }")
+        #expect(own.count == 1 && own[0].contains("is for the peer"), "\(own)")
+    }
+
     @Test func whatIsWrongIsSaid() {
         #expect(
             errors("radius { servers { a { secret = x } } }") == ["radius.servers.a has no 'address'"])

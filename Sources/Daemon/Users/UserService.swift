@@ -179,8 +179,9 @@ final class UserService {
                     .goOn(packet: eap, state: [UInt8(truncatingIfNeeded: server)] + (packet.first(.state) ?? [])), text
                 )
             case .accessAccept:
-                let grant = UserGrant(
+                var grant = UserGrant(
                     packet, secret: settings.servers[server].secret, requestAuthenticator: authenticator)
+                grant.groups = settings.groups(in: packet)
                 admit(Visit(relay, packet, grant), loop)
                 return (.accepted(grant, packet: eap.isEmpty ? nil : eap), text)
             default: return (.refused(packet: eap.isEmpty ? nil : eap), text)

@@ -127,6 +127,10 @@ struct Reasoning {
                     .either, "secrets.xauth-NAME.secret",
                     wanted: "the password of \(user.map { "\($0)" } ?? "the user")")
             ]
+        case .groups(_, let wanted, let has):
+            [
+                Remedy(.here, "\(path).remote.groups", current: texts(wanted), wanted: has.isEmpty ? nil : texts(has))
+            ]
         case .userRefused(let user):
             [
                 Remedy(.either, "secrets.xauth-NAME.secret", wanted: "the same on both sides"),

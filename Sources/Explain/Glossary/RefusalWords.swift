@@ -27,6 +27,7 @@ enum RefusalWords {
             ("authentication", .authentication(peer: there)),
             ("no-credential", .noCredential(local: here, remote: there)),
             ("user-authentication", .userAuthentication(user: there)), ("user-refused", .userRefused(user: here)),
+            ("groups", .groups(user: there, wanted: ["staff"], has: ["guests"])),
             (
                 "certificate",
                 .certificate(
@@ -57,6 +58,8 @@ enum RefusalWords {
             "this end, when the peer authenticates; the peer sees AUTHENTICATION_FAILED"
         case .userAuthentication:
             "this end, when the peer's user authenticates (XAUTH, EAP); the peer sees STATUS=FAIL or EAP-Failure"
+        case .groups:
+            "this end, when the peer's user is known; the peer sees STATUS=FAIL or AUTHENTICATION_FAILED"
         case .userRefused: "the peer, when our user authenticates (XAUTH, EAP)"
         case .peer: "the peer; its own log says why"
         case .protocolViolation: "this end, to a message against the rules"
@@ -67,7 +70,8 @@ enum RefusalWords {
 
     private static func remedy(_ refusal: Refusal) -> String {
         switch refusal {
-        case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused, .rounds:
+        case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused, .rounds,
+            .groups:
             RefusalText.lines(refusal).joined(separator: "; ")
         case .certificate: "look at each check: parley pki verify, or parley log"
         case .noProposal: "name the same algorithms on both sides; the log shows both lists and the smallest edit"
