@@ -144,10 +144,16 @@ extension Interop {
         // MARK: An authentication server
 
         private func loadRelaying(
-            _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar"
+            _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar", group: String? = nil
         ) throws {
             let warrior = RoadWarrior(password: password, userMethod: "xauth-radius", pool: "radius")
-            try lab.right.load(AuthenticationServer.gateway(secret) + warrior.gateway)
+            var gateway = AuthenticationServer.gateway(secret) + warrior.gateway
+            if let group {
+                for (old, new) in [
+                    ("accounting = yes", "class_group = yes"), ("auth = xauth-radius", "groups = \(group)"),
+                ] { gateway = gateway.replacingOccurrences(of: old, with: "\(old)\n\(new)") }
+            }
+            try lab.right.load(gateway)
             try lab.left.load(warrior.host)
         }
 
@@ -192,6 +198,28 @@ extension Interop {
                 #expect(server.records("Stop").count == 2, "\(server.accounts)")
                 let kinds = server.accounts.split(separator: "\n").filter { $0.contains("Acct-Status-Type = ") }
                 #expect(kinds.last?.hasSuffix("Accounting-Off") == true, "\(kinds)")
+            }
+        }
+
+        /// The server's Class of the user is `lab`.
+        @Test(
+            "only who is in the connection's group comes in",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed,
+            ["lab", "staff"])
+        func groups(_ scenario: Scenario, group: String) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                try loadRelaying(lab, group: group)
+                guard group == "lab" else {
+                    #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                    let reason = "'joe' is in none of the groups 'staff': it is in 'lab'"
+                    #expect(lab.right.log.contains(reason), "\(lab.right.log)")
+                    return try lab.awaitEmpty()
+                }
+                try lab.up()
+                #expect(try lab.installed(on: .right).0.value("remote-xauth-id") == "joe")
+                #expect(try lab.ping(from: .left, source: "10.9.0.7", target: Side.right.innerAddress).loss == 0)
             }
         }
 

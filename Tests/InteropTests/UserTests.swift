@@ -109,15 +109,21 @@ extension Interop {
         // MARK: An authentication server
 
         private func loadRelaying(
-            _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar"
-        )
-            throws
-        {
+            _ lab: Lab, secret: String = AuthenticationServer.secret, password: String = "foo bar",
+            groups: [String] = []
+        ) throws {
             var setting = VirtualHost()
             setting.vips = "0.0.0.0"
             setting.pools = ["radius"]
             let user = VirtualHost.User(method: "eap-radius", password: password)
-            try lab.right.load(AuthenticationServer.gateway(secret) + setting.text(of: .right, user))
+            var gateway = AuthenticationServer.gateway(secret) + setting.text(of: .right, user)
+            if !groups.isEmpty {
+                for (old, new) in [
+                    ("accounting = yes", "class_group = yes"),
+                    ("auth = eap-radius", "groups = \(groups.joined(separator: ", "))"),
+                ] { gateway = gateway.replacingOccurrences(of: old, with: "\(old)\n\(new)") }
+            }
+            try lab.right.load(gateway)
             try lab.left.load(setting.text(of: .left, user))
         }
 
@@ -178,6 +184,28 @@ extension Interop {
                 try eventually("accounting stops") { !server.records("Stop").isEmpty }
                 let stop = try #require(server.records("Stop").first)
                 #expect(stop["Acct-Terminate-Cause"] == "Session-Timeout", "\(stop)")
+            }
+        }
+
+        /// The server's Class of the user is `lab`.
+        @Test(
+            "only who is in one of the connection's groups comes in",
+            .enabled(if: AuthenticationServer.isPresent, "FreeRADIUS is not here"), arguments: relayed,
+            ["lab", "staff"])
+        func groups(_ scenario: Scenario, group: String) throws {
+            try Lab.with(scenario) { lab in
+                let server = try AuthenticationServer(lab, on: .right)
+                defer { server.stop() }
+                try loadRelaying(lab, groups: [group, "other"])
+                guard group == "lab" else {
+                    #expect(try !lab.left.up("inner", seconds: 10).succeeded)
+                    let reason = "'joe' is in none of the groups 'staff', 'other': it is in 'lab'"
+                    #expect(lab.right.log.contains(reason), "\(lab.right.log)")
+                    return try lab.awaitEmpty()
+                }
+                try lab.up()
+                #expect(try lab.installed(on: .right).0.value("remote-eap-id") == "joe")
+                #expect(try lab.ping(from: .left, source: "10.9.0.7", target: Side.right.innerAddress).loss == 0)
             }
         }
 
