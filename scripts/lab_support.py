@@ -187,16 +187,15 @@ class Pair:
     def echoes(self):
         for here, there in ((1, 2), (2, 1)):
             for size in (56, 1200):
-                output = run(*inside(here, "ping", "-n", "-c", "3", "-i", "0.2", "-W", "5", "-s", size, "-I",
-                                     f"10.{here}.0.1", f"10.{there}.0.1"), check=False)
-                if " 0% packet loss" not in output:
-                    raise RuntimeError(f"echoes of {size} octets from host {here}:\n{output}")
+                self.reach(here, f"10.{here}.0.1", f"10.{there}.0.1", 3, size)
 
-    def reach(self, here, source, target):
-        """Echoes from one address of a host's to another's."""
-        output = run(*inside(here, "ping", "-n", "-c", "5", "-i", "0.2", "-W", "5", "-I", source, target), check=False)
-        if " 0% packet loss" not in output:
-            raise RuntimeError(f"echoes from {source} to {target}:\n{output}")
+    def reach(self, here, source, target, count=5, size=56):
+        """Echoes from one address of a host's to another's: the first `count` must all be answered."""
+        # With a deadline an answer may be late: without one `ping` gives the last only as long as its interval.
+        output = run(*inside(here, "ping", "-n", "-c", count, "-i", "0.2", "-w", "10", "-s", size, "-I", source, target),
+                     check=False)
+        if not set(range(1, count + 1)) <= {int(number) for number in re.findall(r"bytes from .*icmp_seq=(\d+)", output)}:
+            raise RuntimeError(f"echoes of {size} octets from {source} to {target}:\n{output}")
 
     def said(self, text, *words):
         """All the words are in the text."""
