@@ -127,6 +127,10 @@ final class Network {
         try shell(router, "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
         for side in Side.allCases {
             let host = name(side)
+            // A router asks for its neighbours from its link-local address, and not before it knows for a second or two that
+            // nobody else has that: the first messages would wait, and all their repetitions arrive at once.
+            try shell(host, "echo 0 > /proc/sys/net/ipv6/conf/wan/accept_dad")
+            try shell(router, "echo 0 > /proc/sys/net/ipv6/conf/\(side.rawValue)/accept_dad")
             try shell(host, "echo 0 > /proc/sys/net/ipv6/conf/wan/disable_ipv6")
             try shell(router, "echo 0 > /proc/sys/net/ipv6/conf/\(side.rawValue)/disable_ipv6")
             try ip(host, "addr add \(side.outerAddress6)/64 dev wan nodad")
