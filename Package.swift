@@ -28,10 +28,14 @@ let package = Package(
             cSettings: [.define("OPENSSL_SUPPRESS_DEPRECATED")],
             linkerSettings: [.linkedLibrary("crypto")]),
         .target(name: "CIPsecMB"),
+        // Links against what swift-crypto carries along
+        .target(
+            name: "CPacketAEAD", dependencies: ["CIPsecMB", .product(name: "Crypto", package: "swift-crypto")]),
         .target(
             name: "Cryptography",
             dependencies: [
-                "Primitives", "CLibcrypto", "CIPsecMB", .product(name: "Crypto", package: "swift-crypto"),
+                "Primitives", "CLibcrypto", "CIPsecMB", "CPacketAEAD",
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: edge),
         .target(
@@ -71,8 +75,10 @@ let package = Package(
             dependencies: ["Primitives", "Cryptography", "ISAKMP", "IPsec", "IKEv1", "IKEv2"],
             swiftSettings: pure),
         .target(name: "CZlib", linkerSettings: [.linkedLibrary("z")]),
+        .target(name: "CChecksum"),
         .target(
-            name: "DataPlane", dependencies: ["Primitives", "Cryptography", "IPsec", "CZlib"], swiftSettings: edge),
+            name: "DataPlane", dependencies: ["Primitives", "Cryptography", "IPsec", "CZlib", "CChecksum"],
+            swiftSettings: edge),
         .target(
             name: "Configuration", dependencies: ["Primitives", "Cryptography", "IPsec", "RADIUS"], swiftSettings: pure),
         .target(name: "Control", dependencies: ["Primitives"], swiftSettings: pure),
@@ -142,7 +148,7 @@ let package = Package(
         .executableTarget(
             name: "parley-benchmark",
             dependencies: [
-                "Primitives", "CIPsecMB", "CLibcrypto", "CHeap", "Cryptography", "DataPlane", "Oakley", "ISAKMP",
+                "Primitives", "CPacketAEAD", "CLibcrypto", "CHeap", "Cryptography", "DataPlane", "Oakley", "ISAKMP",
                 "IPsec", "IKEv1", "IKEv2", "KeyManagement",
                 "Credentials",
             ],

@@ -59,6 +59,11 @@ static IMB_MGR *manager(void) {
 
 const char *parley_mb_version(void) { return manager() ? IMB_VERSION_STR : NULL; }
 
+int parley_mb_is_wide(void) {
+    const IMB_MGR *m = manager();
+    return m && m->used_arch >= IMB_ARCH_AVX512;
+}
+
 static void wipe(void *octets, size_t count) {
     memset(octets, 0, count);
     __asm__ volatile("" : : "r"(octets) : "memory");
@@ -74,7 +79,6 @@ static int differ(const uint8_t *left, const uint8_t *right, size_t count) {
 struct parley_mb_aead {
     struct gcm_key_data gcm;
     uint8_t key[32];
-    uint32_t salt;
     size_t tag_count;
     enum parley_mb_aead_kind kind;
     aes_gcm_enc_dec_t seal;
@@ -93,14 +97,13 @@ static void *aligned(size_t count) {
 }
 
 struct parley_mb_aead *parley_mb_aead_create(
-    enum parley_mb_aead_kind kind, const void *key, unsigned bits, const void *salt, size_t tag_count) {
+    enum parley_mb_aead_kind kind, const void *key, unsigned bits, size_t tag_count) {
     IMB_MGR *m = manager();
     if (!m || tag_count > 16 || (bits != 128 && bits != 192 && bits != 256)) return NULL;
     struct parley_mb_aead *aead = aligned(sizeof *aead);
     if (!aead) return NULL;
     aead->kind = kind;
     aead->tag_count = tag_count;
-    memcpy(&aead->salt, salt, 4);
     if (kind == PARLEY_MB_CHACHA20_POLY1305) {
         memcpy(aead->key, key, 32);
         aead->begin = m->chacha20_poly1305_init;
@@ -184,52 +187,6 @@ void parley_mb_aead_open(
     }
     struct gcm_context_data context;
     aead->open(&aead->gcm, &context, text, text, count, nonce, additional, additional_count, tag, aead->tag_count);
-}
-
-// Four words in one register: the library reads nonce and additional data in pieces of 4, 8 and 12 octets, and a processor
-// hands on what was stored a moment ago only where one store covers all that is read.
-typedef uint32_t words __attribute__((vector_size(16)));
-
-static inline words nonce_of(const struct parley_mb_aead *aead, uint64_t iv) {
-    return (words){aead->salt, (uint32_t)iv, (uint32_t)(iv >> 32), 0};
-}
-
-// SPI and sequence number as they stand in the packet, or SPI and the extended number (RFC 4106 §5).
-static inline words additional_of(const uint8_t *packet, uint64_t sequence, int is_extended) {
-    uint32_t spi, number;
-    memcpy(&spi, packet, 4);
-    if (!is_extended) {
-        memcpy(&number, packet + 4, 4);
-        return (words){spi, number, 0, 0};
-    }
-    uint64_t whole = __builtin_bswap64(sequence);
-    return (words){spi, (uint32_t)whole, (uint32_t)(whole >> 32), 0};
-}
-
-void parley_mb_aead_seal_packet(
-    const struct parley_mb_aead *aead, void *packet, size_t iv_octets, size_t text_count, uint64_t sequence,
-    int is_extended) {
-    uint8_t *start = packet;
-    uint64_t iv = __builtin_bswap64(sequence);
-    if (iv_octets) memcpy(start + 8, &iv, 8);
-    _Alignas(16) words nonce = nonce_of(aead, iv), additional = additional_of(start, sequence, is_extended);
-    uint8_t *text = start + 8 + iv_octets;
-    parley_mb_aead_seal(aead, text, text_count, &nonce, &additional, is_extended ? 12 : 8, text + text_count);
-}
-
-int parley_mb_aead_open_packet(
-    const struct parley_mb_aead *aead, void *packet, size_t iv_octets, size_t text_count, uint64_t sequence,
-    int is_extended) {
-    uint8_t *start = packet;
-    uint64_t iv = __builtin_bswap64(sequence);
-    if (iv_octets) memcpy(&iv, start + 8, 8);
-    _Alignas(16) words nonce = nonce_of(aead, iv), additional = additional_of(start, sequence, is_extended);
-    uint8_t *text = start + 8 + iv_octets;
-    uint8_t tag[16];
-    parley_mb_aead_open(aead, text, text_count, &nonce, &additional, is_extended ? 12 : 8, tag);
-    if (!differ(tag, text + text_count, aead->tag_count)) return 1;
-    wipe(text, text_count);
-    return 0;
 }
 
 struct parley_mb_chain {
@@ -362,8 +319,9 @@ void parley_mb_chain_open(
 #else
 
 const char *parley_mb_version(void) { return NULL; }
+int parley_mb_is_wide(void) { return 0; }
 struct parley_mb_aead *parley_mb_aead_create(
-    enum parley_mb_aead_kind kind, const void *key, unsigned bits, const void *salt, size_t tag_count) {
+    enum parley_mb_aead_kind kind, const void *key, unsigned bits, size_t tag_count) {
     return NULL;
 }
 void parley_mb_aead_destroy(struct parley_mb_aead *aead) {}
@@ -373,14 +331,6 @@ void parley_mb_aead_seal(
 void parley_mb_aead_open(
     const struct parley_mb_aead *aead, void *text, size_t count, const void *nonce, const void *additional,
     size_t additional_count, void *tag) {}
-void parley_mb_aead_seal_packet(
-    const struct parley_mb_aead *aead, void *packet, size_t iv_octets, size_t text_count, uint64_t sequence,
-    int is_extended) {}
-int parley_mb_aead_open_packet(
-    const struct parley_mb_aead *aead, void *packet, size_t iv_octets, size_t text_count, uint64_t sequence,
-    int is_extended) {
-    return 0;
-}
 struct parley_mb_chain *parley_mb_chain_create(
     const void *cipher_key, unsigned cipher_bits, enum parley_mb_hash hash, const void *hash_key,
     size_t hash_key_count, size_t tag_count) {

@@ -71,9 +71,10 @@ void *parley_receiver_buffer(struct parley_receiver *receiver, unsigned index) {
 }
 
 int parley_receive(
-    int descriptor, struct parley_receiver *receiver, const struct parley_address *local,
+    int descriptor, struct parley_receiver *receiver, unsigned first, const struct parley_address *local,
     struct parley_incoming *incoming) {
-    for (unsigned index = 0; index < receiver->messages; index++) {
+    if (first >= receiver->messages) return 0;
+    for (unsigned index = first; index < receiver->messages; index++) {
         // The kernel overwrites these lengths with each message.
         struct msghdr *header = &receiver->headers[index].msg_hdr;
         header->msg_namelen = sizeof receiver->senders[index];
@@ -81,14 +82,14 @@ int parley_receive(
         header->msg_controllen = CONTROL_OCTETS;
         header->msg_flags = 0;
     }
-    int count = recvmmsg(descriptor, receiver->headers, receiver->messages, MSG_DONTWAIT, NULL);
+    int count = recvmmsg(descriptor, receiver->headers + first, receiver->messages - first, MSG_DONTWAIT, NULL);
     if (count < 0) return -errno;
     for (int index = 0; index < count; index++) {
-        struct msghdr *header = &receiver->headers[index].msg_hdr;
+        struct msghdr *header = &receiver->headers[first + index].msg_hdr;
         struct parley_incoming *one = &incoming[index];
-        parley_from_system((struct sockaddr *)&receiver->senders[index], &one->from);
+        parley_from_system((struct sockaddr *)&receiver->senders[first + index], &one->from);
         one->to = *local;
-        one->count = receiver->headers[index].msg_len;
+        one->count = receiver->headers[first + index].msg_len;
         one->segment = 0;
         one->traffic_class = 0;
         if (header->msg_flags & MSG_TRUNC) one->count = 0;

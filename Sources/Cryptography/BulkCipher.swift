@@ -1,6 +1,6 @@
 internal import CIPsecMB
 
-/// A cipher of the multi-buffer library, keyed once: one SA, one direction, one thread.
+/// A block chain with HMAC in the multi-buffer library, whose work comes in batches, keyed once: one SA, one direction, one thread.
 final class BulkCipher {
     /// What the library says of itself; `nil` where it is missing.
     static var version: String? { parley_mb_version().map { String(cString: $0) } }
@@ -8,63 +8,35 @@ final class BulkCipher {
     /// The most packets that one call of the library takes here.
     static let batch = 64
 
-    // SAFETY: one of the two is there; made in init, freed in deinit. The class is not Sendable, so one thread at a time
-    // uses them. ``PacketCipher``, which keeps this object, calls the library with `aead` without a detour.
-    let aead: OpaquePointer?
-    private let chain: OpaquePointer?
-    /// Room for a batch's descriptions; `nil` for an AEAD.
-    private let packets: UnsafeMutablePointer<parley_mb_packet>?
-    private let sources: UnsafeMutablePointer<Int>?
+    // SAFETY: made in init, freed in deinit. The class is not Sendable, so one thread at a time uses it.
+    private let chain: OpaquePointer
+    /// Room for a batch's descriptions.
+    private let packets: UnsafeMutablePointer<parley_mb_packet>
+    private let sources: UnsafeMutablePointer<Int>
 
-    /// Whether this is a block chain with HMAC, whose work comes in batches.
-    var isChain: Bool { chain != nil }
-
-    /// `nil` where the library is missing or has no better way for the algorithms.
+    /// `nil` where the library is missing or the algorithms are none of those: AES-CBC with an HMAC of SHA-1 or SHA-2.
     init?(_ encryption: Encryption, integrity: IntegrityID?, encryptionKey: Secret, integrityKey: Secret?) {
-        let keyBits = UInt32(encryption.keyOctets * 8)
-        var aead: OpaquePointer?
-        var chain: OpaquePointer?
-        switch encryption.id.base {
-        case .aesGCM8, .aesGCM12, .aesGCM16:
-            aead = Self.aead(PARLEY_MB_GCM, encryption, encryptionKey)
-        case .chacha20Poly1305:
-            aead = Self.aead(PARLEY_MB_CHACHA20_POLY1305, encryption, encryptionKey)
-        case .aesCBC:
-            guard let integrity, let integrityKey, let hash = BulkCipher.hash(integrity) else { return nil }
-            chain = encryptionKey.withUnsafeBytes { cipherKey in
-                integrityKey.withUnsafeBytes { hashKey in
-                    parley_mb_chain_create(
-                        cipherKey.baseAddress, keyBits, hash, hashKey.baseAddress, hashKey.count, integrity.tagOctets)
-                }
+        guard encryption.id.base == .aesCBC, let integrity, let integrityKey, let hash = BulkCipher.hash(integrity)
+        else { return nil }
+        let chain = encryptionKey.withUnsafeBytes { cipherKey in
+            integrityKey.withUnsafeBytes { hashKey in
+                parley_mb_chain_create(
+                    cipherKey.baseAddress, UInt32(encryption.keyOctets * 8), hash, hashKey.baseAddress, hashKey.count,
+                    integrity.tagOctets)
             }
-        default: return nil
         }
-        guard aead != nil || chain != nil else { return nil }
-        self.aead = aead
+        guard let chain else { return nil }
         self.chain = chain
-        packets = chain == nil ? nil : .allocate(capacity: Self.batch)
-        sources = chain == nil ? nil : .allocate(capacity: Self.batch)
-        packets?.initialize(repeating: parley_mb_packet(), count: Self.batch)
-        sources?.initialize(repeating: 0, count: Self.batch)
+        packets = .allocate(capacity: Self.batch)
+        sources = .allocate(capacity: Self.batch)
+        packets.initialize(repeating: parley_mb_packet(), count: Self.batch)
+        sources.initialize(repeating: 0, count: Self.batch)
     }
 
     deinit {
-        parley_mb_aead_destroy(aead)
         parley_mb_chain_destroy(chain)
-        packets?.deallocate()
-        sources?.deallocate()
-    }
-
-    /// `material` is the cipher's key and then the salt of its nonces (RFC 4106 §8.1, RFC 7634 §2).
-    private static func aead(
-        _ kind: parley_mb_aead_kind, _ encryption: Encryption, _ material: Secret
-    ) -> OpaquePointer? {
-        guard material.count >= encryption.keyOctets + 4 else { return nil }
-        return material.withUnsafeBytes { octets in
-            parley_mb_aead_create(
-                kind, octets.baseAddress, UInt32(encryption.keyOctets * 8),
-                octets.baseAddress.map { $0 + encryption.keyOctets }, encryption.id.tagOctets)
-        }
+        packets.deallocate()
+        sources.deallocate()
     }
 
     private static func hash(_ integrity: IntegrityID) -> parley_mb_hash? {
@@ -77,13 +49,12 @@ final class BulkCipher {
         }
     }
 
-    /// Lets a chain work on a batch. `prepare` gives the octets of text of a packet, or `nil` for one that does not take
+    /// Works on a batch. `prepare` gives the octets of text of a packet, or `nil` for one that does not take
     /// part.
     func run(
         _ batch: UnsafeMutableBufferPointer<PacketCipher.Work>, esn: Bool, seals: Bool,
         prepare: (PacketCipher.Work) -> Int?
     ) {
-        guard let chain, let packets, let sources else { return }
         var next = 0
         while next < batch.count {
             var count = 0

@@ -1,5 +1,5 @@
-internal import CIPsecMB
 internal import CLibcrypto
+internal import CPacketAEAD
 
 /// ESP in place (RFC 4303 §2): one security association, one direction, one thread. Keyed once; a packet sets only the
 /// IV, and nothing is allocated.
@@ -12,9 +12,9 @@ internal import CLibcrypto
 /// key predicts it (RFC 3602 §3; NIST SP 800-38A, Appendix C, first method) and a replayed simulation makes the same
 /// packets.
 ///
-/// AES-GCM, ChaCha20-Poly1305 and AES-CBC with HMAC run in Intel's multi-buffer library where the machine has it, four to
-/// five times as fast; everything else, and everything elsewhere, in libcrypto. CBC gains only where several packets
-/// come at once: see ``prefersBatches``.
+/// AES-GCM and ChaCha20-Poly1305 run in Intel's multi-buffer library or in BoringSSL, whichever is faster on the processor,
+/// and AES-CBC with HMAC in the former; everything else, and everything where they are missing, in libcrypto, which takes up
+/// to five times as long. CBC gains only where several packets come at once: see ``prefersBatches``.
 ///
 /// AES-GMAC authenticates what stands between SPI and tag, the IV included, and leaves it readable. RFC 4543 §3.3 draws
 /// the IV in no figure; Linux and other implementations authenticate it.
@@ -37,7 +37,8 @@ package final class PacketCipher {
     private let cipher: CipherContext?
     private let mac: (any MessageAuthenticator)?
     private let bulk: BulkCipher?
-    // SAFETY: `bulk`'s own, which lives as long as this object.
+    private let fast: PacketAEAD?
+    // SAFETY: `fast`'s own, which lives as long as this object.
     private let aead: OpaquePointer?
     // SAFETY: made in init, freed in deinit and never handed out; the class is not Sendable, so one thread at a time
     // uses it. It holds additional data (12 octets at 0), zeros (16 at 16, never written), a check value (64 at 32), and an
@@ -47,8 +48,12 @@ package final class PacketCipher {
 
     /// Where a cipher comes from.
     package enum Implementation: Sendable {
-        /// The multi-buffer library where it serves the algorithm, else libcrypto.
+        /// Whichever is fastest on this processor for the algorithm.
         case fastest
+        /// Intel's library where it is there and serves the algorithm, else libcrypto.
+        case multiBuffer
+        /// BoringSSL where it serves the algorithm, else libcrypto.
+        case boringSSL
         case libcrypto
     }
 
@@ -72,7 +77,7 @@ package final class PacketCipher {
         }
         let cipher = id == .null ? nil : try CipherContext(encryption, key: encryptionKey, sealing: sealing)
         let bulk =
-            implementation == .fastest
+            implementation == .fastest || implementation == .multiBuffer
             ? BulkCipher(
                 encryption, integrity: id.isAEAD ? nil : integrity, encryptionKey: encryptionKey,
                 integrityKey: integrityKey) : nil
@@ -80,7 +85,8 @@ package final class PacketCipher {
         self.cipher = cipher
         self.mac = mac
         self.bulk = bulk
-        aead = bulk?.aead
+        fast = PacketAEAD(encryption, material: encryptionKey, implementation: implementation)
+        aead = fast?.context
         self.tagOctets = tagOctets
         ivOctets = id.ivOctets
         blockOctets = max(4, id.blockOctets)
@@ -111,8 +117,7 @@ package final class PacketCipher {
         }
         lastSealed = sequence
         if let aead {
-            parley_mb_aead_seal_packet(aead, packet, ivOctets, textCount, sequence, esn ? 1 : 0)
-            return true
+            return parley_aead_seal_packet(aead, packet, ivOctets, textCount, sequence, esn ? 1 : 0) != 0
         }
         let iv = packet + 8
         let text = iv + ivOctets
@@ -146,7 +151,7 @@ package final class PacketCipher {
         let textCount = count - 8 - ivOctets - tagOctets
         guard !isSealing, textCount >= 4, textCount & (blockOctets - 1) == 0 else { return false }
         if let aead {
-            return parley_mb_aead_open_packet(aead, packet, ivOctets, textCount, sequence, esn ? 1 : 0) != 0
+            return parley_aead_open_packet(aead, packet, ivOctets, textCount, sequence, esn ? 1 : 0) != 0
         }
         let iv = packet + 8
         let text = iv + ivOctets
@@ -171,7 +176,7 @@ package final class PacketCipher {
     }
 
     /// Whether ``seal(_:esn:)`` and ``open(_:esn:)`` with several packets are faster than one packet after another.
-    package var prefersBatches: Bool { bulk?.isChain ?? false }
+    package var prefersBatches: Bool { bulk != nil }
 
     /// A packet of a batch.
     package struct Work {
@@ -191,7 +196,7 @@ package final class PacketCipher {
 
     /// Seals several packets of this SA, in the order of their numbers.
     package func seal(_ batch: UnsafeMutableBufferPointer<Work>, esn: Bool) {
-        guard let bulk, bulk.isChain, batch.count > 1 else {
+        guard let bulk, batch.count > 1 else {
             for index in batch.indices {
                 let work = batch[index]
                 batch[index].isDone = seal(work.packet, count: work.count, sequence: work.sequence, esn: esn)
@@ -211,7 +216,7 @@ package final class PacketCipher {
 
     /// Opens several packets of this SA.
     package func open(_ batch: UnsafeMutableBufferPointer<Work>, esn: Bool) {
-        guard let bulk, bulk.isChain, batch.count > 1 else {
+        guard let bulk, batch.count > 1 else {
             for index in batch.indices {
                 let work = batch[index]
                 batch[index].isDone = open(work.packet, count: work.count, sequence: work.sequence, esn: esn)

@@ -1,3 +1,4 @@
+internal import CChecksum
 package import Primitives
 
 /// The Internet checksum (RFC 1071), summed over memory in native byte order: the sum's octets come out in the right
@@ -7,26 +8,27 @@ package enum InternetChecksum {
     ///
     /// SAFETY: the caller vouches for `count` readable octets.
     package static func sum(_ octets: UnsafeRawPointer, count: Int, initial: UInt64 = 0) -> UInt64 {
+        // Headers are not worth a call.
+        guard count <= shortOctets else { return parley_sum(octets, count, initial) }
         var sum = initial
         var offset = 0
-        // Two accumulators of 32-bit words; 2^31 additions fit, a packet has 2^14.
-        var other: UInt64 = 0
-        while offset + 16 <= count {
-            let first = octets.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-            let second = octets.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
-            sum &+= (first & 0xFFFF_FFFF) &+ (first >> 32)
-            other &+= (second & 0xFFFF_FFFF) &+ (second >> 32)
-            offset += 16
+        while offset + 4 <= count {
+            sum &+= UInt64(octets.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+            offset += 4
         }
-        sum &+= other
-        while offset + 2 <= count {
-            sum &+= UInt64(octets.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-            offset += 2
-        }
-        if offset < count {
-            sum &+= UInt64(UInt16(octets.load(fromByteOffset: offset, as: UInt8.self)).littleEndianWord)
-        }
-        return sum
+        guard offset < count else { return sum }
+        return parley_sum(octets + offset, count - offset, sum)
+    }
+
+    private static let shortOctets = 60
+
+    /// The sum of what is copied from `source` to `target`, added to an unfolded one.
+    ///
+    /// SAFETY: the caller vouches for `count` readable and as many writable octets, which do not overlap.
+    package static func copy(
+        _ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, count: Int, initial: UInt64 = 0
+    ) -> UInt64 {
+        parley_copy_sum(target, source, count, initial)
     }
 
     /// The 16-bit sum, not complemented, in memory order.
@@ -74,16 +76,5 @@ enum TransportChecksum {
             packet, family: view.flow.family, ipProtocol: view.flow.ipProtocol, payloadOctets: count)
         let sum = ~InternetChecksum.fold(InternetChecksum.sum(transport, count: count, initial: pseudo))
         transport.storeBytes(of: sum == 0 ? 0xFFFF : sum, toByteOffset: field, as: UInt16.self)
-    }
-}
-
-extension UInt16 {
-    /// The value of a last odd octet, which is padded with a zero behind it.
-    fileprivate var littleEndianWord: UInt16 {
-        #if _endian(little)
-            self
-        #else
-            self << 8
-        #endif
     }
 }

@@ -110,8 +110,8 @@ package struct Segments {
     package func write(_ index: Int, to target: UnsafeMutableRawPointer) {
         let total = octets(index)
         target.copyMemory(from: packet, byteCount: headerOctets)
-        (target + headerOctets).copyMemory(
-            from: packet + headerOctets + index * segmentOctets, byteCount: total - headerOctets)
+        let payload = InternetChecksum.copy(
+            packet + headerOctets + index * segmentOctets, to: target + headerOctets, count: total - headerOctets)
         if family == .v4 {
             target.store(bigEndian: UInt16(truncatingIfNeeded: total), at: 2)
             target.store(bigEndian: identification &+ UInt16(truncatingIfNeeded: index), at: 4)
@@ -131,8 +131,9 @@ package struct Segments {
         transport.storeBytes(of: 0, toByteOffset: field, as: UInt16.self)
         let pseudo = InternetChecksum.pseudoHeader(
             target, family: family, ipProtocol: isTCP ? Self.tcp : Self.udp, payloadOctets: total - ipOctets)
+        // Headers have an even number of octets.
         let sum = ~InternetChecksum.fold(
-            InternetChecksum.sum(transport, count: total - ipOctets, initial: pseudo))
+            InternetChecksum.sum(transport, count: headerOctets - ipOctets, initial: pseudo &+ payload))
         // A sum of 0 would say that there is none (RFC 768).
         transport.storeBytes(of: !isTCP && sum == 0 ? 0xFFFF : sum, toByteOffset: field, as: UInt16.self)
     }

@@ -14,6 +14,8 @@ import Primitives
 final class InboundWorker {
     private static let messages: UInt32 = 16
     private static let messageOctets = 65_536
+    /// What is received at once has this many octets in a stream.
+    private static let streamOctets = 16_384
     /// Packets that each other worker may have handed over before sockets are looked at anew.
     private static let handOversAtOnce = 256
 
@@ -167,28 +169,36 @@ final class InboundWorker {
         open(headers) { deliver(plane.openHeader($0, count: $1, from: $2, trafficClass: $3, now: now)) }
     }
 
-    /// Takes one batch from a socket. False where the worker should stop.
+    /// Takes what a socket has, up to all buffers. False where the worker should stop.
     private func receive(_ socket: DatagramSocket) -> Bool {
         var local = socket.local
-        let count = Int(parley_receive(socket.descriptor, receiver, &local, incoming))
-        guard count > 0 else { return true }
-        // Changes posted before these packets came hold for them.
-        guard applyChanges() else { return false }
-        let now = Clock.now()
-        for index in 0..<count {
-            let message = incoming[index]
-            guard let from = message.from.endpoint, let to = message.to.endpoint, message.count > 0,
-                let buffer = parley_receiver_buffer(receiver, UInt32(index))
-            else { continue }
-            let size = message.segment == 0 ? message.count : message.segment
-            var offset = 0
-            while offset < message.count {
-                // SAFETY: the receiver's buffer holds `message.count` octets of this message.
-                let octets = min(size, message.count - offset)
-                take(buffer + offset, octets, message.traffic_class, socket, from, to, now)
-                offset += octets
+        var used: UInt32 = 0
+        var octets = 0
+        repeat {
+            let count = Int(parley_receive(socket.descriptor, receiver, used, &local, incoming))
+            guard count > 0 else { break }
+            // Changes posted before these packets came hold for them.
+            guard applyChanges() else { return false }
+            let now = Clock.now()
+            octets = 0
+            for index in 0..<count {
+                let message = incoming[index]
+                guard let from = message.from.endpoint, let to = message.to.endpoint, message.count > 0,
+                    let buffer = parley_receiver_buffer(receiver, used + UInt32(index))
+                else { continue }
+                let size = message.segment == 0 ? message.count : message.segment
+                var offset = 0
+                while offset < message.count {
+                    // SAFETY: the receiver's buffer holds `message.count` octets of this message.
+                    let octets = min(size, message.count - offset)
+                    take(buffer + offset, octets, message.traffic_class, socket, from, to, now)
+                    offset += octets
+                }
+                octets += message.count
             }
-        }
+            used += UInt32(count)
+            // In a stream more has come meanwhile, which joins what is there.
+        } while octets >= Self.streamOctets && used < Self.messages
         // The next batch overwrites the packets that wait.
         release()
         return true

@@ -49,7 +49,7 @@ package final class QuerySocket {
     /// What has come, up to a few messages.
     package func receive() -> [Message] {
         var incoming = [parley_incoming](repeating: parley_incoming(), count: Int(Self.messages))
-        let count = Int(parley_receive(descriptor, receiver, &local, &incoming))
+        let count = Int(parley_receive(descriptor, receiver, 0, &local, &incoming))
         guard count > 0 else { return [] }
         var messages: [Message] = []
         for index in 0..<count {

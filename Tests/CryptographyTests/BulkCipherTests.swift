@@ -5,8 +5,8 @@ import Testing
 
 @testable import Cryptography
 
-/// The multi-buffer library against libcrypto, packet by packet and in batches. Where the machine lacks the library, both
-/// sides are libcrypto and the tests hold trivially; `usesTheLibraryWhereItIs` says which it is.
+/// The multi-buffer library and BoringSSL against libcrypto, packet by packet and in batches. Where the machine lacks the
+/// former, both sides are libcrypto and its tests hold trivially; `usesTheLibrariesWhereTheyAre` says which it is.
 @Suite struct BulkCipherTests {
     static let kinds = PacketCipherTests.kinds
     private static let chains = kinds.filter { $0.encryption.id == .aesCBC }
@@ -42,22 +42,45 @@ import Testing
         return work.map(\.isDone)
     }
 
-    @Test func usesTheLibraryWhereItIs() throws {
-        #if arch(x86_64)
-            let gcm = Encryption(.aesGCM16, keyBits: 256)
-            let bulk = BulkCipher(
-                gcm, integrity: nil, encryptionKey: Secret([UInt8](repeating: 1, count: 36)), integrityKey: nil)
-            #expect((bulk != nil) == (BulkCipher.version != nil))
-        #else
+    @Test(arguments: [
+        Encryption(.aesGCM16, keyBits: 128), Encryption(.aesGCM16, keyBits: 192), Encryption(.aesGCM8, keyBits: 256),
+        Encryption(.chacha20Poly1305),
+    ])
+    func usesTheLibrariesWhereTheyAre(_ encryption: Encryption) throws {
+        let material = Secret([UInt8](repeating: 1, count: encryption.keyMaterialOctets))
+        func made(_ implementation: PacketCipher.Implementation) -> PacketAEAD? {
+            PacketAEAD(encryption, material: material, implementation: implementation)
+        }
+        // swift-crypto carries BoringSSL along everywhere: where it is not found, its names have changed.
+        #expect(try #require(made(.boringSSL)).isBoringSSL)
+        #expect((made(.multiBuffer) != nil) == (BulkCipher.version != nil))
+        #expect(made(.multiBuffer)?.isBoringSSL != true)
+        #expect(made(.fastest) != nil)
+        #expect(made(.libcrypto) == nil)
+        #if !arch(x86_64)
             #expect(BulkCipher.version == nil)
         #endif
     }
 
-    @Test(arguments: kinds, [false, true])
-    func agreesWithLibcrypto(_ kind: PacketCipherTests.Kind, esn: Bool) throws {
-        let fast = try cipher(kind, sealing: true)
+    @Test func chainsUseTheLibraryWhereItIs() throws {
+        let bulk = BulkCipher(
+            Encryption(.aesCBC, keyBits: 256), integrity: .hmacSHA256_128,
+            encryptionKey: Secret([UInt8](repeating: 1, count: 32)),
+            integrityKey: Secret([UInt8](repeating: 2, count: 32)))
+        #expect((bulk != nil) == (BulkCipher.version != nil))
+    }
+
+    @Test(arguments: kinds, [PacketCipher.Implementation.fastest, .multiBuffer, .boringSSL])
+    func agreesWithLibcrypto(_ kind: PacketCipherTests.Kind, _ implementation: PacketCipher.Implementation) throws {
+        for esn in [false, true] { try agrees(kind, implementation, esn: esn) }
+    }
+
+    private func agrees(
+        _ kind: PacketCipherTests.Kind, _ implementation: PacketCipher.Implementation, esn: Bool
+    ) throws {
+        let fast = try cipher(kind, sealing: true, implementation)
         let plain = try cipher(kind, sealing: true, .libcrypto)
-        let fastOpener = try cipher(kind, sealing: false)
+        let fastOpener = try cipher(kind, sealing: false, implementation)
         let plainOpener = try cipher(kind, sealing: false, .libcrypto)
         var sequence: UInt64 = 0xFFFF_FFF0
         for blocks in Array(1...20) + [63, 64, 65, 90, 350] {
@@ -73,6 +96,12 @@ import Testing
             let body = 8 + fast.ivOctets..<text.count - fast.tagOctets
             #expect(opened[0][body] == text[body])
             #expect(other[0][body] == text[body])
+            // An altered octet anywhere is found: SPI, IV, text, tag.
+            for place in [0, 8, text.count / 2, text.count - 1] {
+                var altered = left
+                altered[0][place] ^= 0x10
+                #expect(run(fastOpener, &altered, first: sequence, esn: esn, sealing: false) == [false], "\(place)")
+            }
         }
     }
 

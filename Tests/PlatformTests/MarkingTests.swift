@@ -31,7 +31,7 @@ import Testing
             #expect(engine.sendIKE(datagram))
             // Loopback delivers within the call.
             var incoming = [parley_incoming](repeating: parley_incoming(), count: 8)
-            let count = Int(parley_receive(socket.descriptor, receiver, &local, &incoming))
+            let count = Int(parley_receive(socket.descriptor, receiver, 0, &local, &incoming))
             seen += incoming.prefix(max(0, count)).map { [UInt8(truncatingIfNeeded: $0.count), $0.traffic_class] }
         }
         #expect(seen == [[1, 0xB8], [1, 0], [5, 0x04], [5, 0xFC]])

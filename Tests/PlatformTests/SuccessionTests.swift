@@ -44,7 +44,7 @@ import Testing
         func receive() {
             var incoming = [parley_incoming](repeating: parley_incoming(), count: 64)
             while true {
-                let count = Int(parley_receive(peer.descriptor, receiver, &local, &incoming))
+                let count = Int(parley_receive(peer.descriptor, receiver, 0, &local, &incoming))
                 guard count > 0 else { return }
                 for index in 0..<count {
                     guard let octets = parley_receiver_buffer(receiver, UInt32(index)) else { continue }

@@ -9,14 +9,16 @@
 
 /// The library's version, such as "1.3.0"; NULL where it cannot be used. Static storage.
 const char *parley_mb_version(void);
+/// Whether the library works with AVX-512 on this processor.
+int parley_mb_is_wide(void);
 
 // AES-GCM, and ChaCha20-Poly1305: one packet a call.
 
 struct parley_mb_aead;
 enum parley_mb_aead_kind { PARLEY_MB_GCM = 0, PARLEY_MB_CHACHA20_POLY1305 = 1 };
-/// `bits` are those of the cipher's key: 128, 192 or 256 (256 with ChaCha20). `salt` has the 4 octets that begin each nonce.
+/// `bits` are those of the cipher's key: 128, 192 or 256 (256 with ChaCha20).
 struct parley_mb_aead *parley_mb_aead_create(
-    enum parley_mb_aead_kind kind, const void *key, unsigned bits, const void *salt, size_t tag_count);
+    enum parley_mb_aead_kind kind, const void *key, unsigned bits, size_t tag_count);
 void parley_mb_aead_destroy(struct parley_mb_aead *aead);
 /// Encrypts in place and writes the tag. `nonce` has 12 octets.
 void parley_mb_aead_seal(
@@ -26,16 +28,6 @@ void parley_mb_aead_seal(
 void parley_mb_aead_open(
     const struct parley_mb_aead *aead, void *text, size_t count, const void *nonce, const void *additional,
     size_t additional_count, void *tag);
-/// Seals an ESP packet in place, whose SPI and sequence number are written: `sequence` becomes its IV of `iv_octets`, 8 or
-/// none (RFC 4106 §3.1, RFC 8750), and is authenticated whole where it `is_extended`. `text_count` octets follow the IV, and
-/// then there is room for the tag.
-void parley_mb_aead_seal_packet(
-    const struct parley_mb_aead *aead, void *packet, size_t iv_octets, size_t text_count, uint64_t sequence,
-    int is_extended);
-/// Opens such a packet in place. 0 where it is not genuine; its octets then mean nothing.
-int parley_mb_aead_open_packet(
-    const struct parley_mb_aead *aead, void *packet, size_t iv_octets, size_t text_count, uint64_t sequence,
-    int is_extended);
 
 // AES-CBC with HMAC: a batch a call, since only several packets at once keep the machine busy.
 

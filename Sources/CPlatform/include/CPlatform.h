@@ -31,9 +31,10 @@ struct parley_receiver *parley_receiver_create(unsigned messages, size_t octets)
 void parley_receiver_destroy(struct parley_receiver *receiver);
 /// The buffer of message `index`.
 void *parley_receiver_buffer(struct parley_receiver *receiver, unsigned index);
-/// Receives what is there, up to the receiver's messages, without waiting. `local` supplies what control data lacks.
+/// Receives what is there into the buffers from `first` on, without waiting. `local` supplies what control data lacks.
+/// `incoming[0]` describes the message in the first of these buffers.
 int parley_receive(
-    int descriptor, struct parley_receiver *receiver, const struct parley_address *local,
+    int descriptor, struct parley_receiver *receiver, unsigned first, const struct parley_address *local,
     struct parley_incoming *incoming);
 
 /// A UDP socket bound to `local`, which says the address its packets came to and takes and gives segments.
