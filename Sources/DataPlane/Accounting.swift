@@ -88,8 +88,9 @@ package final class AssociationCounters: Sendable {
 
     /// Adds a packet of `count` octets inside the tunnel.
     package func add(octets count: Int, now: Instant) {
-        packets.add(1, ordering: .relaxed)
-        octets.add(UInt64(count), ordering: .relaxed)
+        // One thread writes, so that nothing is lost between reading and writing.
+        packets.store(packets.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        octets.store(octets.load(ordering: .relaxed) &+ UInt64(count), ordering: .relaxed)
         lastUse.store(now.nanoseconds, ordering: .relaxed)
     }
 

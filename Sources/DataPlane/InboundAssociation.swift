@@ -30,10 +30,12 @@ package final class InboundAssociation {
     private let looksAtPorts: Bool
     /// Only where both ends agreed on later fragments.
     private var fragments: FragmentTable?
-    private var window: ReplayWindow
-    private var usage: Usage
-    private var lastMatch: Flow?
-    private var lastReport: Instant?
+    // SAFETY (unchecked): one thread uses this object, and nothing that works on one of these comes back to it. A packet
+    // would look at each of them several times.
+    @exclusivity(unchecked) private var window: ReplayWindow
+    @exclusivity(unchecked) private var usage: Usage
+    @exclusivity(unchecked) private var lastMatch: Flow?
+    @exclusivity(unchecked) private var lastReport: Instant?
     private var reportedEndpoint: Endpoint?
 
     package init(

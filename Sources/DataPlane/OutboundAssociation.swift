@@ -35,7 +35,8 @@ package final class OutboundAssociation {
     private let compressor: PayloadCompressor?
     private let compressionIndex: UInt16
     private let isServed: Bool
-    private var usage: Usage
+    // SAFETY (unchecked): one thread uses this object, and counting does not come back to it.
+    @exclusivity(unchecked) private var usage: Usage
     private var reportedExhaustion = false
     /// Packets that have all but their cipher's work, where that gains from batches.
     private let work: WorkQueue?

@@ -4,7 +4,8 @@ package import Primitives
 
 /// The outbound half of the data plane: policy, numbers and sealing. Owned by one worker.
 package final class OutboundPlane {
-    private var policies: PolicyTable
+    // SAFETY (unchecked): one thread uses this object, and a lookup in the table does not come back to it.
+    @exclusivity(unchecked) private var policies: PolicyTable
     private var children: [ChildID: [OutboundAssociation]] = [:]
     private let waiting = WaitingPackets()
     /// Since the first SA that carries later fragments.
@@ -178,7 +179,8 @@ package final class OutboundPlane {
 
 /// The inbound half of the data plane: SA lookup, opening and selectors. Owned by one worker.
 package final class InboundPlane {
-    private var associations = AssociationTable()
+    // SAFETY (unchecked): one thread uses this object, and a lookup in the table does not come back to it.
+    @exclusivity(unchecked) private var associations = AssociationTable()
     /// Those with AH, by the SPI of that.
     private var headers = AssociationTable()
     let arena = PacketArena()

@@ -30,7 +30,8 @@ final class Coalescer {
 
     private let joinsDatagrams: Bool
     private let write: (UnsafePointer<parley_part>, Int, Int) -> Void
-    private var slots: [Slot?] = Array(repeating: nil, count: slotCount)
+    // SAFETY (unchecked): one thread uses this object; nothing that looks at a slot comes back to it.
+    @exclusivity(unchecked) private var slots: [Slot?] = Array(repeating: nil, count: slotCount)
     private var oldest = 0
     // SAFETY: allocated in init, freed in deinit. Slot `i` has the parts from `i * partsPerSlot` on; the last run of
     // them and the headers' last place are for packets that pass alone. Packets in slots belong to the caller, who keeps
