@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CIPsecMB.h"
+#include "KeptMemory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,18 +65,6 @@ int parley_mb_is_wide(void) {
     return m && m->used_arch >= IMB_ARCH_AVX512;
 }
 
-static void wipe(void *octets, size_t count) {
-    memset(octets, 0, count);
-    __asm__ volatile("" : : "r"(octets) : "memory");
-}
-
-// In constant time.
-static int differ(const uint8_t *left, const uint8_t *right, size_t count) {
-    uint8_t difference = 0;
-    for (size_t index = 0; index < count; index++) difference |= left[index] ^ right[index];
-    return difference;
-}
-
 struct parley_mb_aead {
     struct gcm_key_data gcm;
     uint8_t key[32];
@@ -128,7 +117,7 @@ struct parley_mb_aead *parley_mb_aead_create(
 
 void parley_mb_aead_destroy(struct parley_mb_aead *aead) {
     if (!aead) return;
-    wipe(aead, sizeof *aead);
+    parley_wipe(aead, sizeof *aead);
     free(aead);
 }
 
@@ -231,13 +220,13 @@ struct parley_mb_chain *parley_mb_chain_create(
     compress(padded, chain->inner);
     for (size_t index = 0; index < block; index++) padded[index] ^= 0x36 ^ 0x5C;
     compress(padded, chain->outer);
-    wipe(padded, sizeof padded);
+    parley_wipe(padded, sizeof padded);
     return chain;
 }
 
 void parley_mb_chain_destroy(struct parley_mb_chain *chain) {
     if (!chain) return;
-    wipe(chain, sizeof *chain);
+    parley_wipe(chain, sizeof *chain);
     free(chain);
 }
 
@@ -312,7 +301,7 @@ void parley_mb_chain_open(
         }
         if (m) submit_all(m, chain, batch, part, is_extended, 0, tags);
         for (size_t index = 0; index < part; index++)
-            if (differ(tags[index], received[index], chain->tag_count)) batch[index].is_done = 0;
+            if (parley_differ(tags[index], received[index], chain->tag_count)) batch[index].is_done = 0;
     }
 }
 

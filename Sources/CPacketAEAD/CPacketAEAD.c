@@ -1,5 +1,6 @@
 #include "CPacketAEAD.h"
 #include <CIPsecMB.h>
+#include <KeptMemory.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,18 +43,6 @@ struct parley_aead {
     uint32_t salt;
     size_t tag_count;
 };
-
-static void wipe(void *octets, size_t count) {
-    memset(octets, 0, count);
-    __asm__ volatile("" : : "r"(octets) : "memory");
-}
-
-// In constant time.
-static int differ(const uint8_t *left, const uint8_t *right, size_t count) {
-    uint8_t difference = 0;
-    for (size_t index = 0; index < count; index++) difference |= left[index] ^ right[index];
-    return difference;
-}
 
 // What was measured decides: with AVX-512 the multi-buffer library's calls are faster for either cipher; without it BoringSSL's
 // ChaCha20-Poly1305, which interleaves the two, and its AES-GCM where the processor does AES in wide registers.
@@ -114,7 +103,7 @@ void parley_aead_destroy(struct parley_aead *aead) {
     parley_mb_aead_destroy(aead->bulk);
     // Which wipes what it frees.
     if (aead->boring) CCryptoBoringSSL_EVP_AEAD_CTX_free(aead->boring);
-    wipe(aead, sizeof *aead);
+    parley_wipe(aead, sizeof *aead);
     free(aead);
 }
 
@@ -148,8 +137,8 @@ int parley_aead_open(
     }
     uint8_t expected[16];
     parley_mb_aead_open(aead->bulk, text, count, nonce, additional, additional_count, expected);
-    if (!differ(expected, tag, aead->tag_count)) return 1;
-    wipe(text, count);
+    if (!parley_differ(expected, tag, aead->tag_count)) return 1;
+    parley_wipe(text, count);
     return 0;
 }
 
