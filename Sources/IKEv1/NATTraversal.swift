@@ -40,7 +40,9 @@ extension IKEv1Session {
     /// being behind a NAT, nobody's.
     func natDiscoveryPayloads(_ hash: HashID, _ context: Context) throws(Fault) -> [Payload] {
         guard let type = nat.dialect?.discovery else { return [] }
-        let source = claimsNAT(context) ? Endpoint(.any(local.address.family), port: 0) : local
+        // A NAT that has been seen needs no other: Windows, as installed, leaves a gateway that is behind one.
+        let isSeen = nat.isLocalBehindNAT || nat.isRemoteBehindNAT
+        let source = claimsNAT(context) && !isSeen ? Endpoint(.any(local.address.family), port: 0) : local
         let peers = try NATState.hash(hash, initiatorCookie, responderCookie, remote)
         let own = try NATState.hash(hash, initiatorCookie, responderCookie, source)
         return [Payload(type, body: peers), Payload(type, body: own)]

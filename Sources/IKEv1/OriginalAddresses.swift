@@ -32,6 +32,19 @@ extension IKEv1Session {
         return OriginalAddresses(initiator: initiator, responder: responder)
     }
 
+    /// The payloads with the initiator's address instead of its name: Windows XP, behind a NAT, says in transport mode who it
+    /// is and not where, and NAT-OA alone knows the address.
+    func addressing(_ payloads: [Payload], by originals: OriginalAddresses?, isTunnel: Bool) -> [Payload] {
+        guard let originals, nat.isEncapsulating, !isTunnel,
+            let index = payloads.firstIndex(where: { $0.type == .identification }), payloads[index].body.count > 4,
+            payloads[index].body[0] == Identity.Kind.fqdn.rawValue
+        else { return payloads }
+        var addressed = payloads
+        let kind = Identity(originals.initiator).kind.rawValue
+        addressed[index].body = [kind] + payloads[index].body[1..<4] + originals.initiator.octets
+        return addressed
+    }
+
     /// A side that the peer names by the address that it has, or believes us to have, is the one that a NAT made of it:
     /// transport mode carries the outer header's. Everything else is what it says.
     func translated(
@@ -47,5 +60,12 @@ extension IKEv1Session {
         return TrafficSelector(
             first: address, last: address, ipProtocol: selector.ipProtocol, firstPort: selector.firstPort,
             lastPort: selector.lastPort)
+    }
+}
+
+extension SecurityAssociationPayload {
+    /// Whether something that is offered is a tunnel.
+    var namesTunnel: Bool {
+        proposals.contains { $0.transforms.contains { PhaseTwoProposal.encapsulation($0)?.mode == .tunnel } }
     }
 }

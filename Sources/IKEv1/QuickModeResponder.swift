@@ -61,8 +61,9 @@ extension IKEv1Session {
         for payload in offered {
             offers.append(try IKEv1Session.securityAssociation([payload], situation: situation))
         }
-        let named = try selectors(payloads, role: .responder)
         let originals = try originalAddresses(in: payloads)
+        let named = try selectors(
+            addressing(payloads, by: originals, isTunnel: offers.contains(where: \.namesTunnel)), role: .responder)
         let local = translated(named.local, isLocal: true, originals) ?? TrafficSelector(local.address)
         let remote =
             translated(named.remote, isLocal: false, originals)
