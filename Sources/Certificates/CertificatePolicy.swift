@@ -1,3 +1,4 @@
+import Cryptography
 package import IPsec
 
 /// How strictly paths are judged.
@@ -12,8 +13,12 @@ package struct CertificatePolicy: Hashable, Sendable {
     package var wantedPurposes: Set<CertificateExtensions.Purpose>?
     /// RSA moduli; 112 bits of strength (NIST SP 800-57).
     package var minimumModulusBits = 2048
-    /// SHA-1 and MD5 have collisions that were turned into false certificates.
+    /// SHA-1 and MD5 have collisions that were turned into false certificates. Lists and responses over them are good for a
+    /// revocation alone: they do not say that a certificate is good.
     package var allowsWeakHashes = false
+
+    /// Whether a signature's hash has collisions, and is not allowed all the same.
+    func refuses(_ algorithm: SignatureAlgorithm) -> Bool { !allowsWeakHashes && algorithm.isWeak }
 
     /// Whether an end entity's own key may be one of DSA, which proves nobody in IKE here; an authority's may, if it is strong.
     package var admitsDSAEntities = false
@@ -48,4 +53,9 @@ package struct InitialPolicies: Hashable, Sendable {
     package var inhibitsAnyPolicy = false
 
     package init() {}
+}
+
+extension SignatureAlgorithm {
+    /// Whether its hash is MD5 or SHA-1.
+    var isWeak: Bool { hash == .md5 || hash == .sha1 }
 }

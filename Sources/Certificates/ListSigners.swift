@@ -56,7 +56,7 @@ extension PathJudge {
     private func issuer(of candidate: Certificate, _ authorities: ArraySlice<Certificate>) -> Certificate? {
         guard validityProblem(candidate) == nil, candidate.extensions.unknownCritical.isEmpty,
             keyProblem(candidate, isEntity: false) == nil, let algorithm = candidate.signatureAlgorithm,
-            policy.allowsWeakHashes || algorithm.hash != .md5 && algorithm.hash != .sha1
+            !policy.refuses(algorithm)
         else { return nil }
         let index = authorities.indices.first { index in
             let issuer = authorities[index]

@@ -48,6 +48,8 @@ package struct PathBuilder: Sendable {
         }
         search.extend([entity], limit: PathBuilder.maximumPaths)
         var best: (report: ChainReport, problems: Int)?
+        var revocation = revocation
+        revocation.allowsWeakHashes = policy.allowsWeakHashes
         for (found, isTrusted) in search.paths {
             let path = InheritedParameters.completed(found)
             let judge = PathJudge(

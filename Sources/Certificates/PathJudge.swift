@@ -130,9 +130,7 @@ struct PathJudge {
         guard !isAnchor(index), index + 1 < path.count else { return .skipped }
         let certificate = path[index]
         guard let algorithm = certificate.signatureAlgorithm else { return .failed(.unknownAlgorithm) }
-        if !policy.allowsWeakHashes, algorithm.hash == .md5 || algorithm.hash == .sha1 {
-            return .failed(.weakAlgorithm(algorithm))
-        }
+        if policy.refuses(algorithm) { return .failed(.weakAlgorithm(algorithm)) }
         if let keys = policy.keys, !keys.admitsInCertificates(algorithm) {
             return .failed(.algorithmNotAdmitted(algorithm, keys))
         }

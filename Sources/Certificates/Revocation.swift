@@ -1,3 +1,4 @@
+import Cryptography
 package import IPsec
 package import Primitives
 
@@ -7,6 +8,8 @@ package struct RevocationStore: Hashable, Sendable {
     package var responses: [OCSPResponse]
     /// Where to ask about an authority's certificates besides where these say, by the ``Certificate/keyHash`` of its own.
     package var locations: [[UInt8]: RevocationLocations]
+    /// Whether lists and responses over MD5 or SHA-1 may say that a certificate is good (``CertificatePolicy/allowsWeakHashes``).
+    var allowsWeakHashes = false
     /// Certificates that were fetched because a peer said where they are, by the hash that it said.
     package var located: [[UInt8]: [Certificate]] = [:]
 
@@ -95,7 +98,7 @@ package struct RevocationStore: Hashable, Sendable {
                 guard let id = OCSPCertificateID(certificate, issuer: issuer, hash: single.certificate.hash),
                     id == single.certificate
                 else { continue }
-                if let problem = self.gap(response, issuer, now) {
+                if let problem = self.gap(response, single, issuer, now) {
                     gap = problem
                 } else if single.thisUpdate > best?.single.thisUpdate ?? WallTime(seconds: .min) {
                     best = (response, single)
@@ -105,13 +108,25 @@ package struct RevocationStore: Hashable, Sendable {
         return (best, gap)
     }
 
-    private func gap(_ response: OCSPResponse, _ issuer: Certificate, _ now: WallTime) -> RevocationGap? {
+    /// Why a response's word cannot be believed; `nil`: it can.
+    private func gap(
+        _ response: OCSPResponse, _ single: OCSPResponse.Single, _ issuer: Certificate, _ now: WallTime
+    ) -> RevocationGap? {
         if !response.unknownCritical.isEmpty { return .unknownCriticalExtensions(response.unknownCritical) }
         let signers = [issuer] + response.certificates.filter { isResponder($0, of: response, issuer, now) }
         let named = signers.filter { $0.isResponder(response.responder) }
         if named.isEmpty { return .issuerMayNotSign }
-        return named.contains(where: response.isSigned) ? nil : .badSignature
+        guard let signer = named.first(where: response.isSigned) else { return .badSignature }
+        // A revocation counts: who could forge it would only lock somebody out.
+        if case .revoked = single.status { return nil }
+        let delegated = signer == issuer ? nil : signer.signatureAlgorithm
+        return [response.signatureAlgorithm, delegated].compactMap { $0 }.first(where: refuses).map {
+            .weakAlgorithm($0)
+        }
     }
+
+    /// Whether a signature over a weak hash says nothing.
+    func refuses(_ algorithm: SignatureAlgorithm) -> Bool { !allowsWeakHashes && algorithm.isWeak }
 
     /// Whether the issuer itself lets this certificate answer for it (RFC 6960 §4.2.2.2).
     private func isResponder(

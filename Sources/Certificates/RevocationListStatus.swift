@@ -16,7 +16,7 @@ extension RevocationStore {
             let usable = usable(for: certificate, signedBy: signer)
             if case .noInformation = gap { gap = usable.gap }
             for group in usable.groups {
-                switch RevocationStore.status(of: certificate, group, now) {
+                switch status(of: certificate, group, now) {
                 case .revoked(let date, let reason): return .revoked(date, reason)
                 case .good: known.formUnion(group.reasons)
                 case .unknown(.noInformation): break
@@ -42,6 +42,19 @@ extension RevocationStore {
         func delta(_ base: RevocationList, _ now: WallTime) -> RevocationList? {
             lists.filter { fits($0, base) && $0.thisUpdate <= now + skew }.max(by: isOlder)
         }
+    }
+
+    /// What lists of one scope say. Those over a weak hash may revoke, and no more: who could forge one would only lock somebody
+    /// out.
+    private func status(of certificate: Certificate, _ group: Group, _ now: WallTime) -> Status {
+        let all = RevocationStore.status(of: certificate, group, now)
+        let weak = group.lists.compactMap(\.signatureAlgorithm).first(where: refuses)
+        guard let weak, !all.isRevoked else { return all }
+        var sound = group
+        sound.lists.removeAll { $0.signatureAlgorithm.map(refuses) ?? false }
+        let status = RevocationStore.status(of: certificate, sound, now)
+        if case .unknown(.noInformation) = status { return .unknown(.weakAlgorithm(weak)) }
+        return status
     }
 
     private static func status(of certificate: Certificate, _ group: Group, _ now: WallTime) -> Status {

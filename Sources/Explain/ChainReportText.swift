@@ -106,6 +106,7 @@ package enum ChainReportText {
             "what is there has critical extensions that are not known: \(identifiers.joined(separator: ", "))"
         case .responderDoesNotKnow: "the responder does not know it"
         case .someReasons: "the lists that are there speak of some reasons alone"
+        case .weakAlgorithm(let algorithm): "what is there is signed with \(algorithm), which can be forged"
         }
     }
 }

@@ -76,6 +76,8 @@ package enum RevocationGap: Hashable, Sendable {
     case responderDoesNotKnow
     /// Lists are there that speak of some reasons for a revocation alone (RFC 5280 §5.2.5).
     case someReasons
+    /// What is there is signed over a hash that has collisions, or its signer's certificate is.
+    case weakAlgorithm(SignatureAlgorithm)
 }
 
 /// A good signature of a kind that the round does not take.

@@ -14,7 +14,11 @@ struct TestKey: Sendable {
 
     func signer(_ algorithm: SignatureAlgorithm = .ecdsa(.sha256)) -> Signer {
         Signer(algorithm) { [key] message in
-            guard let signature = try? key.signature(for: Data(message)) else { return nil }
+            let made =
+                algorithm.hash == .sha1
+                ? try? key.signature(for: Insecure.SHA1.hash(data: Data(message)))
+                : try? key.signature(for: Data(message))
+            guard let signature = made else { return nil }
             return [UInt8](signature.derRepresentation)
         }
     }
