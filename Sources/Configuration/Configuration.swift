@@ -51,7 +51,8 @@ package struct Configuration: Sendable {
         package var installsRoutes = true
         /// `hash_and_url`, for connections.
         package var usesCertificateLocations = false
-        /// `rdn_matching`, for connections: how names must have the parts of those that `id` and `ca_id` ask for.
+        /// `rdn_matching`: how names must have the parts of those that connections' `id`, `eap_id` and `ca_id` ask for, and those of
+        /// secrets' `id…`.
         package var nameMatching = DistinguishedName.Matching.strict
         /// RSA is padded as RSASSA-PSS has it.
         package var prefersPSS = false

@@ -81,14 +81,15 @@ extension ConfigurationChecker {
                 "unknown key '\(setting.name.excerpt)' in secrets, which holds one section for each secret",
                 at: setting.key.position)
         }
+        let matching = configuration.settings.nameMatching
         for inner in section.sections {
             let name = inner.name.text
             if name.hasPrefix("ike") {
-                if let key = sharedKey(inner) { configuration.secrets.append(key) }
+                if let key = sharedKey(inner) { configuration.secrets.append(key.matchingNames(matching)) }
             } else if name.hasPrefix("ppk") {
                 if let key = sharedKey(inner, isPostquantum: true) { configuration.secrets.append(key) }
             } else if name.hasPrefix("xauth") || name.hasPrefix("eap") {
-                if let key = sharedKey(inner) { configuration.users.append(key) }
+                if let key = sharedKey(inner) { configuration.users.append(key.matchingNames(matching)) }
             } else if let directory = KnownKeys.keyDirectories.first(where: { name.hasPrefix($0) }) {
                 if let passphrase = passphrase(inner, directory) { configuration.passphrases.append(passphrase) }
             } else if let (_, reason) = KnownKeys.unsupportedSecrets.first(where: { name.hasPrefix($0.key) }) {

@@ -96,9 +96,10 @@ package struct AuthenticationRound: Hashable, Sendable {
         return nil
     }
 
-    /// Lets distinguished names that are asked of a peer, and of an authority behind it, fit by `matching`.
+    /// Lets distinguished names that are asked of a peer, of its user, and of an authority behind it, fit by `matching`.
     package mutating func matchNames(_ matching: DistinguishedName.Matching) {
         identity = identity.matching(matching)
+        userIdentity = userIdentity?.matching(matching)
         certificates.authorityIdentity = certificates.authorityIdentity?.matching(matching)
     }
 

@@ -10,6 +10,15 @@ package struct SharedKey: Sendable {
     /// A post-quantum key (RFC 8784): one `secrets.ppk*` section. It proves nothing by itself.
     package var isPostquantum: Bool
 
+    /// This key, where distinguished names among its identities fit by `matching`. A post-quantum key's name is octets that
+    /// both ends say, and no pattern (RFC 8784 §5.1).
+    package func matchingNames(_ matching: DistinguishedName.Matching) -> SharedKey {
+        guard !isPostquantum else { return self }
+        var key = self
+        key.identities = identities.map { $0.matching(matching) }
+        return key
+    }
+
     package init(
         name: String = "", identities: [IdentityPattern], secret: Secret, isPostquantum: Bool = false
     ) {

@@ -182,6 +182,42 @@ import Testing
         }
     }
 
+    /// Users behind EAP and the owners of secrets are named by the same rule; a post-quantum key's name is octets.
+    @Test func namesOfUsersAndSecretsFitAsTheSettingHasIt() throws {
+        let text = """
+            connections { a { version = 2
+                local { auth = pubkey }
+                remote { auth = eap-tls
+                    eap_id = "CN=joe, O=Parley" }
+                children { b { } } } }
+            secrets { ike-a { id-1 = "CN=joe, O=Parley"
+                    id-2 = gate.example
+                    secret = one }
+                eap-a { id = "CN=joe, O=Parley"
+                    secret = two }
+                ppk-a { id = "CN=joe, O=Parley"
+                    secret = three } }
+            """
+        let names = ["CN=joe, O=Parley", "O=Parley, CN=joe", "C=CH, O=Parley, CN=joe"].compactMap { Identity($0) }
+        let gate = try #require(Identity("gate.example"))
+        for (setting, count) in [("", 1), ("strict", 1), ("reordered", 2), ("relaxed", 3)] {
+            let settings = try read(setting.isEmpty ? "" : "charon { rdn_matching = \(setting) }")
+            let configuration = try Configuration.read(
+                SourceFile(name: "swanctl.conf", text: text), settings: settings)
+            let user = try #require(configuration.connections.first?.remote.first?.userIdentity)
+            let shared = try #require(configuration.secrets.first { !$0.isPostquantum })
+            let password = try #require(configuration.users.first)
+            for patterns in [[user], shared.identities, password.identities] {
+                let fitting = names.filter { name in patterns.contains { $0.matches(name) } }
+                #expect(fitting == Array(names.prefix(count)), "\(setting)")
+            }
+            #expect(
+                shared.identities.contains { $0.matches(gate) } && !password.identities.contains { $0.matches(gate) })
+            let quantum = try #require(configuration.secrets.first { $0.isPostquantum })
+            #expect(quantum.identities == [.exactly(names[0])], "\(setting)")
+        }
+    }
+
     @Test func poolsTellTheServersOfAll() throws {
         let settings = try read("charon { dns1 = 192.0.2.53\nnbns1 = 192.0.2.137 }")
         let text = "pools { a { addrs = 10.3.0.0/24\ndns = 192.0.2.1 } }"
