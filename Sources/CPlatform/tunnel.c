@@ -117,7 +117,7 @@ int64_t parley_monotonic(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int milliseconds) {
+int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int64_t nanoseconds) {
     struct pollfd entries[16];
     if (count > 16) return -EINVAL;
     for (unsigned index = 0; index < count; index++) {
@@ -125,7 +125,8 @@ int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int mill
         entries[index].events = POLLIN;
         entries[index].revents = 0;
     }
-    int result = poll(entries, count, milliseconds);
+    struct timespec patience = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000};
+    int result = ppoll(entries, count, nanoseconds < 0 ? NULL : &patience, NULL);
     if (result < 0) {
         memset(ready, 0, count);
         return errno == EINTR ? 0 : -errno;

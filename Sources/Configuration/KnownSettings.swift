@@ -78,11 +78,7 @@ extension KnownKeys {
     static let aggregation = rules(
         supported: [
             "packet_size", "reorder_window", "max_queue_size", "accept_fragments", "dont_frag", "packet_rate",
-            "congestion_control",
-        ],
-        unsupported: [
-            "drop_time": "whole packets are passed on at once, so that nothing waits for those that were lost",
-            "init_delay": "a payload waits for packets that are there already, and not for others",
+            "congestion_control", "drop_time", "init_delay",
         ])
 
     /// Sections of `charon` that change nothing here, with the reason.

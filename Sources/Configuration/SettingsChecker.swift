@@ -149,6 +149,13 @@ extension ConfigurationChecker {
         var found = settings.aggregation
         if let octets = reader.unsigned("packet_size", 0...65_535) { found.packetOctets = Int(octets) }
         if let packets = reader.unsigned("reorder_window", 0...255) { found.reorderWindow = Int(packets) }
+        let longest: UInt64 = 60_000_000
+        if let microseconds = reader.unsigned("drop_time", 0...longest) {
+            found.dropTime = .microseconds(Int64(microseconds))
+        }
+        if let microseconds = reader.unsigned("init_delay", 0...longest) {
+            found.initialDelay = .microseconds(Int64(microseconds))
+        }
         if let octets = reader.unsigned("max_queue_size", 0...(64 << 20)) { found.queueOctets = Int(octets) }
         if let packets = reader.unsigned("packet_rate", 0...100_000) { found.packetRate = Int(packets) }
         if let takes = reader.boolean("accept_fragments") { found.takesFragments = takes }

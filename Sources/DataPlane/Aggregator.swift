@@ -1,4 +1,5 @@
 package import IPsec
+package import Primitives
 
 /// The octets of AGGFRAG payloads (RFC 9347 §6.1).
 package enum AggregatedPayload {
@@ -37,7 +38,8 @@ package enum AggregatedPayload {
 /// Puts the inner packets of one SA into payloads: several into one, and one into several. Belongs to the SA's worker;
 /// memory is allocated once.
 ///
-/// Without a rate, payloads are handed out as they fill, and the last one by ``finish(_:)``. With a rate they wait in a
+/// Without a rate, payloads are handed out as they fill, and the last one by ``finish(_:)``, or by ``finish(at:_:)`` once it has
+/// waited for more packets as long as it may. With a rate they wait in a
 /// queue, from which ``next(_:)`` takes one each time that a packet is due; there is always one, full of padding at worst.
 package final class Aggregator {
     /// Octets of a full payload with its header.
@@ -46,6 +48,7 @@ package final class Aggregator {
     /// Of the header in front of the packets; who sends a payload with congestion control fills it in.
     package let headerOctets: Int
     private let keepsWhole: Bool
+    private let initialDelay: Duration
     /// Payloads that the queue holds, 0 without a rate.
     private let slots: Int
 
@@ -56,6 +59,8 @@ package final class Aggregator {
     private var waiting = 0
     /// Octets of the payload that is being filled; 0 where none is begun.
     private var used = 0
+    /// When the payload that is begun should go out, full or not; `nil` where none is begun, and with a rate.
+    package private(set) var deadline: Instant?
 
     /// The least that a payload's remainder must have for a packet to begin in it: so that its length is there too.
     private static let leastBeginning = 8
@@ -66,6 +71,7 @@ package final class Aggregator {
         packetRate = aggregation.packetRate
         headerOctets = AggregatedPayload.headerOctets(aggregation)
         keepsWhole = aggregation.keepsWhole
+        initialDelay = aggregation.initialDelay
         slots = packetRate == 0 ? 0 : max(2, aggregation.queueOctets / self.capacity)
         storage = .allocate(byteCount: (slots + 1) * self.capacity, alignment: 64)
     }
@@ -88,10 +94,12 @@ package final class Aggregator {
         return waiting + payloads <= slots
     }
 
-    /// Adds a packet that ``takes(_:)`` lets pass; `emit` gets each payload that is full by it.
+    /// Adds a packet that ``takes(_:)`` lets pass, at this moment; `emit` gets each payload that is full by it.
     ///
     /// SAFETY: the caller vouches for `count` readable octets, a whole IP packet.
-    package func add(_ packet: UnsafeRawPointer, _ count: Int, emit: (UnsafeRawPointer, Int) -> Void) {
+    package func add(
+        _ packet: UnsafeRawPointer, _ count: Int, now: Instant, emit: (UnsafeRawPointer, Int) -> Void
+    ) {
         var offset = 0
         while offset < count {
             let room = capacity - max(used, headerOctets)
@@ -100,7 +108,10 @@ package final class Aggregator {
                 end(emit)
                 continue
             }
-            if used == 0 { begin(blockOffset: offset == 0 ? 0 : rest) }
+            if used == 0 {
+                begin(blockOffset: offset == 0 ? 0 : rest)
+                if slots == 0 { deadline = now + initialDelay }
+            }
             let part = min(capacity - used, rest)
             (current + used).copyMemory(from: packet + offset, byteCount: part)
             used += part
@@ -112,6 +123,12 @@ package final class Aggregator {
     /// Hands out the payload that is begun, as far as it is.
     package func finish(_ emit: (UnsafeRawPointer, Int) -> Void) {
         if used > 0 { end(emit) }
+    }
+
+    /// The same, where it has waited long enough.
+    package func finish(at now: Instant, _ emit: (UnsafeRawPointer, Int) -> Void) {
+        if let deadline, initialDelay > .zero, now < deadline { return }
+        finish(emit)
     }
 
     /// Takes the payload that is due: the next of the queue, or what is begun, or padding.
@@ -153,6 +170,7 @@ package final class Aggregator {
         let payload = current
         let count = used
         used = 0
+        deadline = nil
         guard slots > 0 else { return emit(payload, count) }
         // A pad block takes the rest (RFC 9347 §6.1.3).
         (payload + count).initializeMemory(as: UInt8.self, repeating: 0, count: capacity - count)

@@ -22,6 +22,8 @@ package final class InboundAssociation {
     private let cipher: PacketCipher?
     private let extended: Bool
     let disaggregator: Disaggregator?
+    /// Where payloads are taken in order.
+    let order: PayloadOrder?
     let meter: CongestionMeter?
     private let decompressor: PayloadDecompressor?
     private let compressionIndex: UInt16
@@ -63,6 +65,10 @@ package final class InboundAssociation {
         }
         isServed = association.isServed(cipher: cipher != nil, header: header != nil)
         disaggregator = association.aggregation.map { Disaggregator(window: $0.reorderWindow) }
+        order = association.aggregation.flatMap {
+            $0.dropTime > .zero && $0.reorderWindow > 0
+                ? PayloadOrder(window: $0.reorderWindow, patience: $0.dropTime) : nil
+        }
         decompressor = association.compression == nil ? nil : PayloadDecompressor()
         compressionIndex = association.compression?.index ?? 0
         extended = association.suite.extendedSequenceNumbers
@@ -175,14 +181,16 @@ package final class InboundAssociation {
             outcome.dropped = .paddingInvalid
             return outcome
         }
-        if nextHeader == ESP.nextHeaderNone {
+        let isDummy = nextHeader == ESP.nextHeaderNone
+        if isDummy, order == nil {
             outcome.dropped = .dummy
             return outcome
         }
-        if nextHeader == AggregatedPayload.nextHeader, disaggregator != nil {
+        // Where payloads have an order, a dummy has its place in it.
+        if isDummy || nextHeader == AggregatedPayload.nextHeader && disaggregator != nil {
             outcome.bundle = InboundBundle(
                 association: self, payload: inner, count: payloadOctets, sequence: sequence,
-                trafficClass: trafficClass, now: now)
+                trafficClass: trafficClass, now: now, isDummy: isDummy)
             return outcome
         }
         // 2. What is inside.

@@ -35,14 +35,19 @@ package final class InlineEngine: IPsecEngine {
     /// Dropped packets by reason.
     package let dropCounters = DropCounters()
     private let events = Events()
-    private let outbound: OutboundPlane
+    /// One for each processor.
+    private let outbounds: [OutboundPlane]
     private let inbound: InboundPlane
     private var installed: [ChildID: [Installed]] = [:]
     private var meters: [ChildID: CongestionMeter] = [:]
 
-    package init() {
-        let events = events
-        outbound = OutboundPlane(drops: dropCounters) { events.pending.append($0) }
+    /// `workers`: processors that seal, at least 1. Each uses the SA of its own where there are several for one policy, and
+    /// hands packets over to that of the SA otherwise.
+    package init(workers: Int = 1) {
+        let (events, drops) = (events, dropCounters)
+        outbounds = (0..<max(1, workers)).map { worker in
+            OutboundPlane(drops: drops, worker: worker) { events.pending.append($0) }
+        }
         inbound = InboundPlane(drops: dropCounters) { events.pending.append($0) }
     }
 
@@ -59,8 +64,17 @@ package final class InlineEngine: IPsecEngine {
         install(association, sequence: 0)
     }
 
-    /// Who calls this does so for one thing after the other: nothing comes before its SA.
-    package func expect(_ spi: SPI) {}
+    /// Packets with this SPI may come before its SA: ``openEarly(_:now:)``.
+    package func expect(_ spi: SPI) { inbound.expect(spi) }
+
+    /// Opens packets of ESP that came before an SA, which is installed now.
+    package func openEarly(_ association: SecurityAssociation, now: Instant) -> [OpenResult] {
+        inbound.takeEarly(association, now: now).packets.map { packet in
+            open(packet.octets) {
+                inbound.open($0, count: $1, from: packet.from, trafficClass: packet.trafficClass, now: now)
+            }
+        }
+    }
 
     /// As ``install(_:)``, with an outbound counter that stands at `sequence`; for tests of the counter's end.
     package func install(_ association: SecurityAssociation, sequence: UInt64) {
@@ -72,7 +86,13 @@ package final class InlineEngine: IPsecEngine {
         let meter = meters[association.child]
         switch association.direction {
         case .outbound:
-            outbound.insert(OutboundAssociation(association, counters: counters, sequence: sequence, meter: meter))
+            let owner = association.resource % outbounds.count
+            for (worker, outbound) in outbounds.enumerated() {
+                outbound.insert(
+                    OutboundAssociation(
+                        association, counters: counters, sequence: sequence, owner: owner, isForeign: owner != worker,
+                        meter: meter))
+            }
         case .inbound: inbound.insert(InboundAssociation(association, counters: counters, meter: meter))
         }
         installed[association.child, default: []].removeAll {
@@ -84,7 +104,7 @@ package final class InlineEngine: IPsecEngine {
 
     package func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID) {
         switch direction {
-        case .outbound: outbound.remove(spi, of: child)
+        case .outbound: for outbound in outbounds { outbound.remove(spi, of: child) }
         case .inbound: inbound.remove(spi, of: child)
         }
         installed[child]?.removeAll { $0.spi == spi && $0.direction == direction }
@@ -95,17 +115,17 @@ package final class InlineEngine: IPsecEngine {
     }
 
     /// An SPD entry without an SA.
-    package func install(_ policy: SecurityPolicy) { outbound.insert(policy) }
+    package func install(_ policy: SecurityPolicy) { for outbound in outbounds { outbound.insert(policy) } }
 
-    package func remove(_ policy: SecurityPolicy) { outbound.remove(policy) }
+    package func remove(_ policy: SecurityPolicy) { for outbound in outbounds { outbound.remove(policy) } }
 
     /// The packets that waited for an SA which is there now, sealed.
     package func sealWaiting(now: Instant) -> [SealResult] {
-        outbound.takeReady(now: now).map { seal($0, now: now) }
+        outbounds.flatMap { $0.takeReady(now: now) }.map { seal($0, now: now) }
     }
 
     package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
-        outbound.move(child, local: local, remote: remote)
+        for outbound in outbounds { outbound.move(child, local: local, remote: remote) }
         inbound.move(child, local: local, remote: remote)
     }
 
@@ -119,16 +139,24 @@ package final class InlineEngine: IPsecEngine {
         }
     }
 
-    /// Looks the packet's policy up and wraps it (RFC 4301 §5.1).
-    package func seal(_ packet: [UInt8], now: Instant) -> SealResult {
+    /// Looks the packet's policy up and wraps it (RFC 4301 §5.1). `worker`: the processor that has the packet.
+    package func seal(_ packet: [UInt8], worker: Int = 0, now: Instant) -> SealResult {
         guard
             let view = packet.withUnsafeBytes({ octets in
                 octets.baseAddress.flatMap { PacketView($0, count: octets.count) }
             })
         else { return drop(.malformed) }
-        let found = packet.withUnsafeBytes { octets in
-            // SAFETY: the view was made of these octets.
-            octets.baseAddress.flatMap { outbound.association(for: view, of: $0, now: now) }
+        var outbound = outbounds[worker % outbounds.count]
+        func find() -> OutboundAssociation? {
+            packet.withUnsafeBytes { octets in
+                // SAFETY: the view was made of these octets.
+                octets.baseAddress.flatMap { outbound.association(for: view, of: $0, now: now) }
+            }
+        }
+        var found = find()
+        if let owner = found?.owner, owner != worker % outbounds.count {
+            outbound = outbounds[owner]
+            found = find()
         }
         guard let association = found else { return .dropped(.noPolicy) }
         var buffer: [UInt8]
@@ -192,7 +220,7 @@ package final class InlineEngine: IPsecEngine {
             case .bundle(let bundle):
                 // Who has several packets in one asks for them (``openAll(_:from:now:)``).
                 var first: OpenResult?
-                inbound.unpack(bundle) { if first == nil { first = result($0) } }
+                inbound.unpack(bundle, settle: inbound.forgetPackets) { if first == nil { first = result($0) } }
                 return first ?? drop(.dummy)
             case .deferred, .early: return drop(.unsupported)
             }
@@ -219,28 +247,45 @@ package final class InlineEngine: IPsecEngine {
             let outcome = inbound.open(base, count: octets.count, from: from, now: now)
             guard case .bundle(let bundle) = outcome else { return [result(outcome)] }
             var results: [OpenResult] = []
-            inbound.unpack(bundle) { results.append(result($0)) }
+            inbound.unpack(bundle, settle: inbound.forgetPackets) { results.append(result($0)) }
             return results
         }
     }
 
-    /// The payloads of inner packets that share them (RFC 9347), sealed; all are of one SA.
-    package func sealTogether(_ packets: [[UInt8]], now: Instant) -> [SealResult] {
+    /// When ``openHeld(now:)`` has something; `nil` while no payload waits for those before it.
+    package var nextRelease: Instant? { inbound.nextRelease }
+
+    /// The inner packets of payloads that have waited long enough for those before them.
+    package func openHeld(now: Instant) -> [OpenResult] {
+        var results: [OpenResult] = []
+        inbound.release(at: now, settle: inbound.forgetPackets) { results.append(result($0)) }
+        inbound.forgetPackets()
+        return results
+    }
+
+    /// The payloads of inner packets that share them (RFC 9347), sealed; all are of one SA. Where that lets a payload wait for
+    /// more packets, the last one is kept back until its time has come, unless it should all go now (`isWhole`).
+    package func sealTogether(_ packets: [[UInt8]], now: Instant, isWhole: Bool = false) -> [SealResult] {
         var results: [SealResult] = []
         var last: OutboundAssociation?
         for packet in packets {
             packet.withUnsafeBytes { octets in
                 guard let base = octets.baseAddress, let view = PacketView(base, count: octets.count),
-                    let association = outbound.association(for: view, of: base, now: now),
+                    let association = outbounds[0].association(for: view, of: base, now: now),
                     let aggregator = association.aggregator
                 else { return results.append(drop(.noPolicy)) }
                 last = association
                 let reason = association.admit(view.octets, now: now).dropped
                 guard reason == nil else { return results.append(drop(reason ?? .unsupported)) }
-                aggregator.add(base, view.octets) { results.append(sealPayload($0, $1, association, now)) }
+                aggregator.add(base, view.octets, now: now) { results.append(sealPayload($0, $1, association, now)) }
             }
         }
-        if let last { last.aggregator?.finish { results.append(sealPayload($0, $1, last, now)) } }
+        guard let last, let aggregator = last.aggregator else { return results }
+        if isWhole {
+            aggregator.finish { results.append(sealPayload($0, $1, last, now)) }
+        } else {
+            aggregator.finish(at: now) { results.append(sealPayload($0, $1, last, now)) }
+        }
         return results
     }
 
@@ -254,7 +299,7 @@ package final class InlineEngine: IPsecEngine {
             guard let base = octets.baseAddress else { return nil }
             (base + placement.offset).copyMemory(from: payload, byteCount: count)
             association.tell(in: base + placement.offset, rate: 0, now: now)
-            return outbound.sealPayload(base, placement, with: association)
+            return outbounds[0].sealPayload(base, placement, with: association)
         }
         guard let outcome, outcome.dropped == nil else { return .dropped(outcome?.dropped ?? .malformed) }
         return .sealed(
@@ -269,7 +314,7 @@ package final class InlineEngine: IPsecEngine {
         guard let aggregator = association.aggregator,
             view.octets <= aggregator.capacity - aggregator.headerOctets
         else { return drop(.tooBig) }
-        return sealTogether([packet], now: now).last ?? drop(.unsupported)
+        return sealTogether([packet], now: now, isWhole: true).last ?? drop(.unsupported)
     }
 
     /// A dummy packet (RFC 4303 §2.6) of the SA that would carry `packet`, with `count` octets inside.
@@ -279,7 +324,7 @@ package final class InlineEngine: IPsecEngine {
                 octets.baseAddress.flatMap { PacketView($0, count: octets.count) }
             })
         else { return drop(.malformed) }
-        guard let association = outbound.association(for: view.flow) else { return .dropped(.noPolicy) }
+        guard let association = outbounds[0].association(for: view.flow) else { return .dropped(.noPolicy) }
         var buffer = [UInt8](repeating: 0, count: ESP.headroom + count + ESP.tailroom)
         let outcome = buffer.withUnsafeMutableBytes { octets in
             // SAFETY: the buffer has the room asked for.

@@ -184,6 +184,8 @@ package final class InboundPlane {
     /// Those with AH, by the SPI of that.
     private var headers = AssociationTable()
     let arena = PacketArena()
+    /// SAs in which payloads wait for others.
+    var holding: [InboundAssociation] = []
     private let deferred = DeferredPackets()
     private var early = EarlyPackets()
     /// Those with AH: from their IP header on.
@@ -223,6 +225,7 @@ package final class InboundPlane {
         let header = (associations[spi].flatMap { $0.child == child ? $0 : nil })?.header?.spi ?? spi
         associations.remove(spi, of: child)
         headers.remove(header, of: child)
+        holding.removeAll { $0.spi == spi && $0.child == child }
     }
 
     package func move(_ child: ChildID, local: Endpoint, remote: Endpoint) {
@@ -251,7 +254,7 @@ package final class InboundPlane {
     package enum Outcome {
         case opened(Opened)
         case dropped(DropReason)
-        /// Several packets, which ``unpack(_:_:)`` tells of: before the SA or the octets go.
+        /// Several packets, which ``unpack(_:settle:_:)`` tells of: before the SA or the octets go.
         case bundle(InboundBundle)
         /// ``openDeferred(now:_:)`` will tell.
         case deferred

@@ -12,6 +12,12 @@ package struct Aggregation: Hashable, Sendable {
     package var queueOctets = 1 << 20
     /// How many payloads may overtake one before the fragments next to it are given up, 0 to 255.
     package var reorderWindow = 3
+    /// How long payloads that overtook another wait for it, so that packets come out in the order in which they were sent;
+    /// zero: nothing waits, but for the parts of packets that were cut.
+    package var dropTime = Duration.zero
+    /// How long a payload that is not full waits for more packets, where there is no rate; zero: for those alone that are there
+    /// already.
+    package var initialDelay = Duration.zero
 
     /// The peer shall tell what the path does, and the rate keeps to it, up to ``packetRate`` (RFC 9347 §2.4.2).
     package var controlsCongestion = false

@@ -82,8 +82,12 @@ final class InboundWorker {
         var ready = [UInt8](repeating: 0, count: descriptors.count)
         var hasMore = false
         while true {
-            let patience = hasMore ? 0 : streams?.patience ?? -1
-            guard parley_wait(&descriptors, &ready, UInt32(descriptors.count), patience) >= 0 else { return }
+            var patience = Patience()
+            if hasMore { patience.limit(.zero) }
+            patience.limit(streams?.patience)
+            if let next = plane.nextRelease { patience.limit(next - Clock.now()) }
+            let count = UInt32(descriptors.count)
+            guard parley_wait(&descriptors, &ready, count, patience.nanoseconds) >= 0 else { return }
             if ready[sockets.count] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
             if desk.count > 1 {
@@ -93,7 +97,8 @@ final class InboundWorker {
             for (index, socket) in sockets.enumerated() where ready[index] != 0 {
                 guard receive(socket) else { return }
             }
-            if let streams, ready[sockets.count + 1] != 0 || streams.patience >= 0 { receiveStreams(streams) }
+            if let streams, ready[sockets.count + 1] != 0 || streams.patience != nil { receiveStreams(streams) }
+            releaseHeld()
             desk.knock()
         }
     }
@@ -137,7 +142,11 @@ final class InboundWorker {
                 openEarly(association)
             case .expect(let spi): plane.expect(spi)
             case .expectHeader(let spi): plane.expectHeader(spi)
-            case .remove(let spi, let child): plane.remove(spi, of: child)
+            case .remove(let spi, let child):
+                plane.releaseAll(spi, of: child, now: Clock.now(), settle: settle) { deliver($0) }
+                // Packets that it had wait for the device, with octets that may be the SA's own.
+                settle()
+                plane.remove(spi, of: child)
             case .move(let child, let local, let remote): plane.move(child, local: local, remote: remote)
             case .limitSegments(let octets): segmentLimit = octets
             // Policies without an SA, payloads to be filled, and messages behind packets are the outbound side's.
@@ -207,8 +216,20 @@ final class InboundWorker {
     /// Writes the packets that wait, whose memory is free then.
     private func release() {
         openDeferred()
+        settle()
+    }
+
+    /// The same for packets that are opened.
+    private func settle() {
         coalescer?.flush()
         plane.forgetPackets()
+    }
+
+    /// Goes on with packets that waited in vain for those before them.
+    private func releaseHeld() {
+        guard let next = plane.nextRelease else { return }
+        let now = Clock.now()
+        if next <= now { plane.release(at: now, settle: settle) { deliver($0) } }
     }
 
     private func take(
@@ -284,10 +305,7 @@ final class InboundWorker {
         guard plane.hasDeferred else { return }
         plane.openDeferred(now: Clock.now()) { outcome in
             deliver(outcome)
-            if !plane.hasRoom {
-                coalescer?.flush()
-                plane.forgetPackets()
-            }
+            if !plane.hasRoom { settle() }
         }
     }
 
@@ -314,7 +332,7 @@ final class InboundWorker {
     }
 
     private func deliver(_ outcome: InboundPlane.Outcome) {
-        if case .bundle(let bundle) = outcome { return plane.unpack(bundle) { deliver($0) } }
+        if case .bundle(let bundle) = outcome { return plane.unpack(bundle, settle: settle) { deliver($0) } }
         guard case .opened(let opened) = outcome else { return }
         SegmentSize.clamp(opened.packet, opened.view, limit: segmentLimit)
         if let coalescer {

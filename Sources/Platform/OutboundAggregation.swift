@@ -10,16 +10,31 @@ extension OutboundWorker {
     ) {
         guard let aggregator = association.aggregator, plane.admit(octets, to: association, now: now) else { return }
         write(scratch)
-        aggregator.add(scratch, octets) { put(payload: $0, $1, association) }
+        aggregator.add(scratch, octets, now: now) { put(payload: $0, $1, association) }
         guard aggregator.isOpen, aggregator.packetRate == 0 else { return }
         if !begun.contains(where: { $0 === association }) { begun.append(association) }
     }
 
-    /// Sends payloads as far as they are filled: no more packets are there for now.
+    /// Sends payloads as far as they are filled: no more packets are there for now. Those that may wait for some do so.
     func finishBegun() {
         guard !begun.isEmpty else { return }
+        let now = Clock.now()
+        for association in begun {
+            association.aggregator?.finish(at: now) { put(payload: $0, $1, association) }
+        }
+        begun.removeAll { $0.aggregator?.isOpen != true }
+    }
+
+    /// Sends all payloads that are begun: SAs may go or change.
+    func finishAll() {
         for association in begun { association.aggregator?.finish { put(payload: $0, $1, association) } }
         begun.removeAll(keepingCapacity: true)
+    }
+
+    /// For how long no payload that is begun is due; `nil` where none is.
+    var untilFinished: Duration? {
+        guard let next = begun.lazy.compactMap({ $0.aggregator?.deadline }).min() else { return nil }
+        return next - Clock.now()
     }
 
     /// Sends what is due of SAs that have a constant rate.

@@ -59,7 +59,7 @@ final class OutboundWorker {
     var head: PacketView?
     private var headOctets = 0
     private var isClosed = false
-    /// SAs that have begun a payload which waits for more packets.
+    /// SAs that have begun a payload which waits for more packets, perhaps for longer than a batch.
     var begun: [OutboundAssociation] = []
     /// SAs that send at a constant rate.
     var paced: [(association: OutboundAssociation, pace: Pace)] = []
@@ -107,8 +107,12 @@ final class OutboundWorker {
         var count: UInt32 = 2
         var hasMore = false
         while true {
-            let patience: Int32 = hasMore ? 0 : !paced.isEmpty ? 1 : reporting.isEmpty ? -1 : 20
-            guard parley_wait(&descriptors, &ready, count, patience) >= 0 else { return }
+            var patience = Patience()
+            if hasMore { patience.limit(.zero) }
+            if !paced.isEmpty { patience.limit(.milliseconds(1)) }
+            if !reporting.isEmpty { patience.limit(.milliseconds(20)) }
+            if !begun.isEmpty { patience.limit(untilFinished) }
+            guard parley_wait(&descriptors, &ready, count, patience.nanoseconds) >= 0 else { return }
             if ready[0] != 0 { mailbox.wakeup.clear() }
             guard applyChanges() else { return }
             if desk.count > 1 {
@@ -117,7 +121,11 @@ final class OutboundWorker {
             }
             if !paced.isEmpty { keepPace() }
             if !reporting.isEmpty { report() }
-            guard count == 2, ready[1] != 0 else { continue }
+            guard count == 2, ready[1] != 0 else {
+                finishBegun()
+                flush()
+                continue
+            }
             let now = Clock.now()
             for _ in 0..<Self.readsAtOnce {
                 let octets = parley_read(queue, readBuffer, Self.readOctets)
@@ -161,7 +169,7 @@ final class OutboundWorker {
     /// False where the worker should stop. The batch must not outlive its SA, so it goes first.
     private func applyChanges() -> Bool {
         if mailbox.isEmpty { return true }
-        finishBegun()
+        finishAll()
         flush()
         for change in mailbox.take() {
             switch change {

@@ -29,8 +29,8 @@ final class StreamReceiver {
 
     var descriptor: Int32 { streams.watch }
 
-    /// For how long the worker may sleep, in milliseconds; -1 for ever.
-    var patience: Int32 { hasUnused ? 1000 : -1 }
+    /// For how long the worker may sleep; `nil` for ever.
+    var patience: Duration? { hasUnused ? .seconds(1) : nil }
 
     /// Takes what has come. `take` gets each frame without its length, and the connection; it may write into it, until
     /// `release`, after which the octets are others.

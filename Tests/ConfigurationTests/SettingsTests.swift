@@ -90,7 +90,8 @@ import Testing
                     packet_rate = 250
                     accept_fragments = no
                     dont_frag = yes
-                    drop_time = 5
+                    drop_time = 1500000
+                    init_delay = 300
                     other = 1
                 }
             }
@@ -102,9 +103,13 @@ import Testing
         expected.packetRate = 250
         expected.takesFragments = false
         expected.keepsWhole = true
+        expected.dropTime = .milliseconds(1500)
+        expected.initialDelay = .microseconds(300)
         #expect(settings.aggregation == expected)
-        #expect(settings.notes.count == 2)
-        #expect(settings.notes.contains { $0.contains("'drop_time' in charon.iptfs changes nothing") })
+        #expect(settings.notes.count == 1)
+        for key in ["drop_time", "init_delay"] {
+            #expect(throws: ConfigurationErrors.self) { try read("charon { iptfs { \(key) = 60000001 } }") }
+        }
         #expect(settings.notes.contains { $0.contains("unknown key 'other' in charon.iptfs") })
         func configuration(_ lines: String, version: Int = 2) throws -> Configuration {
             let text = """

@@ -87,7 +87,7 @@ import Testing
         for packet in sent {
             packet.withUnsafeBytes { octets in
                 guard let base = octets.baseAddress else { return }
-                aggregator.add(base, octets.count) { _, _ in }
+                aggregator.add(base, octets.count, now: start) { _, _ in }
             }
         }
         var payloads: [[UInt8]] = []
@@ -159,7 +159,7 @@ import Testing
         var made: [[UInt8]] = []
         func add(_ octets: [UInt8]) {
             octets.withUnsafeBytes {
-                aggregator.add($0.baseAddress!, $0.count) {
+                aggregator.add($0.baseAddress!, $0.count, now: start) {
                     made.append(Array(UnsafeRawBufferPointer(start: $0, count: $1)))
                 }
             }
@@ -178,7 +178,7 @@ import Testing
         // At a constant rate the rest is a pad block.
         aggregation.packetRate = 10
         let paced = Aggregator(aggregation, capacity: 100)
-        first.withUnsafeBytes { paced.add($0.baseAddress!, $0.count) { _, _ in Issue.record("they wait") } }
+        first.withUnsafeBytes { paced.add($0.baseAddress!, $0.count, now: start) { _, _ in Issue.record("they wait") } }
         made = []
         for _ in 0..<2 { paced.next { made.append(Array(UnsafeRawBufferPointer(start: $0, count: $1))) } }
         #expect(made == [[0, 0, 0, 0] + first + [UInt8](repeating: 0, count: 66), [UInt8](repeating: 0, count: 100)])
@@ -288,7 +288,7 @@ import Testing
         let inner = packet(payload: 100)
         var taken = 0
         while aggregator.takes(inner.count) {
-            inner.withUnsafeBytes { aggregator.add($0.baseAddress!, $0.count) { _, _ in } }
+            inner.withUnsafeBytes { aggregator.add($0.baseAddress!, $0.count, now: start) { _, _ in } }
             taken += 1
         }
         #expect((4...8).contains(taken))
@@ -318,13 +318,13 @@ import Testing
             for _ in 0..<count {
                 guard outbound.admit(inner.count, now: start).dropped == nil else { return }
                 inner.withUnsafeBytes { octets in
-                    outbound.aggregator?.add(octets.baseAddress!, octets.count) { payload, count in
+                    outbound.aggregator?.add(octets.baseAddress!, octets.count, now: start) { payload, count in
                         guard let placement = outbound.payloadPlacement(count: count) else { return }
                         (buffer + placement.offset).copyMemory(from: payload, byteCount: count)
                         let sealed = outbound.sealPayload(buffer, placement)
                         let outcome = inbound.open(buffer, count: sealed.octets, from: westEndpoint, now: start)
                         guard case .bundle(let bundle) = outcome else { return }
-                        inbound.unpack(bundle) { if case .opened = $0 { opened += 1 } }
+                        inbound.unpack(bundle, settle: inbound.forgetPackets) { if case .opened = $0 { opened += 1 } }
                         inbound.forgetPackets()
                     }
                 }

@@ -195,8 +195,8 @@ int parley_is_dumpable(void);
 
 /// CLOCK_MONOTONIC in nanoseconds.
 int64_t parley_monotonic(void);
-/// Waits until a descriptor of `descriptors` can be read or broke, or for `milliseconds` (-1: for ever). `ready` gets 1s.
-int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int milliseconds);
+/// Waits until a descriptor of `descriptors` can be read or broke, or for `nanoseconds` (below 0: for ever). `ready` gets 1s.
+int parley_wait(const int *descriptors, uint8_t *ready, unsigned count, int64_t nanoseconds);
 
 // Names
 
