@@ -194,6 +194,13 @@ extension IKESession {
         guard let identity = content.identityResponder else { return }
         switch answer {
         case .verified(let peer):
+            // With EAP, or several rounds, the first response may already send us on (RFC 5685 §6): the gateway has proved who it
+            // is, and wants nothing more of us.
+            if content.notification(.redirect) != nil, context.settings.followsRedirects {
+                adopt(initiation.mixed)
+                _ = follow(authenticated: content, peer, initiation, &context)
+                return
+            }
             do throws(Fault) { try notePeerRound(peer, content) } catch {
                 return try bidFarewell(error.refusal, initiation, &context)
             }

@@ -82,7 +82,8 @@ extension IKESession {
         }
     }
 
-    /// In the response to IKE_AUTH, behind the gateway's proof: the SA stands, and nothing but its end is left to do.
+    /// In the response to IKE_AUTH, behind the gateway's proof: the SA stands, and nothing but its end is left to do. With EAP or
+    /// several rounds that is the first response or the last (RFC 5685 §6); one between them that holds no proof is not looked at.
     /// `false` where the response says nothing of it.
     mutating func follow(
         authenticated content: MessageContent, _ peer: PeerAuthenticated, _ initiation: Initiation,

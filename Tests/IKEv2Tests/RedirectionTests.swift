@@ -139,6 +139,96 @@ import Testing
         #expect(known.initiator.redirects == [Self.other])
     }
 
+    // MARK: With EAP
+
+    /// A pair with a user, whose gateway says REDIRECT in the `number`-th response of IKE_AUTH.
+    private static func userPair(
+        redirectingIn number: UInt32, follows: Bool = true, forging: ([Payload]) -> [Payload] = { $0 }
+    ) throws -> Pair {
+        let joe = Identity("joe")!
+        var client = Pair.connection(isLeft: true)
+        client.local[0].method = .extensible(.any)
+        client.local[0].userIdentity = .exactly(joe)
+        var server = Pair.connection(isLeft: false)
+        server.remote[0].method = .extensible(.mschapv2)
+        server.remote[0].userIdentity = .any
+        var settings = EngineSettings()
+        settings.followsRedirects = follows
+        var pair = Pair(client, server, settings: settings, otherSettings: EngineSettings())
+        for side in Pair.Side.allCases { pair[side].passwords = [joe: "foobar"] }
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        while !pair.wire.isEmpty {
+            let (side, datagram) = pair.wire.removeFirst()
+            var octets = datagram.octets
+            var reader = ByteReader(octets)
+            let header = try Header(from: &reader)
+            if side == .initiator, header.exchange == .ikeAuth, header.messageID == number {
+                var opener = try #require(pair.initiator.session.current)
+                var sealer = try #require(pair.responder.session.current)
+                var randomness = Randomness.seeded(99)
+                let payloads = try #require(try opener.open(octets, header)).inner
+                octets = try #require(
+                    try sealer.seal(
+                        .ikeAuth, messageID: number, isResponse: true,
+                        forging(payloads) + [
+                            NotifyPayload(.redirect, data: RedirectData(.address(other)).octets).payload
+                        ],
+                        &randomness
+                    ).first)
+            }
+            pair.give(
+                .datagram(Datagram(local: datagram.remote, remote: datagram.local, octets: octets)), to: side)
+        }
+        return pair
+    }
+
+    /// The first response, with the gateway's proof: the client's user need not say anything.
+    @Test func theFirstResponseOfSeveralSendsOn() throws {
+        for withoutEAP in [false, true] {
+            let pair = try Self.userPair(redirectingIn: 1) { payloads in
+                payloads.filter { !withoutEAP || $0.type != .extensibleAuthentication }
+            }
+            #expect(pair.initiator.redirects == [Self.other] && pair.initiator.closed == .replaced)
+            #expect(pair.initiator.sent.map(\.octets[18]) == [34, 35, 37])
+            #expect(pair.initiator.installed.isEmpty && pair.initiator.claimed.isEmpty)
+            #expect(!pair.initiator.events.contains(.established) && pair.responder.closed != nil)
+            #expect(pair.responder.installed.isEmpty)
+        }
+    }
+
+    /// Before the gateway has proved who it is it sends nobody anywhere.
+    @Test func withoutTheProofNobodyIsSentOn() throws {
+        let pair = try Self.userPair(redirectingIn: 1) { payloads in
+            payloads.map { payload in
+                guard payload.type == .authentication else { return payload }
+                var forged = payload
+                forged.body[forged.body.count - 1] ^= 1
+                return forged
+            }
+        }
+        #expect(pair.initiator.redirects.isEmpty && pair.initiator.installed.isEmpty)
+        guard case .refused(.authentication)? = pair.initiator.closed else {
+            Issue.record("\(String(describing: pair.initiator.closed))")
+            return
+        }
+    }
+
+    /// The first response or the last (RFC 5685 §6), and none between.
+    @Test func aResponseBetweenSendsNobodyOn() throws {
+        let pair = try Self.userPair(redirectingIn: 2)
+        #expect(pair.initiator.redirects.isEmpty && pair.initiator.usable.count == 1 && pair.disagreements == [])
+        let requests = UInt32(pair.initiator.sent.count - 1)
+        #expect(requests > 3)
+        let last = try Self.userPair(redirectingIn: requests)
+        #expect(last.initiator.redirects == [Self.other] && last.initiator.closed == .replaced)
+        #expect(last.initiator.installed.isEmpty)
+    }
+
+    @Test func whoFollowsNobodyGoesOnWithItsUser() throws {
+        let pair = try Self.userPair(redirectingIn: 1, follows: false)
+        #expect(pair.initiator.redirects.isEmpty && pair.initiator.usable.count == 1 && pair.disagreements == [])
+    }
+
     @Test func fiveInFiveMinutesAreFollowed() {
         var history = RedirectHistory()
         let start = Instant(nanoseconds: 0)
