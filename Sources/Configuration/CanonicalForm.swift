@@ -166,6 +166,7 @@ extension AuthenticationRound {
         if let authority = certificates.authorityIdentity { section.add("ca_id", authority.typedText) }
         if !certificates.policies.isEmpty { section.add("cert_policy", list: certificates.policies) }
         if !groups.isEmpty { section.add("groups", list: groups) }
+        if asksBinding { section.add("peap_binding", "yes") }
         if certificates.revocation != .relaxed { section.add("revocation", certificates.revocation.rawValue) }
         return section.entries
     }

@@ -8,6 +8,8 @@ struct ClientProfile: Sendable {
     let proposals: [String]
     /// With groups and without: some clients have no perfect forward secrecy until they rekey, and others never.
     let childProposals: [String]
+    /// With PEAP its users are asked for crypto-binding.
+    var bindsUsers = false
     let deadPeerDelay = Duration.seconds(30)
 
     static let all = [windows, apple, android, strongSwan]
@@ -28,7 +30,7 @@ struct ClientProfile: Sendable {
             "aes256gcm16-aes192gcm16-aes128gcm16-ecp384-ecp256-modp2048-modp1024-none",
             "aes256-aes192-aes128-sha256-ecp384-ecp256-modp2048-modp1024-none",
             "aes256-aes192-aes128-sha1-ecp384-ecp256-modp2048-modp1024-none",
-        ])
+        ], bindsUsers: true)
 
     /// iOS and macOS: connections that are made by hand have a list of their own, of ecp256 and modp2048 and without perfect
     /// forward secrecy for the child; profiles name one of each that Apple has. From iOS 26 on ML-KEM may come behind.

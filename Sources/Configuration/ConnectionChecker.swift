@@ -58,6 +58,12 @@ extension ConfigurationChecker {
         connection.usesCertificateLocations = settings.usesCertificateLocations
         lifetimes(of: &connection, reader)
         authentication(of: &connection, reader)
+        let isWritten = reader.section.sections.contains { $0.setting("peap_binding") != nil }
+        if profile?.bindsUsers == true, !isWritten {
+            for index in connection.remote.indices {
+                connection.remote[index].asksBinding = connection.remote[index].method == .extensible(.peap)
+            }
+        }
         connection = settings.settingSignatures(of: connection)
         if settings.nameMatching != .strict {
             for index in connection.remote.indices {

@@ -48,7 +48,7 @@ enum KnownKeys {
     static let authentication = rules(
         supported: [
             "auth", "id", "round", "xauth_id", "eap_id", "aaa_id", "pubkeys", "certs", "cacerts", "revocation", "ca_id",
-            "cert_policy", "groups",
+            "cert_policy", "groups", "peap_binding",
         ])
 
     static let child = rules(

@@ -185,6 +185,14 @@ extension ConfigurationChecker {
             round.userIdentity = end == "local" ? localIdentity(reader, "eap_id") : identityPattern(setting, reader)
         }
         serverIdentity(of: &round, reader, end)
+        if let setting = reader.setting("peap_binding") {
+            round.asksBinding = reader.boolean("peap_binding") ?? false
+            if end == "local" || round.method != .extensible(.peap) {
+                log.report(
+                    "'peap_binding' in \(reader.path) belongs to a remote round with auth = eap-peap",
+                    at: setting.key.position)
+            }
+        }
         (round.publicKeyFiles, round.publicKeys) = publicKeys(reader)
         round.certificates = certificates(reader, end)
         round.certificates.tunnel = tunnelConstraint(reader)

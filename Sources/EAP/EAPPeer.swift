@@ -70,6 +70,12 @@ package struct EAPPeer: Sendable {
         return false
     }
 
+    /// The method's key, once it is proved and where the method makes one.
+    var provedKey: Secret? {
+        if case .proved(let key) = state { return key }
+        return nil
+    }
+
     /// Why the certificate of TLS's server will not do, where that is what was wrong.
     package var report: ChainReport? { tunnel?.report }
 

@@ -47,6 +47,8 @@ package struct EAPServer: Sendable {
     private let pattern: IdentityPattern
     /// Whether the user says who it is, or is who the end is.
     private let isAsked: Bool
+    /// With PEAP: the user is asked to bind the method inside to TLS.
+    private let asksBinding: Bool
     private var state = State.awaitingIdentity
     /// Of the request that the user is to answer.
     private(set) var identifier: UInt8
@@ -62,9 +64,12 @@ package struct EAPServer: Sendable {
     /// - Parameters:
     ///   - method: not `any`.
     ///   - user: who it is; `nil`: it is asked, and must be one of `pattern`.
+    ///   - asksBinding: with PEAP, whether the user is asked for crypto-binding; one that says none comes in all the same.
     package init(
-        _ method: UserMethod, user: Identity?, pattern: IdentityPattern, _ randomness: inout Randomness
+        _ method: UserMethod, user: Identity?, pattern: IdentityPattern, asksBinding: Bool = false,
+        _ randomness: inout Randomness
     ) {
+        self.asksBinding = asksBinding
         self.method = method
         self.pattern = pattern
         self.user = user
@@ -76,6 +81,7 @@ package struct EAPServer: Sendable {
     ///
     /// - Parameter awaiting: the identifier of the user's first packet.
     init(inside method: UserMethod, pattern: IdentityPattern, awaiting: UInt8) {
+        asksBinding = false
         self.method = method
         self.pattern = pattern
         isAsked = true
@@ -102,7 +108,8 @@ package struct EAPServer: Sendable {
     private mutating func challenge(_ randomness: inout Randomness) -> [UInt8] {
         if let type = method.tunnelType, let user {
             state = .tunnelling
-            tunnel = TunnelServer(method, claimed: user, pattern: isAsked ? pattern : .exactly(user))
+            tunnel = TunnelServer(
+                method, claimed: user, pattern: isAsked ? pattern : .exactly(user), asksBinding: asksBinding)
             return request(type, TunnelFraming.start)
         }
         let challenge = randomness.octets(MSCHAPv2.challengeOctets)

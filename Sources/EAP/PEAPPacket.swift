@@ -49,26 +49,38 @@ enum PEAPPacket {
     }
 
     /// The packet that tells a result.
-    static func result(_ result: Result, _ code: EAPPacket.Code, identifier: UInt8) -> [UInt8] {
+    ///
+    /// - Parameter binding: the crypto-binding TLV behind it, or nothing.
+    static func result(
+        _ result: Result, _ code: EAPPacket.Code, identifier: UInt8, binding: [UInt8] = []
+    ) -> [UInt8] {
         var data: [UInt8] = []
         data.append(bigEndian: mandatory | resultType)
         data.append(bigEndian: UInt16(2))
         data.append(bigEndian: UInt16(result.rawValue))
         return EAPPacket(
-            code, identifier: identifier, type: EAPPacket.MethodType(rawValue: extensionsType), data: data
+            code, identifier: identifier, type: EAPPacket.MethodType(rawValue: extensionsType), data: data + binding
         ).octets
     }
 
-    /// The result that a packet tells; `nil` where it tells none. TLVs that are no result, such as crypto-binding, are optional.
+    /// The result that a packet tells; `nil` where it tells none. TLVs that are no result are optional.
     static func result(_ octets: [UInt8], _ code: EAPPacket.Code) -> Result? {
+        guard let value = value(of: resultType, octets, code) else { return nil }
+        return value.count == 2 && value.first == 0 ? value.last.flatMap { Result(rawValue: $0) } : nil
+    }
+
+    /// The value of a packet's crypto-binding TLV; `nil` where it has none.
+    static func binding(_ octets: [UInt8], _ code: EAPPacket.Code) -> [UInt8]? {
+        value(of: PEAPBinding.type, octets, code)
+    }
+
+    private static func value(of type: UInt16, _ octets: [UInt8], _ code: EAPPacket.Code) -> [UInt8]? {
         guard isExtension(octets, code) else { return nil }
         var reader = ByteReader(Array(octets.dropFirst(headOctets + 1)))
         while let head = try? reader.readUInt16(), let length = try? reader.readUInt16(),
             let value = try? reader.read(Int(length))
         {
-            guard head & 0x3FFF == resultType else { continue }
-            return value.count == 2 && value.first == 0
-                ? value.last.flatMap { Result(rawValue: $0) } : nil
+            if head & 0x3FFF == type { return Array(value) }
         }
         return nil
     }

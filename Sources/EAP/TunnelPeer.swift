@@ -38,6 +38,8 @@ struct TunnelPeer: Sendable {
     /// TLS's last flight, which goes out together with what is said inside.
     private var pending: [UInt8] = []
     private var hasBegun = false
+    /// PEAP: MSK, where the server had it bound to the method inside.
+    private var boundKey: Secret?
     /// Why the server's certificate will not do.
     private(set) var report: ChainReport?
 
@@ -61,7 +63,7 @@ struct TunnelPeer: Sendable {
     var masterSessionKey: Secret? {
         guard let facts, facts.keys.count >= 64 else { return nil }
         switch phase {
-        case .proved: return facts.keys[0..<64]
+        case .proved: return boundKey ?? facts.keys[0..<64]
         case .inside where method == .ttls && peer.isProved: return facts.keys[0..<64]
         default: return nil
         }
@@ -189,11 +191,31 @@ struct TunnelPeer: Sendable {
                 PEAPPacket.outside(octets, .request, identifier: identifier), &randomness)
         }
         // Success is none before the server has shown that it has the password too.
-        let isGood = PEAPPacket.result(octets, .request) == .success && peer.isProved
-        phase = isGood ? .proved : .failing("the peer refuses the user")
+        var failure =
+            PEAPPacket.result(octets, .request) == .success && peer.isProved ? nil : "the peer refuses the user"
+        var binding: [UInt8] = []
+        if failure == nil, let asked = PEAPPacket.binding(octets, .request) {
+            if let (answer, key) = bind(asked) {
+                (binding, boundKey) = (answer, key)
+            } else {
+                failure = "what the peer says inside eap-peap is bound to another tunnel"
+            }
+        }
+        phase = failure.map { .failing($0) } ?? .proved
         return .ask(
             .plaintext(
-                Secret(PEAPPacket.result(isGood ? .success : .failure, .response, identifier: octets[1]))))
+                Secret(
+                    PEAPPacket.result(
+                        failure == nil ? .success : .failure, .response, identifier: octets[1], binding: binding))))
+    }
+
+    /// The answer to the server's crypto-binding, and MSK; `nil`: the server has other keys than we.
+    private func bind(_ asked: [UInt8]) -> (answer: [UInt8], key: Secret)? {
+        guard let facts, let keys = try? PEAPBinding(tunnel: facts.keys, inside: peer.provedKey),
+            let nonce = try? keys.nonce(of: asked, .request),
+            let answer = try? keys.octets(.response, nonce: nonce), let key = try? keys.masterSessionKey
+        else { return nil }
+        return (answer, key)
     }
 
     private mutating func receiveMethod(

@@ -24,8 +24,9 @@ struct TunnelServer: Sendable {
         case concluding(Identity)
         /// The user proves itself inside.
         case inside
-        /// PEAP: both ends tell the result inside; the failure's reason, where it is one.
-        case awaitingResult(Identity?, failure: String?)
+        /// PEAP: both ends tell the result inside; the failure's reason, where it is one; and the binding that the user was asked
+        /// for.
+        case awaitingResult(Identity?, failure: String?, binding: PEAPBinding? = nil)
         /// An alert is sent; whatever comes ends it.
         case failing(String)
     }
@@ -43,6 +44,8 @@ struct TunnelServer: Sendable {
     private let innerMethod: UserMethod
     private let claimed: Identity
     private let pattern: IdentityPattern
+    /// PEAP: the user is asked to bind the method inside to TLS. One that does not know how comes in all the same.
+    private let asksBinding: Bool
     private var framing: TunnelFraming
     private var phase = Phase.handshake
     private var inside = Inside.nobody
@@ -57,9 +60,10 @@ struct TunnelServer: Sendable {
     ///   - pattern: who it must be.
     init(
         _ method: UserMethod, inner: UserMethod = .mschapv2, claimed: Identity,
-        pattern: IdentityPattern,
+        pattern: IdentityPattern, asksBinding: Bool = false,
         fragmentOctets: Int = TunnelFraming.fragmentOctets
     ) {
+        self.asksBinding = asksBinding
         self.method = method
         innerMethod = inner
         self.claimed = claimed
@@ -95,7 +99,7 @@ struct TunnelServer: Sendable {
         case .handshake, .indicating: return .fail("the user says nothing where TLS wants something")
         case .concluding(let user): return succeed(user)
         case .failing(let reason): return .fail(reason)
-        case .awaitingResult(_, let failure):
+        case .awaitingResult(_, let failure, _):
             return .fail(failure ?? "the user does not acknowledge the result")
         case .inside:
             guard case .nobody = inside, !hasWaited else {
@@ -236,41 +240,55 @@ struct TunnelServer: Sendable {
         case .attributes: return .fail("the user changes its method inside eap-ttls")
         }
         let step = try server.receive(message, &randomness)
-        return carry(step, server)
+        return carry(step, server, &randomness)
     }
 
     private mutating func receivePEAP(
         _ octets: [UInt8], _ randomness: inout Randomness
     ) throws(ParseError) -> Step {
-        if case .awaitingResult(let user, let failure) = phase {
+        if case .awaitingResult(let user, let failure, let binding) = phase {
             if let failure { return .fail(failure) }
             guard let user, PEAPPacket.result(octets, .response) == .success else {
                 return .fail("the user does not take the result inside eap-peap for success")
             }
-            return succeed(user)
+            guard let binding, let said = PEAPPacket.binding(octets, .response) else { return succeed(user) }
+            guard (try? binding.nonce(of: said, .response)) != nil, let key = try? binding.masterSessionKey else {
+                return .fail("what the user says inside eap-peap is bound to another tunnel")
+            }
+            return .succeed(user: user, masterSessionKey: key)
         }
         guard case .method(var server) = inside else {
             return .fail("the user speaks inside eap-peap unasked")
         }
         let packet = try PEAPPacket.outside(octets, .response, identifier: server.identifier)
         let step = try server.receive(packet, &randomness)
-        return carry(step, server)
+        return carry(step, server, &randomness)
     }
 
     /// What a method inside wants, as the tunnel does it.
-    private mutating func carry(_ step: EAPServer.Step, _ server: EAPServer) -> Step {
+    private mutating func carry(
+        _ step: EAPServer.Step, _ server: EAPServer, _ randomness: inout Randomness
+    ) -> Step {
         inside = .method(server)
         switch step {
         case .send(let packet): return say(packet)
         case .check(let password, let user): return .check(password, user: user)
         case .judge(let proof, let user): return .judge(proof, user: user)
         case .relay, .tunnel: return .fail("there is no such method inside \(method.rawValue)")
-        case .succeed(_, let user, _):
+        case .succeed(_, let user, let key):
             guard method == .peap else { return succeed(user) }
-            phase = .awaitingResult(user, failure: nil)
+            var binding: (keys: PEAPBinding, octets: [UInt8])?
+            if asksBinding, let facts, let keys = try? PEAPBinding(tunnel: facts.keys, inside: key),
+                let octets = try? keys.octets(.request, nonce: randomness.octets(PEAPBinding.nonceOctets))
+            {
+                binding = (keys, octets)
+            }
+            phase = .awaitingResult(user, failure: nil, binding: binding?.keys)
             return .ask(
                 .plaintext(
-                    Secret(PEAPPacket.result(.success, .request, identifier: server.identifier &+ 1))))
+                    Secret(
+                        PEAPPacket.result(
+                            .success, .request, identifier: server.identifier &+ 1, binding: binding?.octets ?? []))))
         case .fail(_, _, let reason):
             guard method == .peap else { return .fail(reason) }
             phase = .awaitingResult(nil, failure: reason)
@@ -286,7 +304,7 @@ struct TunnelServer: Sendable {
         case .nobody: return .fail("nothing was asked")
         case .method(var server):
             let step = server.judge(answer, &randomness)
-            return carry(step, server)
+            return carry(step, server, &randomness)
         case .attributes(let user, let confirms):
             guard let answer, pattern.matches(user) else {
                 return .fail("the password is not right, or nobody has that name")

@@ -63,7 +63,7 @@ extension IKESession {
         }
         var server = EAPServer(
             method, user: round.userIdentity == nil ? identity : nil, pattern: round.userIdentity ?? .any,
-            &context.environment.randomness)
+            asksBinding: round.asksBinding, &context.environment.randomness)
         let packet = server.start(&context.environment.randomness)
         let checking = CheckingUser(
             method: method, acceptance: acceptance, first: pending, server: server, state: .awaitingPacket)

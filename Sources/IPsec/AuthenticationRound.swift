@@ -71,6 +71,9 @@ package struct AuthenticationRound: Hashable, Sendable {
     /// With EAP that runs TLS, of our own end: whom the certificate of TLS's server must name (`aaa_id`); `nil`: the gateway.
     package var serverIdentity: Identity?
 
+    /// Of the peer's, with PEAP: its user's method inside is to be bound to TLS (`peap_binding`).
+    package var asksBinding = false
+
     /// Of Extended Authentication: an authentication server knows the users' passwords.
     package var asksServer = false
 

@@ -223,6 +223,20 @@ import Testing
         }
     }
 
+    /// Windows' profile has PEAP bound to TLS, unless it is told otherwise; nobody else is asked unless it is told so.
+    @Test func usersOfPEAPAreBound() throws {
+        func binds(_ lines: String, _ round: String = "auth = eap-peap") throws -> Bool? {
+            let text = "connections { a { version = 2\n\(lines)\nlocal { auth = pubkey }\nremote { \(round) } } }"
+            let configuration = try Configuration.read(SourceFile(name: "f", text: text))
+            return configuration.connections.first?.remote.first?.asksBinding
+        }
+        #expect(try binds("") == false && binds("profile = apple", "auth = eap-mschapv2") == false)
+        #expect(try binds("profile = windows") == true && binds("profile = windows", "auth = eap-tls") == false)
+        #expect(try binds("", "auth = eap-peap\npeap_binding = yes") == true)
+        #expect(try binds("profile = windows", "auth = eap-peap\npeap_binding = no") == false)
+        #expect(throws: (any Error).self) { try binds("", "auth = eap-tls\npeap_binding = yes") }
+    }
+
     @Test func poolsTellTheServersOfAll() throws {
         let settings = try read("charon { dns1 = 192.0.2.53\nnbns1 = 192.0.2.137 }")
         let text = "pools { a { addrs = 10.3.0.0/24\ndns = 192.0.2.1 } }"

@@ -38,6 +38,8 @@ struct TunnelLab {
         var serverConstraints = CertificateConstraints()
         /// The user's certificate carries this much more, so that there are many fragments.
         var extraNames = 0
+        /// PEAP: the server asks for crypto-binding.
+        var asksBinding = false
         /// Certificates say where a list is, and what comes of asking for it.
         var isLocated = false
         var word = Word.nobody
@@ -164,7 +166,8 @@ private struct TunnelRun {
     mutating func run() throws -> TunnelLab.Outcome {
         let user = Identity(setting.user)!
         var server = EAPServer(
-            setting.method, user: setting.isAsked ? nil : user, pattern: setting.pattern, &randomness)
+            setting.method, user: setting.isAsked ? nil : user, pattern: setting.pattern,
+            asksBinding: setting.asksBinding, &randomness)
         var peer = EAPPeer(setting.peerMethod, user: user)
         var packet = server.start(&randomness)
         var isOver = false
