@@ -101,3 +101,107 @@ import Testing
         #expect(wrong.user == nil && wrong.peerKey == nil && wrong.serverKey == nil)
     }
 }
+
+/// Ends that do not hold what they say, with TLS played by hand.
+extension PEAPBindingTests {
+    private static let password = Secret(Array("clientPass".utf8))
+
+    private static func facts(_ keys: Secret = tunnel) -> TunnelFacts {
+        TunnelFacts(isVersion13: false, keys: keys, challenge: Secret([UInt8](1...17)))
+    }
+
+    /// What the two ends say inside, up to the server's result: the server, its last request's identifier, the user's end, and the
+    /// result.
+    private func ends() throws -> (server: TunnelServer, peer: TunnelPeer, result: [UInt8]) {
+        var randomness = Randomness.seeded(4)
+        let joe = Identity("joe")!
+        var server = TunnelServer(.peap, claimed: joe, pattern: .any, asksBinding: true)
+        var peer = TunnelPeer(.peap, user: joe)
+        _ = try server.receive([0, 22])
+        _ = try server.take(TunnelProgress(records: [20], facts: Self.facts()), &randomness)
+        _ = try peer.receive([TunnelFraming.startFlag])
+        _ = try peer.take(TunnelProgress(records: [22], facts: Self.facts()), identifier: 1, &randomness)
+        var asked = try server.receive(TunnelFraming.empty)
+        for _ in 0..<6 {
+            guard case .ask(.plaintext(let request)) = asked else { break }
+            if PEAPPacket.isExtension(request.exposed, .request) { return (server, peer, request.exposed) }
+            _ = try server.take(TunnelProgress(records: [23]), &randomness)
+            var said = try peer.take(TunnelProgress(plaintext: request), identifier: 2, &randomness)
+            if case .prove(let challenge) = said { said = peer.prove(UserAnswer(challenge, password: Self.password)) }
+            guard case .ask(.plaintext(let answer)) = said else { break }
+            _ = try peer.take(TunnelProgress(records: [23]), identifier: 2, &randomness)
+            asked = try server.take(TunnelProgress(plaintext: answer), &randomness)
+            if case .judge(let proof, _) = asked {
+                asked = server.judge(UserAnswer(proof.challenge, password: Self.password), &randomness)
+            }
+        }
+        throw ParseError.invalid(offset: 0, rule: "the server tells a result")
+    }
+
+    private func hear(_ answer: [UInt8], _ server: TunnelServer) throws -> TunnelServer.Step {
+        var server = server
+        var randomness = Randomness.seeded(5)
+        _ = try server.take(TunnelProgress(records: [23]), &randomness)
+        return try server.take(TunnelProgress(plaintext: Secret(answer)), &randomness)
+    }
+
+    private func answer(_ request: [UInt8], _ peer: TunnelPeer) throws -> (answer: [UInt8], peer: TunnelPeer) {
+        var peer = peer
+        var randomness = Randomness.seeded(6)
+        guard
+            case .ask(.plaintext(let answer)) = try peer.take(
+                TunnelProgress(plaintext: Secret(request)), identifier: 3, &randomness)
+        else { throw ParseError.invalid(offset: 0, rule: "the user answers the result") }
+        return (answer.exposed, peer)
+    }
+
+    @Test func whoBindsToAnotherTunnelDoesNotComeIn() throws {
+        let (server, peer, result) = try ends()
+        let (good, user) = try answer(result, peer)
+        #expect(PEAPPacket.result(good, .response) == .success && PEAPPacket.binding(good, .response) != nil)
+        guard case .succeed(_, let key) = try hear(good, server) else {
+            Issue.record("the right answer is not taken")
+            return
+        }
+        #expect(key == user.masterSessionKey && key != Self.tunnel)
+        // Any octet of the binding that is another's.
+        for index in (good.count - 52)..<good.count {
+            var forged = good
+            forged[index] ^= 1
+            guard case .fail = try hear(forged, server) else {
+                Issue.record("octet \(index) may be anything")
+                continue
+            }
+        }
+        // The server's own request, thrown back at it.
+        var mirrored = result
+        mirrored[0] = EAPPacket.Code.response.rawValue
+        guard case .fail = try hear(mirrored, server) else {
+            Issue.record("the request is taken for an answer")
+            return
+        }
+        // The result alone is what a client says that knows no binding.
+        guard
+            case .succeed(_, let plain) = try hear(PEAPPacket.result(.success, .response, identifier: 9), server)
+        else {
+            Issue.record("a client without a binding is kept out")
+            return
+        }
+        #expect(plain == Self.tunnel[0..<64])
+    }
+
+    @Test func aServerOfAnotherTunnelIsRefused() throws {
+        let (_, peer, result) = try ends()
+        for index in [result.count - 1, result.count - 21, result.count - 53] {
+            var forged = result
+            forged[index] ^= 1
+            let (said, user) = try answer(forged, peer)
+            #expect(PEAPPacket.result(said, .response) == .failure && PEAPPacket.binding(said, .response) == nil)
+            #expect(user.masterSessionKey == nil && user.failure != nil)
+        }
+        // Without a binding it is what it always was.
+        let (said, user) = try answer(PEAPPacket.result(.success, .request, identifier: 9), peer)
+        #expect(PEAPPacket.result(said, .response) == .success && PEAPPacket.binding(said, .response) == nil)
+        #expect(user.masterSessionKey == Self.tunnel[0..<64])
+    }
+}
