@@ -110,7 +110,7 @@ final class PayloadOrder {
     /// Opens those that wait below a number, and those that follow it without a gap.
     private func advance(to next: UInt64, _ open: (Payload) -> Void) {
         var sequence = wanted
-        while held > 0, sequence < next {
+        while held > 0, sequence != next {
             if isHeld(sequence) { release(sequence, open) }
             sequence &+= 1
         }
