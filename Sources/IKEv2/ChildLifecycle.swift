@@ -18,6 +18,8 @@ extension IKESession {
 
     /// Installs both directions, inbound first, or holds the outbound one back.
     mutating func install(_ agreed: AgreedChild, holdingOutbound: Bool, _ context: inout Context) {
+        var agreed = agreed
+        place(&agreed)
         let id = context.environment.freshChildID()
         let policy = agreed.policy
         let limits = policy.limits(&context.environment.randomness)

@@ -128,7 +128,7 @@ extension IKESession {
         let offeredRemote = try content.required(content.selectorsInitiator, "TSi")
         let offeredLocal = try content.required(content.selectorsResponder, "TSr")
         let (policy, localSelectors, remoteSelectors) = try choosePolicy(offeredLocal, offeredRemote, old)
-        let place = try placeAmongResources(content, policy, localSelectors, remoteSelectors, replacing: old)
+        let place = try placeAmongResources(content, policy, localSelectors, remoteSelectors, replacing: old, context)
         let selection: Selection
         switch Proposal.select(
             configured: usable(policy.proposals), offered: offers.map(\.proposal), ignoringKeyExchange: material.isFirst
@@ -189,6 +189,7 @@ extension IKESession {
         _ proposed: ProposedChild, replacing old: SPI?, further: [Secret], _ sa: IKESA, _ context: inout Context
     ) throws(Fault) {
         let replaced: Child? = if let old { try replaceable(old, nil, sa) } else { nil }
+        if old == nil { try checkResources(of: proposed, context) }
         let material = proposed.material
         let keys = try KeySchedule.child(
             proposed.suite, of: sa.keys, sa.suite, sharedSecret: proposed.sharedSecret, further: further,

@@ -21,6 +21,7 @@ extension IKESession {
             return
         }
         guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
+        if old == nil { try checkResources(of: policy, selectors, context) }
         var attempt = attempt(policy, replacing: old, beside: sibling, &context)
         if let selectors { (attempt.offeredLocal, attempt.offeredRemote) = selectors }
         attempt.nonce = context.environment.randomness.octets(IKESession.nonceOctets)
@@ -140,7 +141,8 @@ extension IKESession {
 
     private mutating func abandon(_ attempt: ChildAttempt, _ refusal: Refusal, _ context: inout Context) {
         release(attempt, &context)
-        if let old = attempt.replaces { update(old) { $0.state = .installed } }
+        // The peer may have replaced it meanwhile, and will delete it.
+        if let old = attempt.replaces { update(old) { $0.state = $0.isReplaced ? .rekeyed : .installed } }
         context.report(.refused(child: attempt.policy, refusal))
         if attempt.replaces == nil { context.report(.noticed(.keptWithoutChild)) }
         plan(.deleteSPI(attempt.spi, connection?.child(attempt.policy)?.firstProtocol ?? .esp), first: true)
@@ -255,7 +257,7 @@ extension IKESession {
             context.emit(.renew)
         default: break
         }
-        if let old, old.state == .rekeying { update(old.id) { $0.state = .installed } }
+        if let old, old.state == .rekeying { update(old.id) { $0.state = $0.isReplaced ? .rekeyed : .installed } }
         context.report(.refused(child: attempt.policy, refusal))
         if attempt.replaces == nil { context.report(.noticed(.keptWithoutChild)) }
     }

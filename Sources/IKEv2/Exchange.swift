@@ -106,6 +106,11 @@ extension Exchange {
         if case .child = self { true } else { false }
     }
 
+    /// Whether it creates a child of this policy that replaces none.
+    func isNewChild(of policy: String) -> Bool {
+        if case .child(let attempt) = self { attempt.policy == policy && attempt.replaces == nil } else { false }
+    }
+
     /// Whether it replaces or deletes the child.
     func concerns(_ id: ChildID) -> Bool {
         switch self {

@@ -47,7 +47,7 @@ enum Fault: Error {
     /// There is no further clone of the IKE SA (RFC 7791 §5.3).
     case notCloned(String)
     /// There are enough children with the same selectors.
-    case tooManyQueues
+    case tooManyQueues(Int)
     case cryptography(String)
 
     /// Whether it refuses a child, and says nothing against the IKE SA.
@@ -88,7 +88,7 @@ enum Fault: Error {
         case .redirected(let gateway, _): .policy("sent on to \(gateway)")
         case .tooManyChildren: .policy("an IKE SA holds at most \(IKESession.maximumChildren) children")
         case .notCloned(let reason): .policy(reason)
-        case .tooManyQueues: .policy("at most \(IKESession.maximumQueues) children have the same selectors")
+        case .tooManyQueues(let most): .policy("at most \(most) children have the same selectors")
         case .cryptography(let reason): .policy(reason)
         }
     }

@@ -11,6 +11,8 @@ extension IKESession {
     /// More children than this with the same selectors are refused, whatever the peer asks for.
     static let maximumQueues = 32
 
+    private func mostQueues(_ context: Context) -> Int { min(context.settings.mostQueues, IKESession.maximumQueues) }
+
     /// The children of a policy that carry these selectors together, without those that another has replaced.
     private func group(
         _ policy: String, _ local: [TrafficSelector], _ remote: [TrafficSelector]
@@ -32,28 +34,64 @@ extension IKESession {
     /// one of the ends has no use for several.
     func placeAmongResources(
         _ content: MessageContent, _ policy: ChildPolicy, _ local: [TrafficSelector], _ remote: [TrafficSelector],
-        replacing old: Child?
+        replacing old: Child?, _ context: Context
     ) throws(Fault) -> (number: Int, requestID: UInt32?)? {
         guard policy.usesResources, content.notification(.resourceInformation) != nil else { return nil }
         if let old { return old.resource.map { ($0, old.requestID) } }
         let group = group(policy.name, local, remote)
-        guard group.count < IKESession.maximumQueues else { throw .tooManyQueues }
+        // What we have asked for ourselves counts, since the peer has perhaps answered already.
+        let asked = current?.pending.count { $0.exchange.isNewChild(of: policy.name) } ?? 0
+        let most = mostQueues(context)
+        guard group.count + asked < most else { throw .tooManyQueues(most) }
         return (freeNumber(group), group.first?.requestID)
+    }
+
+    /// The end of an exchange with several rounds: others may have come up meanwhile.
+    func checkResources(of proposed: ProposedChild, _ context: Context) throws(Fault) {
+        guard proposed.resource != nil else { return }
+        let most = mostQueues(context)
+        let group = group(proposed.policy.name, proposed.localSelectors, proposed.remoteSelectors)
+        guard group.count < most else { throw .tooManyQueues(most) }
+    }
+
+    // MARK: Both
+
+    /// Gives a child that comes up now the place that it has: another may have taken the one that was meant for it while its
+    /// exchange was under way, or may have come up as the first of their kind.
+    func place(_ agreed: inout AgreedChild) {
+        guard let planned = agreed.resource, agreed.replaces.flatMap({ child($0) }) == nil else { return }
+        let group = group(agreed.policy.name, agreed.localSelectors, agreed.remoteSelectors)
+        if group.contains(where: { $0.resource == planned }) { agreed.resource = freeNumber(group) }
+        agreed.requestID = group.first?.requestID ?? agreed.requestID
     }
 
     // MARK: Initiator
 
+    /// Our own limit, before we ask for another: the peer may have set some up while our request waited for its turn.
+    func checkResources(
+        of policy: ChildPolicy, _ selectors: (local: [TrafficSelector], remote: [TrafficSelector])?, _ context: Context
+    ) throws(Fault) {
+        guard policy.usesResources else { return }
+        let (local, remote) = selectors ?? (localSelectors(of: policy), remoteSelectors(of: policy))
+        let most = mostQueues(context)
+        guard group(policy.name, local, remote).count < most else { throw .tooManyQueues(most) }
+    }
+
     /// Asks for the next child beside those of its kind, until each processor has one.
     mutating func planSibling(of child: ChildID?, _ context: inout Context) {
-        guard let child = child.flatMap({ self.child($0) }), child.resource != nil else { return }
-        let wanted = min(context.settings.packetWorkers, IKESession.maximumQueues)
-        guard group(child.policy, child.localSelectors, child.remoteSelectors).count < wanted else { return }
+        guard let child = child.flatMap({ self.child($0) }), wantsSibling(child, context) else { return }
         plan(.createSibling(child.id))
+    }
+
+    private func wantsSibling(_ child: Child, _ context: Context) -> Bool {
+        child.resource != nil
+            && group(child.policy, child.localSelectors, child.remoteSelectors).count
+                < min(context.settings.packetWorkers, mostQueues(context))
     }
 
     /// Begins the exchange for a child beside another.
     mutating func startSibling(of id: ChildID, _ context: inout Context) throws(Fault) {
-        guard let sibling = child(id), sibling.resource != nil, sibling.state != .lingering else { return }
+        guard let sibling = child(id), sibling.state != .lingering, wantsSibling(sibling, context) else { return }
         try startChild(
             sibling.policy, replacing: nil, selecting: (sibling.localSelectors, sibling.remoteSelectors),
             beside: sibling, &context)

@@ -262,6 +262,9 @@ package struct EngineSettings: Hashable, Sendable {
     package var traceMessages = false
     /// Threads of the data plane that seal packets: pairs of SAs of a child that has one for each (RFC 9611).
     package var packetWorkers = 1
+    /// Children with the same selectors that there may be, for whichever end they are (RFC 9611); no more than the session's own
+    /// limit.
+    package var mostQueues = 32
     /// Learn by probing how large packets may be (RFC 8899); version 2.
     package var probesPaths = false
     /// After this a path is measured anew (RFC 8899 §5.1.1: PMTU_RAISE_TIMER, whose default this is).

@@ -105,18 +105,77 @@ import Testing
         one.children[0].usesResources = true
         other.children[0].usesResources = true
         var pair = Pair(one, other)
+        pair.ends[1].environment.settings.mostQueues = 9
         pair.establish()
         // Children without end from one side, as a peer with a thousand processors would have it.
-        for _ in 0..<IKESession.maximumQueues + 8 {
+        for _ in 0..<17 {
             pair.give(.command(.createChild(name: "net")), to: .initiator)
             pair.run(for: .seconds(1))
         }
-        #expect(pair.responder.usable.count == IKESession.maximumQueues)
+        #expect(pair.responder.usable.count == 9)
         let refusals = pair.initiator.events.compactMap { event -> Refusal? in
             guard case .refused("net", let refusal) = event else { return nil }
             return refusal
         }
         #expect(refusals.contains(.peer(notification: 48, name: "TS_MAX_QUEUE")))
+        #expect(pair.initiator.closed == nil && pair.disagreements == [])
+    }
+
+    /// An end may take fewer, of the peer's wish and of its own.
+    @Test(arguments: [[3, 32], [32, 3]]) func aLimitCountsForBothEnds(most: [Int]) throws {
+        var one = Pair.connection(isLeft: true)
+        var other = Pair.connection(isLeft: false)
+        one.children[0].usesResources = true
+        other.children[0].usesResources = true
+        var pair = Pair(one, other)
+        for index in 0..<2 {
+            pair.ends[index].environment.settings.packetWorkers = 5
+            pair.ends[index].environment.settings.mostQueues = most[index]
+        }
+        pair.establish()
+        pair.run(for: .seconds(20))
+        for side in Pair.Side.allCases {
+            #expect(pair[side].usable.count == 3)
+            #expect(Self.numbers(pair[side].outbound) == [0, 1, 2])
+        }
+        let isRefused = pair.initiator.events.contains {
+            $0 == .note("the peer takes no further child with the same selectors: TS_MAX_QUEUE")
+        }
+        #expect(isRefused == (most[1] == 3))
+        #expect(pair.initiator.closed == nil && pair.disagreements == [])
+    }
+
+    /// Both ends ask for one at the same moment: each has a number of its own, all are one policy's, and a limit holds.
+    @Test(arguments: [32, 3, 2]) func bothMayAskAtOnce(most: Int) {
+        var pair = Self.pair(true, true, workers: [1, 1])
+        for index in 0..<2 { pair.ends[index].environment.settings.mostQueues = most }
+        for _ in 0..<3 {
+            for side in Pair.Side.allCases { pair.give(.command(.createChild(name: "net")), to: side) }
+            pair.run(for: .seconds(20))
+            #expect(pair.disagreements == [])
+            for side in Pair.Side.allCases {
+                let numbers = Self.numbers(pair[side].outbound)
+                #expect(numbers.count <= most && numbers == Array(0..<numbers.count))
+                #expect(Set(pair[side].outbound.values.map(\.requestID)).count == 1)
+            }
+        }
+        if most == 32 { #expect(pair.initiator.usable.count == 7) }
+        #expect(pair.initiator.closed == nil && pair.responder.closed == nil)
+    }
+
+    /// A wish of ours that had to wait while the peer set them up goes no further than our own limit.
+    @Test func ourOwnLimitHolds() {
+        var pair = Self.pair(true, true, workers: [1, 1])
+        pair.ends[0].environment.settings.mostQueues = 2
+        for _ in 0..<3 {
+            pair.give(.command(.createChild(name: "net")), to: .initiator)
+            pair.run(for: .seconds(5))
+        }
+        #expect(pair.initiator.usable.count == 2 && pair.responder.usable.count == 2)
+        #expect(
+            pair.initiator.events.contains {
+                $0 == .refused(child: "net", .policy("at most 2 children have the same selectors"))
+            })
         #expect(pair.initiator.closed == nil && pair.disagreements == [])
     }
 
@@ -127,23 +186,15 @@ import Testing
         one.children[0].usesResources = true
         other.children[0].usesResources = true
         var pair = Pair(one, other)
-        pair.ends[0].environment.settings.packetWorkers = 2
+        pair.ends[0].environment.settings.packetWorkers = 5
+        pair.ends[1].environment.settings.mostQueues = 3
         pair.establish()
-        for _ in 0..<IKESession.maximumQueues {
-            pair.give(.command(.createChild(name: "net")), to: .responder)
-            pair.run(for: .seconds(1))
-        }
-        // The initiator's own list is as long: only the peer can refuse now.
-        let before = pair.initiator.events.count
-        let id = try #require(pair.initiator.usable.first?.id)
-        pair.ends[0].session.plan(.createSibling(id))
-        pair.give(.inboundTraffic(id, at: pair.now), to: .initiator)
         pair.run(for: .seconds(30))
-        let events = pair.initiator.events.dropFirst(before)
+        let events = pair.initiator.events
         #expect(!events.contains { if case .refused = $0 { true } else { false } })
-        #expect(
-            events.contains { $0 == .note("the peer takes no further child with the same selectors: TS_MAX_QUEUE") })
-        #expect(pair.initiator.usable.count == IKESession.maximumQueues && pair.disagreements == [])
+        let note = "the peer takes no further child with the same selectors: TS_MAX_QUEUE"
+        #expect(events.count { $0 == .note(note) } == 1)
+        #expect(pair.initiator.usable.count == 3 && pair.disagreements == [])
     }
 
     @Test func theNotificationHoldsTheNumberAtMost() throws {
