@@ -33,6 +33,10 @@ package enum Invariant: String, Hashable, Sendable, CaseIterable {
     case exchangesEnd = "every exchange ends"
     /// After everything was deleted, nothing is left.
     case noResidue = "no state is left after delete"
+    /// Of children with the same selectors (RFC 9611), each has a number of its own, and there are no more than either end takes.
+    case boundedSet = "children for processors stay within their number"
+    /// A processor without an SA of its own sends on another's, as long as there is one.
+    case fallback = "every processor has an SA where one has"
     /// Half-open SAs stay within the limit.
     case boundedState = "state is bounded"
 }

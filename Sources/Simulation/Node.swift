@@ -26,14 +26,14 @@ package struct Node {
     package var events: [Event] = []
 
     init(
-        name: String, manager: KeyManager, answerer: KeyAnswerer, awaitsUsers: Bool, route: Route
+        name: String, manager: KeyManager, answerer: KeyAnswerer, awaitsUsers: Bool, route: Route, workers: Int
     ) {
         self.name = name
         self.route = route
         self.manager = manager
         self.answerer = answerer
         self.awaitsUsers = awaitsUsers
-        engine = SimulatedEngine()
+        engine = SimulatedEngine(workers: workers)
     }
 
     /// Whether what goes to this address arrives here.

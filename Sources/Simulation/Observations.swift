@@ -18,6 +18,9 @@ package struct Observations: Sendable {
         case transportMode
         /// RFC 7791.
         case clone
+        /// Several children with the same selectors (RFC 9611), and a peer that took no more of them.
+        case resources
+        case queueRefusal
     }
 
     package private(set) var met: Set<Feature> = []
@@ -36,11 +39,16 @@ package struct Observations: Sendable {
                 if session.activeExchanges.count > 1 { met.insert(.window) }
                 if session.hasPostquantumKey { met.insert(.postquantumKey) }
                 if session.clonedFrom != nil { met.insert(.clone) }
+                let numbers = session.children.filter { $0.state == .installed }.compactMap(\.resource)
+                if numbers.contains(where: { $0 > 0 }) { met.insert(.resources) }
                 if session.children.contains(where: { $0.mode == .transport }) { met.insert(.transportMode) }
                 let before = remotes[index].updateValue(session.remote.address, forKey: session.id)
                 if let before, before != session.remote.address { met.insert(.move) }
             }
             for event in node.events[eventsSeen[index]...] {
+                if case .session(.note(let note)) = event.kind, note.contains("TS_MAX_QUEUE") {
+                    met.insert(.queueRefusal)
+                }
                 guard event.kind == .session(.established), let session = event.snapshot else { continue }
                 if session.children.isEmpty, session.clonedFrom == nil { met.insert(.childless) }
             }

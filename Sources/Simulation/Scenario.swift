@@ -173,6 +173,7 @@ package struct Scenario {
         }
         guard version == 2 else { return }
         if options.moves, world.randomness.below(15) == 0 { moveLeft() }
+        if options.hasResources { endOrRekeyOne(at: node, of: 12) }
         guard options.clones else { return }
         switch world.randomness.below(12) {
         case 0: clone(at: node)
@@ -180,6 +181,42 @@ package struct Scenario {
             let clone = world.nodes[node].manager.snapshots.last { $0.clonedFrom != nil }
             if let clone { world.command(.terminate(Target(session: clone.id)), to: node) }
         default: break
+        }
+    }
+
+    /// Of children with the same selectors (RFC 9611), one goes or is rekeyed now and then, whichever it is. Rarely all of a kind
+    /// go, to be set up anew.
+    private mutating func endOrRekeyOne(at node: Int, of chances: UInt64, ends: Bool = true) {
+        let all = world.nodes[node].manager.snapshots.flatMap(\.children).filter { $0.resource != nil }
+        guard !all.isEmpty else { return }
+        let child = all[Int(world.randomness.below(UInt64(all.count)))]
+        switch world.randomness.below(chances) {
+        case 0 where ends: world.command(.terminate(Target(childID: child.id)), to: node)
+        case 1: world.command(.rekey(Target(childID: child.id)), to: node)
+        case 2 where ends && world.randomness.below(4) == 0:
+            world.command(.terminate(Target(connection: "peer", child: child.name)), to: node)
+        default: break
+        }
+    }
+
+    /// Checks the children with the same selectors at both ends.
+    private mutating func checkSets() {
+        for (index, node) in world.nodes.enumerated() {
+            for session in node.manager.snapshots {
+                for name in children {
+                    // Two may share a number while one of them replaces the other.
+                    let own = session.children.filter { $0.name == name }
+                    let numbers = own.filter { $0.state == .installed }.compactMap(\.resource)
+                    let all = Set(own.filter { $0.state == .rekeying }.compactMap(\.resource)).union(numbers)
+                    let most = options.mostQueues(at: index)
+                    if Set(numbers).count < numbers.count {
+                        world.violate(.boundedSet, "\(node.name): \(name) has numbers \(numbers.sorted())")
+                    }
+                    if all.count > most {
+                        world.violate(.boundedSet, "\(node.name): \(all.count) of \(most) \(name)")
+                    }
+                }
+            }
         }
     }
 
@@ -263,6 +300,7 @@ package struct Scenario {
         case 3: for each in [0, 1] { world.command(.rekey(Target(connection: "peer")), to: each) }
         default: break
         }
+        if options.hasResources { endOrRekeyOne(at: node, of: 20, ends: false) }
         if options.moves, world.randomness.below(20) == 0, canFollow { moveLeft() }
         if options.clones, world.randomness.below(20) == 0 { clone(at: node) }
     }
@@ -270,6 +308,7 @@ package struct Scenario {
     @discardableResult
     private mutating func sendBothWays() -> Int {
         if observes, version == 2 { observations.look(at: world) }
+        if version == 2, options.hasResources { checkSets() }
         var sent = 0
         for index in children.indices {
             let (leftHost, rightHost) = (inner(isLeft: true, index), inner(isLeft: false, index))

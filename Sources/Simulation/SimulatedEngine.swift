@@ -4,7 +4,9 @@ import Primitives
 
 /// A node's data plane: the real one without threads and sockets, with a record of what is installed for the checkers.
 package final class SimulatedEngine {
-    private let plane = InlineEngine()
+    private let plane: InlineEngine
+    /// Processors that seal, each with an SA of its own where there are several.
+    package let workers: Int
     package private(set) var inbound: [SPI: SecurityAssociation] = [:]
     private var outbound: [OutboundKey: SecurityAssociation] = [:]
 
@@ -13,14 +15,22 @@ package final class SimulatedEngine {
         var child: ChildID
     }
 
-    package init() {}
+    package init(workers: Int = 1) {
+        self.workers = max(1, workers)
+        plane = InlineEngine(workers: workers)
+    }
 
-    func install(_ association: SecurityAssociation) {
+    func expect(_ spi: SPI) { plane.expect(spi) }
+
+    /// Installs an SA, and opens what came before it.
+    func install(_ association: SecurityAssociation, now: Instant) -> [Opened] {
         switch association.direction {
         case .inbound: inbound[association.spi] = association
         case .outbound: outbound[OutboundKey(spi: association.spi, child: association.child)] = association
         }
         plane.install(association)
+        guard association.direction == .inbound else { return [] }
+        return plane.openEarly(association, now: now).compactMap(opened)
     }
 
     func remove(_ spi: SPI, _ direction: SecurityAssociation.Direction, of child: ChildID) {
@@ -43,24 +53,35 @@ package final class SimulatedEngine {
         plane.move(child, local: local, remote: remote)
     }
 
-    /// Protects a packet; `nil` where no SA covers it.
-    func seal(_ packet: InternetPacket, now: Instant) -> Datagram? {
-        guard case .sealed(let octets, _, _, let local, let remote) = plane.seal(packet.octets, now: now) else {
-            return nil
-        }
+    /// Protects a packet that a processor has; `nil` where no SA covers it.
+    func seal(_ packet: InternetPacket, worker: Int, now: Instant) -> Datagram? {
+        guard
+            case .sealed(let octets, _, _, let local, let remote) = plane.seal(
+                packet.octets, worker: worker, now: now)
+        else { return nil }
         return Datagram(local: local, remote: remote, octets: octets)
     }
 
-    /// Opens what came from the network; `nil` where it is dropped.
-    func open(_ datagram: Datagram, now: Instant) -> (packet: InternetPacket, association: SecurityAssociation)? {
+    /// A packet that came out of an SA.
+    struct Opened {
+        var packet: InternetPacket
+        var association: SecurityAssociation
+    }
+
+    /// Opens what came from the network; `nil` where it is dropped, or waits for its SA.
+    func open(_ datagram: Datagram, now: Instant) -> Opened? {
         let outcome =
             SimulatedEngine.hasHeader(datagram.octets)
             ? plane.openHeader(datagram.octets, from: datagram.remote, now: now)
             : plane.open(datagram.octets, from: datagram.remote, to: datagram.local, now: now)
+        return opened(outcome)
+    }
+
+    private func opened(_ outcome: InlineEngine.OpenResult) -> Opened? {
         guard case .opened(let octets, _, let spi) = outcome,
             let packet = InternetPacket(octets), let association = inbound[spi]
         else { return nil }
-        return (packet, association)
+        return Opened(packet: packet, association: association)
     }
 
     /// Whether a datagram is a whole IPv4 packet with AH, which authenticates the IP header (RFC 4302 §3.3.3).

@@ -3,7 +3,7 @@ import IPsec
 import Primitives
 
 /// What version 2 can do besides, drawn for a scenario: fragments, windows, mobility, childless set-up, a post-quantum
-/// pre-shared key, a second key exchange, short rekeyings, tickets and clones. Each is drawn for each end apart, so that it also
+/// pre-shared key, a second key exchange, short rekeyings, tickets, clones and SAs for processors. Each is drawn for each end apart, so that it also
 /// meets a peer that does not know it. Beside these, whether a child is in transport mode, and whether a host moves.
 struct VersionTwoOptions {
     /// What one end does.
@@ -28,6 +28,11 @@ struct VersionTwoOptions {
         var resumes = false
         /// RFC 7791.
         var clones = 0
+        /// RFC 9611: whether children have an SA for each processor, how many of these there are, and how many children with the
+        /// same selectors are taken.
+        var usesResources = false
+        var processors = 1
+        var mostQueues = 32
     }
 
     private var ends: [End]
@@ -41,6 +46,9 @@ struct VersionTwoOptions {
     /// Whether somebody may ask for clones, and whether the SAs follow a host that moves.
     var clones: Bool { ends.contains { $0.clones > 0 } }
     var isMobile: Bool { ends.allSatisfy(\.isMobile) }
+    /// Whether children have SAs for processors (RFC 9611), and how many there may be of each at an end, 0 the left one.
+    var hasResources: Bool { ends.allSatisfy(\.usesResources) }
+    func mostQueues(at end: Int) -> Int { hasResources ? ends[end].mostQueues : 1 }
 
     /// - Parameter seed: of a generator of its own, so that what other parts of a scenario draw stays as it is.
     init(seed: UInt64) {
@@ -65,6 +73,16 @@ struct VersionTwoOptions {
         for index in ends.indices { ends[index].clones = latest.below(2) == 0 ? 0 : 1 + Int(latest.below(2)) }
         let kind = latest.below(3)
         (hasTransport, moves) = (kind == 0, kind == 1)
+        var processors = Randomness.seeded(seed ^ 0x9611_0C03)
+        // In half of the seeds, one end alone in a few of these.
+        let uses = processors.below(2) == 0
+        for index in ends.indices {
+            ends[index].usesResources = uses && processors.below(8) > 0
+            let count = 1 + Int(processors.below(4))
+            let most = 1 + Int(processors.below(3))
+            let isFew = processors.below(3) == 0
+            if uses { (ends[index].processors, ends[index].mostQueues) = (count, isFew ? most : 32) }
+        }
         insists = chance.below(2) == 0 && ends.allSatisfy(\.hasModuleLattice)
     }
 
@@ -81,6 +99,9 @@ struct VersionTwoOptions {
         connection.mixesKeyEarly = end.mixesKeyEarly
         connection.resumes = end.resumes
         connection.maximumClones = end.clones
+        for child in connection.children.indices { connection.children[child].usesResources = end.usesResources }
+        settings.packetWorkers = end.processors
+        settings.mostQueues = end.mostQueues
         if end.hasPostquantumKey {
             connection.postquantumKey = Identity(.keyID, octets: Array("a key for later".utf8))
         }

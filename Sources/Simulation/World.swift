@@ -15,6 +15,8 @@ package struct World {
     package var keepsLog = false
     package private(set) var violation: Violation?
     private var lastRequest: UInt64 = 0
+    /// Of processors.
+    private var turn = 0
     /// Packets sent and accepted, over all nodes.
     package private(set) var packetsSent = 0
     package private(set) var packetsAccepted = 0
@@ -46,7 +48,7 @@ package struct World {
                 name: name, manager: manager,
                 answerer: KeyAnswerer(
                     key: .init(key), pairs: CredentialStore(privateKeys: pairs), hasWrongPassword: hasWrongPassword),
-                awaitsUsers: awaitsUsers, route: route))
+                awaitsUsers: awaitsUsers, route: route, workers: settings.packetWorkers))
     }
 
     /// Gives a node another address besides.
@@ -136,15 +138,19 @@ package struct World {
                     // The receiver sees the two ends exchanged.
                     let arriving = Datagram(local: datagram.remote, remote: datagram.local, octets: datagram.octets)
                     network.send(.message(arriving), now: now, &randomness)
-                case .install(let association): install(association, at: index)
+                case .install(let association):
+                    for opened in install(association, at: index) {
+                        accept(opened, at: index)
+                        inputs.append(.traffic(.inbound(opened.association.child)))
+                    }
                 case .remove(let spi, let direction, let child):
                     nodes[index].engine.remove(spi, direction, of: child)
                 case .move(let child, let local, let remote):
                     nodes[index].engine.move(child, local: local, remote: remote)
                 case .addAddress(let address): addAddress(address, to: index)
                 case .removeAddress(let address): nodes[index].addresses.remove(address)
-                // Work takes no time here, so that no packet comes before its SA.
-                case .trap, .disclose, .expect: break
+                case .expect(let spi): nodes[index].engine.expect(spi)
+                case .trap, .disclose: break
                 case .ask(let id, let question): inputs.append(.answer(id, nodes[index].answerer.answer(question)))
                 case .reply(let request, let response): nodes[index].replies[request] = response
                 case .report(let event):
@@ -156,7 +162,8 @@ package struct World {
         checkBounds(of: index)
     }
 
-    private mutating func install(_ association: SecurityAssociation, at index: Int) {
+    /// Packets that came before the SA come out of it.
+    private mutating func install(_ association: SecurityAssociation, at index: Int) -> [SimulatedEngine.Opened] {
         if association.direction == .inbound, nodes[index].engine.inbound[association.spi] != nil {
             violate(.uniqueSPI, "\(nodes[index].name) installed \(association.spi) twice")
         }
@@ -168,8 +175,9 @@ package struct World {
                 violate(.authenticatedFirst, "\(nodes[index].name) installed \(association.spi) for nobody's user")
             }
         }
-        nodes[index].engine.install(association)
+        let early = nodes[index].engine.install(association, now: now)
         checkAgreement(of: association, at: index)
+        return early
     }
 
     /// A virtual address is one node's at a time.
@@ -182,13 +190,18 @@ package struct World {
 
     // MARK: Traffic
 
-    /// Sends a packet of 64 octets from a node, if an SA there covers it. Returns whether it left.
+    /// Sends a packet of 64 octets from a node, if an SA there covers it. Returns whether it left. Its processors take turns.
     @discardableResult
     package mutating func sendPacket(from index: Int, source: IPAddress, destination: IPAddress) -> Bool {
-        guard
-            let datagram = nodes[index].engine.seal(
-                InternetPacket(probe: UInt64(packetsSent), from: source, to: destination), now: now)
-        else { return false }
+        let packet = InternetPacket(probe: UInt64(packetsSent), from: source, to: destination)
+        let engine = nodes[index].engine
+        turn &+= 1
+        let worker = turn % engine.workers
+        guard let datagram = engine.seal(packet, worker: worker, now: now) else {
+            let other = (0..<engine.workers).first { engine.seal(packet, worker: $0, now: now) != nil }
+            if let other { violate(.fallback, "\(nodes[index].name): processor \(other) sends, but not \(worker)") }
+            return false
+        }
         packetsSent += 1
         guard nodes[index].has(datagram.local.address) else {
             packetsAstray += 1
@@ -201,6 +214,11 @@ package struct World {
 
     private mutating func receive(_ datagram: Datagram, at index: Int) {
         guard let opened = nodes[index].engine.open(datagram, now: now) else { return }
+        accept(opened, at: index)
+        feed(.traffic(.inbound(opened.association.child)), to: index)
+    }
+
+    private mutating func accept(_ opened: SimulatedEngine.Opened, at index: Int) {
         packetsAccepted += 1
         let covers =
             opened.association.remoteSelectors.contains {
@@ -214,7 +232,6 @@ package struct World {
                 .selectors,
                 "\(nodes[index].name) accepted a packet from \(opened.packet.source) to \(opened.packet.destination)")
         }
-        feed(.traffic(.inbound(opened.association.child)), to: index)
     }
 
     // MARK: Checks
