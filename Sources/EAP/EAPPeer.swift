@@ -103,7 +103,7 @@ package struct EAPPeer: Sendable {
         let packet = try EAPPacket(parsing: octets)
         received += 1
         guard received <= (tunnel == nil ? Self.maximumPackets : Self.maximumTunnelPackets) else {
-            return .fail(reason: "the peer asks and asks")
+            return .fail(reason: tunnel?.failure ?? "the peer asks and asks")
         }
         switch packet.code {
         case .success:

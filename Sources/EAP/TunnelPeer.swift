@@ -40,6 +40,8 @@ struct TunnelPeer: Sendable {
     private var hasBegun = false
     /// PEAP: MSK, where the server had it bound to the method inside.
     private var boundKey: Secret?
+    /// The server has heard that it comes to nothing, has asked on, and has been answered once.
+    private var hasConceded = false
     /// Why the server's certificate will not do.
     private(set) var report: ChainReport?
 
@@ -85,19 +87,29 @@ struct TunnelPeer: Sendable {
             guard case .idle = phase else { return .fail("the peer begins anew") }
             phase = .handshake
             return .ask(.open)
-        case .part: return .send(TunnelFraming.empty)
+        case .part:
+            if case .failing(let reason) = phase { return concede(reason) }
+            return .send(TunnelFraming.empty)
         case .message(let records):
             switch phase {
             case .idle: return .fail("the peer goes on where nothing has begun")
-            case .failing: return .send(TunnelFraming.empty)
+            case .failing(let reason): return concede(reason)
             case .handshake, .awaitingIndication, .inside, .proved: return .ask(.records(records))
             }
         case .acknowledgement:
             if framing.hasMore { return .send(framing.next()) }
-            if case .failing = phase { return .send(TunnelFraming.empty) }
+            if case .failing(let reason) = phase { return concede(reason) }
             if method == .ttls, case .inside = phase, !hasBegun { return begin() }
             return .fail("the peer says nothing where TLS wants something")
         }
+    }
+
+    /// A server that has our alert says EAP-Failure (RFC 5216 §2.1.3). One that asks on, as Libreswan does, is answered once; a
+    /// second time would be for nothing.
+    private mutating func concede(_ reason: String) -> Step {
+        guard !hasConceded else { return .fail(reason) }
+        hasConceded = true
+        return .send(TunnelFraming.empty)
     }
 
     private mutating func send(_ records: [UInt8]) -> Step {

@@ -27,6 +27,37 @@ import Testing
         #expect(taken >= 3000 / 90)
     }
 
+    /// A server that has heard that its certificate will not do, and asks on: it is answered once, and then hears no more. The
+    /// reason stays what it was.
+    @Test(arguments: [UserMethod.tls, .ttls, .peap]) func whoAsksOnBehindAnAlertIsLeft(_ method: UserMethod) throws {
+        var randomness = Randomness.seeded(13)
+        var peer = EAPPeer(method, user: Identity("joe")!)
+        let report = ChainReport(wanted: Identity("gate.example"), present: [], links: [])
+        let fault = TunnelFault.distrusted(report)
+        func request(_ identifier: UInt8, _ data: [UInt8]) -> [UInt8] {
+            EAPPacket(.request, identifier: identifier, type: method.tunnelType, data: data).octets
+        }
+        guard case .tunnel = try peer.receive(request(1, [0x20]), &randomness),
+            case .send = peer.take(TunnelProgress(records: [22, 1]), &randomness),
+            case .tunnel = try peer.receive(request(2, [0, 22, 2]), &randomness),
+            case .send(let alert) = peer.take(TunnelProgress(records: [21, 48], fault: fault), &randomness)
+        else {
+            Issue.record("the handshake does not begin")
+            return
+        }
+        #expect(alert.suffix(2) == [21, 48])
+        guard case .send(let last) = try peer.receive(request(3, [0]), &randomness) else {
+            Issue.record("it is not answered once")
+            return
+        }
+        #expect(last == EAPPacket(.response, identifier: 3, type: method.tunnelType, data: [0]).octets)
+        guard case .fail(let reason) = try peer.receive(request(4, [0]), &randomness) else {
+            Issue.record("it is answered again and again")
+            return
+        }
+        #expect(reason == fault.text && peer.report == report)
+    }
+
     /// Whatever comes out of TLS, before and behind the handshake, with whatever facts: the server lets nobody in.
     @Test(arguments: [UserMethod.tls, .ttls, .peap]) func nobodyComesInByChance(_ method: UserMethod) throws {
         var randomness = Randomness.seeded(12)
