@@ -155,9 +155,10 @@ extension IKEv1Session {
             context.emit(.send(Datagram(local: local, remote: remote, octets: answer)))
             return
         }
-        guard let purpose = transaction.purpose, transaction.exchange.awaited != nil else {
-            throw .dropped("this Transaction exchange awaits nothing")
+        guard let purpose = transaction.purpose else {
+            return try receiveSequel(datagram, header, phaseOne, index, &context)
         }
+        guard transaction.exchange.awaited != nil else { throw .dropped("this Transaction exchange awaits nothing") }
         // The message ID and the HASH tie an answer to its question; strongSwan's has an identifier of its own.
         let attributes = try open(datagram, header, phaseOne.keys, &transaction, &context)
         guard attributes.type == (purpose.isSetting ? .acknowledge : .reply) else {
@@ -206,12 +207,41 @@ extension IKEv1Session {
         var spent = phaseOne
         spent.spentMessageIDs.append(header.messageID)
         phase = .established(spent)
+        try take(attributes, in: header.messageID, &context)
+    }
+
+    /// A setting behind an exchange of the peer's that is over, under the same message ID, which should be another
+    /// (draft-dukes-ike-mode-cfg-02 §3.1.1). Libreswan pushes addresses so behind its verdict on the user. It goes on with the IV of
+    /// the exchange before, so that no message of that passes for one.
+    private mutating func receiveSequel(
+        _ datagram: Datagram, _ header: Header, _ phaseOne: PhaseOne, _ index: Int, _ context: inout Context
+    ) throws(Fault) {
+        guard transactions[index].exchange.isFinished else {
+            throw .dropped("this Transaction exchange awaits nothing")
+        }
+        var sequel = Transaction(
+            exchange: Exchange(Exchanges.transaction(sender: role.other), role: role, messageID: header.messageID),
+            chain: transactions[index].chain, identifier: 0, purpose: nil)
+        let setting = try open(datagram, header, phaseOne.keys, &sequel, &context)
+        guard setting.type == .set else { throw .dropped("what follows an exchange under its message ID is a setting") }
+        try mayBegin(setting)
+        follow(datagram, &context)
+        sequel = Transaction(
+            exchange: sequel.exchange, chain: sequel.chain, identifier: setting.identifier, purpose: nil)
+        sequel.exchange.accept(datagram.octets)
+        transactions[index] = sequel
+        try take(setting, in: header.messageID, &context)
+    }
+
+    private mutating func take(
+        _ attributes: AttributesPayload, in messageID: UInt32, _ context: inout Context
+    ) throws(Fault) {
         let isExtended = attributes.attributes.contains { ConfigurationAttribute.xauthRange.contains($0.type) }
         switch (attributes.type, isExtended) {
-        case (.request, true): try answerExtendedRequest(attributes, in: header.messageID, &context)
-        case (_, true): try takeExtendedStatus(attributes, in: header.messageID, &context)
-        case (.request, false): try answerConfigurationRequest(attributes, in: header.messageID, &context)
-        default: try takeAssignment(attributes, in: header.messageID, &context)
+        case (.request, true): try answerExtendedRequest(attributes, in: messageID, &context)
+        case (_, true): try takeExtendedStatus(attributes, in: messageID, &context)
+        case (.request, false): try answerConfigurationRequest(attributes, in: messageID, &context)
+        default: try takeAssignment(attributes, in: messageID, &context)
         }
     }
 

@@ -128,6 +128,41 @@ import Testing
         #expect(pair.initiator.session.snapshot.localVirtualAddresses.isEmpty)
     }
 
+    /// Libreswan pushes the address under the message ID of its verdict on the user, with that exchange's IV.
+    @Test func aSettingBehindTheVerdict() throws {
+        var pair = RemoteAccess.pair(host: { $0.isPulling = false })
+        pair.establish()
+        // The gateway waits to be asked, and the host to be told.
+        #expect(pair.initiator.addresses.isEmpty && pair.initiator.installed.isEmpty)
+        let verdict = try #require(pair.initiator.session.transactions.last)
+        #expect(verdict.exchange.isFinished && verdict.purpose == nil)
+        func forge(_ type: AttributesPayload.MessageType, behind transaction: Transaction?, breaksHash: Bool = false)
+            throws -> Datagram
+        {
+            try RemoteAccess.forge(
+                AttributesPayload(
+                    type, identifier: 3, attributes: [DataAttribute(Attribute.ip4Address, octets: [10, 3, 0, 9])]),
+                from: .responder, pair, messageID: verdict.messageID, breaksHash: breaksHash, behind: transaction)
+        }
+        let sent = pair.initiator.sent.count
+        // With the IV that began the exchange, with another hash, or as a question it is none.
+        for datagram in [
+            try forge(.set, behind: nil), try forge(.set, behind: verdict, breaksHash: true),
+            try forge(.request, behind: verdict), try forge(.acknowledge, behind: verdict),
+        ] { pair.give(.datagram(datagram), to: .initiator) }
+        #expect(pair.initiator.addresses.isEmpty && pair.initiator.sent.count == sent)
+        let setting = try forge(.set, behind: verdict)
+        pair.give(.datagram(setting), to: .initiator)
+        #expect(pair.initiator.addresses == [address("10.3.0.9")])
+        // The acknowledgement, and Quick Mode.
+        let answers = pair.initiator.sent.dropFirst(sent).map(\.octets)
+        #expect(answers.map { $0[18] } == [6, 32])
+        #expect(answers.first.map { Array($0[20..<24]) } == verdict.messageID.octets)
+        // Repeated, it is answered by the same once more.
+        pair.give(.datagram(setting), to: .initiator)
+        #expect(pair.initiator.sent.last?.octets == answers.first)
+    }
+
     /// Only what can be a host's address becomes one, and only of a family that was asked for.
     @Test(arguments: ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "fd00:3::1"])
     func addressesThatNoHostHas(text: String) {

@@ -48,18 +48,20 @@ enum RemoteAccess {
     /// The attributes that a side has said or would say next are read with its keys.
     static func keys(_ pair: Pair, _ side: Pair.Side) throws -> PhaseOne { try #require(pair[side].session.phaseOne) }
 
-    /// A first message of a Transaction exchange as `side` could send it.
+    /// A first message of a Transaction exchange as `side` could send it, or one behind another under the same message ID.
     static func forge(
         _ payload: AttributesPayload, from side: Pair.Side, _ pair: Pair, messageID: UInt32 = 0x0102_0304,
-        breaksHash: Bool = false
+        breaksHash: Bool = false, behind transaction: Transaction? = nil
     ) throws -> Datagram {
+        let messageID = transaction?.messageID ?? messageID
         let session = pair[side].session
         let phaseOne = try keys(pair, side)
         var rest: [UInt8] = []
         PayloadChain.write([payload.payload], to: &rest)
         var hash = try phaseOne.keys.authenticator([messageID.octets, rest])
         if breaksHash { hash[3] ^= 0x10 }
-        var chain = CipherChain(iv: try phaseOne.keys.firstIV(lastBlock: phaseOne.lastBlock, messageID: messageID))
+        let first = CipherChain(iv: try phaseOne.keys.firstIV(lastBlock: phaseOne.lastBlock, messageID: messageID))
+        var chain = transaction?.chain ?? first
         let octets = try chain.seal(
             [Payload(.hash, body: hash), payload.payload], header: session.header(.transaction, messageID: messageID),
             keys: phaseOne.keys)
