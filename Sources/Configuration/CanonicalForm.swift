@@ -358,6 +358,12 @@ extension Configuration.Settings {
         section.add("rsa_pss", prefersPSS ? "yes" : "no")
         section.add("signature_authentication", signsDigitally ? "yes" : "no")
         section.add("signature_authentication_constraints", bindsMessages ? "yes" : "no")
+        if tlsVersions != .v12 ... .v13 {
+            var tls = CanonicalSection()
+            tls.add("version_min", tlsVersions.lowerBound.rawValue)
+            tls.add("version_max", tlsVersions.upperBound.rawValue)
+            section.add("tls", section: tls.entries)
+        }
         return .section(section.entries)
     }
 }

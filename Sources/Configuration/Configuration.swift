@@ -42,6 +42,8 @@ package struct Configuration: Sendable {
         package var probesPaths = false
         /// The section `charon.iptfs`: how children of that mode share payloads.
         package var aggregation = Aggregation()
+        /// The section `charon.tls`: what is spoken inside EAP.
+        package var tlsVersions = TLSVersion.v12...TLSVersion.v13
         /// `charon.replay_window`: packets, for children that set none.
         package var replayWindowPackets = 32
         /// `install_virtual_ip` and `install_routes`: whether the daemon changes the machine's addresses and routes.

@@ -7,6 +7,7 @@ extension KnownKeys {
     private static let strangeness = "it would make the daemon misbehave on purpose, for tests"
     private static let tunnels =
         "TLS inside EAP has fragments of 1024 octets, and MSCHAPv2 proves users inside"
+    private static let suites = "TLS takes suites, groups and signatures of its own choice"
     private static let keys = "certificates and keys are judged in one way alone"
     private static let build = "algorithms come from one library; nothing is loaded or tested at run time"
 
@@ -81,11 +82,20 @@ extension KnownKeys {
             "congestion_control", "drop_time", "init_delay",
         ])
 
+    /// The section `charon.tls`.
+    static let tls = rules(
+        supported: ["version_min", "version_max"],
+        unsupported: [
+            "cipher": suites, "key_exchange": suites, "mac": suites, "suites": suites, "ke_group": suites,
+            "signature": suites,
+            "send_certreq_authorities": "a server names no authorities, so that a user shows what its round says",
+        ])
+
     /// Sections of `charon` that change nothing here, with the reason.
     static let settingsSections = [
         "crypto_test": build, "host_resolver": "names are looked up by a thread of their own",
         "leak_detective": build, "processor": threads, "start-scripts": "scripts are not run yet",
-        "stop-scripts": "scripts are not run yet", "tls": "TLS takes versions and suites of its own choice",
+        "stop-scripts": "scripts are not run yet",
         "x509": keys,
         "imcv": "no TNC is spoken", "tnc": "no TNC is spoken",
         "syslog": "the log goes to standard error, from where systemd's journal takes it",

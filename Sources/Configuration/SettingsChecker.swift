@@ -17,7 +17,7 @@ extension ConfigurationChecker {
             note(section, reader)
         } else {
             reader.check(keys: KnownKeys.settings) { inner in
-                if ["filelog", "journal", "iptfs"].contains(inner.name.text) { return true }
+                if ["filelog", "journal", "iptfs", "tls"].contains(inner.name.text) { return true }
                 let reason =
                     KnownKeys.settingsSections[inner.name.text] ?? (inner.name.text == "plugins" ? "it has none" : nil)
                 guard let reason else { return false }
@@ -31,6 +31,7 @@ extension ConfigurationChecker {
         limits(&settings, reader)
         machine(&settings, reader)
         aggregation(&settings, section, isLenient)
+        tlsVersions(&settings, section, isLenient: isLenient)
         logLevels(&settings, section)
         return settings
     }
@@ -210,7 +211,7 @@ extension ConfigurationChecker {
     // MARK: strongswan.conf
 
     /// Says of everything in a section `charon` that changes nothing here why it does not.
-    private func note(
+    func note(
         _ section: SettingsSection, _ reader: SectionReader, _ rules: [String: KeyRule] = KnownKeys.settings
     ) {
         for setting in section.settings where !setting.value.text.isEmpty {
@@ -239,7 +240,7 @@ extension ConfigurationChecker {
         for inner in section.sections {
             let name = inner.name.text
             switch name {
-            case "filelog", "journal", "iptfs": break
+            case "filelog", "journal", "iptfs", "tls": break
             case "plugins": inner.sections.forEach(notePlugin)
             default:
                 if let reason = KnownKeys.settingsSections[name] {
@@ -248,7 +249,8 @@ extension ConfigurationChecker {
                     log.note(
                         "unknown section '\(name.excerpt)' in \(reader.path)", at: inner.name.position,
                         suggestion: NearestName.find(
-                            name, in: KnownKeys.settingsSections.keys.sorted() + ["plugins", "filelog", "iptfs"]))
+                            name, in: KnownKeys.settingsSections.keys.sorted() + ["plugins", "filelog", "iptfs", "tls"])
+                    )
                 }
             }
         }

@@ -13,6 +13,17 @@ package final class TunnelKeeper {
 
     package init() {}
 
+    /// Connections that begin from now on speak these.
+    package func use(_ versions: ClosedRange<TLSVersion>) {
+        func version(_ version: TLSVersion) -> TLSConnection.Version {
+            switch version {
+            case .v12: .v12
+            case .v13: .v13
+            }
+        }
+        self.versions = version(versions.lowerBound)...version(versions.upperBound)
+    }
+
     /// Connections that are kept.
     package var count: Int { tunnels.count }
 

@@ -407,6 +407,7 @@ final class ControlLoop {
         if tunnels.count >= max(64, 2 * manager.sessionCounts.all) {
             tunnels.keep(Set(manager.snapshots.map(\.id)))
         }
+        tunnels.use(running.settings.tlsVersions)
         return tunnels.judge(request, keyStore, now: Clock.wallTime(), fetched: fetched, asked: asked)
     }
 

@@ -144,6 +144,39 @@ import Testing
         #expect(Set(try lines.map(form)).count == lines.count)
     }
 
+    /// The section `charon.tls`, with charon's words for versions.
+    @Test func versionsOfTLS() throws {
+        func versions(_ lines: String) throws -> ClosedRange<TLSVersion> {
+            try read("charon { tls { \(lines) } }").tlsVersions
+        }
+        #expect(try read("").tlsVersions == .v12 ... .v13)
+        #expect(try versions("version_max = 1.2") == .v12 ... .v12)
+        #expect(try versions("version_max = 1.3") == .v12 ... .v13)
+        #expect(try versions("version_min = 1.3") == .v13 ... .v13)
+        #expect(try versions("version_min = 1.3\nversion_max = 1.3") == .v13 ... .v13)
+        #expect(try versions("version_min = 1.0") == .v12 ... .v13)
+        #expect(try versions("version_min = 1.1\nversion_max = 1.2") == .v12 ... .v12)
+        func complaint(_ lines: String) -> String {
+            do { return "\(try versions(lines))" } catch { return "\(error)" }
+        }
+        #expect(complaint("version_max = 1.1").contains("TLS 1.2 is the oldest that is spoken here"))
+        #expect(complaint("version_max = 1.0").contains("'version_max = 1.0' in charon.tls"))
+        #expect(complaint("version_min = 1.3\nversion_max = 1.2").contains("not to be below version_min = 1.3"))
+        #expect(complaint("version_max = 1.4").contains("expected 1.2 or 1.3"))
+        let notes = try read("charon { tls { suites = x\nversoin_max = 1.2 } }").notes
+        #expect(notes.count == 2 && notes.contains { $0.contains("did you mean 'version_max'?") })
+        // In swanctl.conf what changes nothing is an error, and the versions are what a configuration says of itself.
+        func configuration(_ lines: String) throws -> Configuration {
+            let text = "charon { tls { \(lines) } }"
+            return try Configuration.read(SourceFile(name: "swanctl.conf", text: text))
+        }
+        #expect(throws: ConfigurationErrors.self) { try configuration("suites = x") }
+        let narrow = try configuration("version_max = 1.2")
+        #expect(narrow.settings.tlsVersions == .v12 ... .v12)
+        let again = try Configuration.read(SourceFile(name: "again", text: narrow.canonicalForm.text))
+        #expect(again.settings.tlsVersions == .v12 ... .v12)
+    }
+
     /// charon-systemd's own section comes before the common one, and swanctl.conf's before both.
     @Test func theNearerSectionCounts() throws {
         let settings = try read("charon-systemd { retransmit_tries = 2 }\ncharon { retransmit_tries = 9\nport = 1500 }")

@@ -1,3 +1,4 @@
+import Credentials
 import Cryptography
 import IPsec
 import Primitives
@@ -154,6 +155,16 @@ import Testing
             let atHost = try TunnelLab.run(setting(.ttls, version) { $0.serverConstraints = constraints })
             #expect(atHost.user == nil && atHost.peerKey == nil && problems(atHost.peerReport) == [.trust])
         }
+    }
+
+    /// `charon.tls`.
+    @Test func versionsAreThoseOfTheSettings() {
+        let keeper = TunnelKeeper()
+        #expect(keeper.versions == .v12 ... .v13)
+        keeper.use(.v13 ... .v13)
+        #expect(keeper.versions == .v13 ... .v13)
+        keeper.use(.v12 ... .v12)
+        #expect(keeper.versions == .v12 ... .v12)
     }
 
     @Test func whoHasNoCertificateSaysSo() throws {
