@@ -41,7 +41,8 @@ enum Alerts {
         case .noProposal: ["proposal-mismatch-child"]
         case .selectors: ["ts-mismatch"]
         case .certificate(let report): [type(of: report), "peer-auth-failed"].compactMap { $0 }
-        case .identity, .authentication, .noCredential, .userAuthentication, .rounds, .groups: ["peer-auth-failed"]
+        case .identity, .authentication, .method, .noCredential, .userAuthentication, .rounds, .groups:
+            ["peer-auth-failed"]
         // AUTHENTICATION_FAILED
         case .peer(24, _), .userRefused: ["local-auth-failed"]
         // INTERNAL_ADDRESS_FAILURE

@@ -83,6 +83,7 @@ struct Tally {
         case .selectors: "selectors"
         case .identity: "identity"
         case .authentication: "authentication"
+        case .method: "method"
         case .noCredential: "no-credential"
         case .userAuthentication: "user-authentication"
         case .groups: "groups"

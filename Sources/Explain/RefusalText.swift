@@ -14,6 +14,8 @@ package enum RefusalText {
             "the peer says it is '\(seen)', and \(wanted.map { "'\($0)'" }.joined(separator: " or ")) was wanted"
         case .authentication(let peer):
             "authentication of '\(peer)' failed: the pre-shared keys most likely differ, or it signed with another key"
+        case .method(let peer, let wanted, let seen):
+            "'\(peer)' proves itself by \(methods(seen)), and \(methods(wanted)) was wanted"
         case .noCredential(let local, let remote):
             "no pre-shared key is configured for '\(local)' and '\(remote)', nor a key pair that would do"
         case .userAuthentication(let user?): "'\(user)' did not authenticate: nobody has that name and that password"
@@ -40,6 +42,11 @@ package enum RefusalText {
             selectorLines(offeredLocal, offeredRemote, configuredLocal, configuredRemote)
         case .authentication(let peer):
             ["compare the secret for '\(peer)' in secrets.ike* on both sides, spaces and quotes included"]
+        case .method(_, let wanted, let seen):
+            [
+                "set remote.auth = \(seen.joined(separator: " or ")) here, or local.auth = "
+                    + "\(wanted.joined(separator: " or ")) on the peer; in version 1 one method is for both ends"
+            ]
         case .noCredential(_, let remote):
             ["add a section secrets.ike-NAME with 'id = \(remote)' and the secret"]
         case .identity(_, let seen): ["set remote.id = \(seen), or change local.id on the peer"]
@@ -65,6 +72,23 @@ package enum RefusalText {
         case .rounds(let fault): lines(fault)
         case .userAuthentication(nil), .peer, .protocolViolation, .timeout, .policy: []
         }
+    }
+
+    // MARK: Methods
+
+    private static func methods(_ keywords: [String]) -> String {
+        keywords.isEmpty ? "no method that is known here" : keywords.map(method).joined(separator: " or ")
+    }
+
+    private static func method(_ keyword: String) -> String {
+        let words: String? =
+            switch keyword {
+            case "psk": "a pre-shared key"
+            case "pubkey": "a signature"
+            case "null": "nothing"
+            default: keyword.hasPrefix("eap") ? "EAP" : nil
+            }
+        return words.map { "\($0) (auth = \(keyword))" } ?? "auth = \(keyword)"
     }
 
     // MARK: Rounds

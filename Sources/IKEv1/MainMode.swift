@@ -244,14 +244,18 @@ extension IKEv1Session {
 
     /// No transform names an authentication method that a candidate allows.
     private func methodMismatch(_ offered: Set<PhaseOneMethod>, _ candidates: [Connection]) -> Refusal {
-        func names(_ methods: Set<PhaseOneMethod>) -> String {
-            let names = methods.sorted { $0.rawValue < $1.rawValue }.map(\.description)
-            return names.isEmpty ? "nothing that is known here" : names.joined(separator: ", ")
+        func keywords(_ methods: Set<PhaseOneMethod>) -> [String] {
+            var keywords: [String] = []
+            for method in methods.sorted(by: { $0.rawValue < $1.rawValue }) where !keywords.contains(method.keyword) {
+                keywords.append(method.keyword)
+            }
+            return keywords
         }
         if offered.isEmpty { return .noProposal(.ike, Mismatch(configured: [], offered: [], clashes: [])) }
-        return .policy(
-            "the peer offers authentication by \(names(offered)), the connection allows "
-                + names(Set(candidates.flatMap { methods(of: $0) })))
+        var wanted = keywords(Set(candidates.flatMap { methods(of: $0) }))
+        // Without a key for it a connection has no method, and still says which it would be.
+        if wanted.isEmpty { wanted = candidates.first?.remote.first.map { [$0.method.keyword] } ?? [] }
+        return .method(peer: Identity(remote.address), wanted: wanted, seen: keywords(offered))
     }
 
     /// No connection is for SAs with these labels, or without any.

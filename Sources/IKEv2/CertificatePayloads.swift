@@ -207,14 +207,36 @@ extension IKESession {
         return .signMessage(signing)
     }
 
-    /// The question whether the peer's AUTH holds.
+    /// Why the peer's AUTH will not do whatever it holds: it is of another method than the round has. `nil`: it is of the right one, or
+    /// there is none.
+    func methodFault(
+        _ round: AuthenticationRound, _ identity: Identity, _ authentication: AuthenticationPayload?
+    ) -> Fault? {
+        guard let authentication else { return nil }
+        let isSignature = authentication.method != AuthenticationPayload.sharedKey && !authentication.isNull
+        let isWanted =
+            switch round.method {
+            case .preSharedKey, .extendedAuthentication: authentication.method == AuthenticationPayload.sharedKey
+            case .null: authentication.isNull
+            // A responder may show that it is one besides, by a signature (RFC 5998 §3).
+            case .extensible: isInitiator && isSignature
+            case .publicKey, .publicKeyEncryption, .revisedPublicKeyEncryption: isSignature
+            }
+        if isWanted { return nil }
+        let other: AuthenticationMethod = authentication.isNull ? .null : .preSharedKey
+        let seen = isSignature ? .publicKey(KeyConstraint()) : other
+        return .method(identity, wanted: round.method.keyword, seen: seen.keyword)
+    }
+
+    /// The question whether the peer's AUTH holds, which is of the round's method.
     ///
     /// - Parameter other: the proof that counts, where it is not AUTH's but the one beside it (RFC 8784 §3).
-    /// - Throws: `authentication` where the peer proves itself in another way than the connection wants.
+    /// - Throws: `method` where the peer proves itself in another way than the connection wants, `authentication` where it does not.
     func peerProof(
         _ round: AuthenticationRound, _ prf: PRFID, identity: Identity, local: Identity, _ octets: [UInt8],
         _ content: MessageContent, _ other: [UInt8]? = nil
     ) throws(Fault) -> Question {
+        if let fault = methodFault(round, identity, content.authentication) { throw fault }
         var round = round
         // Whoever is to come as a user over EAP proves nothing by another key; a responder that does not do without its own proof
         // shows that it is one besides (RFC 5998 §3).
@@ -224,10 +246,8 @@ extension IKESession {
         }
         let proof = other ?? authentication.proof
         guard round.method.usesPublicKeys else {
-            guard authentication.method == AuthenticationPayload.sharedKey else { throw .authentication(identity) }
             return .verify(prf, local: local, remote: identity, octets: octets, proof: proof)
         }
-        guard authentication.method != AuthenticationPayload.sharedKey else { throw .authentication(identity) }
         var message = MessageProof(
             method: SignatureMethod(rawValue: authentication.method), data: proof, certificates: content.certificates,
             statuses: content.statuses)

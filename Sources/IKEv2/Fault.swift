@@ -21,6 +21,8 @@ enum Fault: Error {
     case selectors(Refusal)
     case identity(wanted: [IdentityPattern], seen: Identity)
     case authentication(Identity)
+    /// The proof is of another method than the connection wants; both are values of `auth`.
+    case method(Identity, wanted: String, seen: String)
     case noCredential(local: Identity, remote: Identity)
     case certificate(ChainReport)
     case rounds(RoundFault)
@@ -72,6 +74,7 @@ enum Fault: Error {
         case .selectors(let refusal): refusal
         case .identity(let wanted, let seen): .identity(wanted: wanted, seen: seen)
         case .authentication(let peer): .authentication(peer: peer)
+        case .method(let peer, let wanted, let seen): .method(peer: peer, wanted: [wanted], seen: [seen])
         case .noCredential(let local, let remote): .noCredential(local: local, remote: remote)
         case .certificate(let report): .certificate(report)
         case .rounds(let fault): .rounds(fault)
@@ -102,7 +105,7 @@ enum Fault: Error {
         case .unauthentic, .unexpected, .refusedByPeer: nil
         case .noConnection, .noProposal, .cryptography: NotifyPayload(.noProposalChosen)
         case .selectors: NotifyPayload(.selectorsUnacceptable)
-        case .identity, .authentication, .noCredential, .certificate, .rounds, .groups:
+        case .identity, .authentication, .method, .noCredential, .certificate, .rounds, .groups:
             NotifyPayload(.authenticationFailed)
         case .otherGroup(let group):
             NotifyPayload(

@@ -185,6 +185,7 @@ extension Fault {
         case .selectors: "the traffic selectors have nothing in common"
         case .identity: "no connection fits this identity"
         case .authentication: "the proof of identity does not hold"
+        case .method(_, let wanted, let seen): "auth = \(wanted) is wanted, and \(seen) came"
         case .certificate: "the certificate is none to rely on"
         case .rounds(let fault): "authentication round \(fault.section): \(fault.kind.rawValue)"
         case .groups: "the user is in none of the connection's groups"

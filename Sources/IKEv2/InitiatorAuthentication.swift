@@ -162,6 +162,9 @@ extension IKESession {
             try bidFarewell(.policy("the ends do not agree on a post-quantum key"), initiation, &context)
             return
         }
+        if let fault = methodFault(round, identity, content.authentication) {
+            return try bidFarewell(fault.refusal, initiation, &context)
+        }
         let octets = try KeySchedule.signedOctets(
             suite, message: initiation.response, otherNonce: initiation.initiatorNonce,
             proofKey: (initiation.mixed?.proofs ?? initiation.proofs).responder, identity: identity,

@@ -24,7 +24,9 @@ extension IKESession {
         if chosen.forceEncapsulation { isEncapsulating = true }
         // Without AUTH the initiator asks for EAP (RFC 7296 §2.16).
         let userMethod = content.authentication == nil ? peerRound?.method.userMethod : nil
-        guard content.authentication != nil || userMethod != nil else { throw .authentication(identity) }
+        guard content.authentication != nil || userMethod != nil else {
+            throw .method(identity, wanted: peerRound?.method.keyword ?? "", seen: UserMethod.any.rawValue)
+        }
         if content.offers == nil, chosen.childless == .never {
             throw .violation("an SA without a child is not wanted here")
         }
@@ -56,6 +58,9 @@ extension IKESession {
         guard let suite = current?.suite, let prf = suite.prf, let round = peerRound,
             let identity = pending.content.identityInitiator
         else { return }
+        if let fault = methodFault(round, identity, pending.content.authentication) {
+            return try refuse(fault, pending, &context)
+        }
         guard let proof = effectiveProof(acceptance, pending.content) else {
             try refuse(.authentication(identity), pending, &context)
             return

@@ -22,7 +22,9 @@ extension IKESession {
         guard round.identity.matches(identity) else { throw .identity(wanted: [round.identity], seen: identity) }
         rounds.peerIdentity = identity
         guard content.authentication == nil else { return try verifyInitiator(acceptance, pending, &context) }
-        guard let method = round.method.userMethod else { throw .authentication(identity) }
+        guard let method = round.method.userMethod else {
+            throw .method(identity, wanted: round.method.keyword, seen: UserMethod.any.rawValue)
+        }
         try beginUser(method, acceptance, pending, &context)
     }
 

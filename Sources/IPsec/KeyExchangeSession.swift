@@ -145,6 +145,9 @@ package enum Refusal: Hashable, Sendable {
     case identity(wanted: [IdentityPattern], seen: Identity)
     /// A key is known for the peer, and its proof does not hold: most likely the pre-shared keys differ.
     case authentication(peer: Identity)
+    /// The peer proves itself by other methods than the connection wants, before anybody looks at the proof: values of `auth`, those
+    /// that would do and those that came. In version 1 `peer` is its address, since the method comes before the identity.
+    case method(peer: Identity, wanted: [String], seen: [String])
     case noCredential(local: Identity, remote: Identity)
     /// The peer's user did not prove who it is by its password; `nil` where it named nobody.
     case userAuthentication(user: Identity?)

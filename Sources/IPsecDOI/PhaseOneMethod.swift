@@ -166,6 +166,20 @@ package struct PhaseOneMethod: Hashable, Sendable, RawRepresentable {
     }
 }
 
+extension PhaseOneMethod {
+    /// The value of `auth` that stands for it, and where a user is behind it, that too.
+    package var keyword: String {
+        if hybridUser != nil { return "\(base.keyword) of one end and xauth of the other" }
+        if base != self { return "\(base.keyword) with xauth" }
+        return switch self {
+        case .preSharedKey: AuthenticationMethod.preSharedKey.keyword
+        case .rsaEncryption: AuthenticationMethod.publicKeyEncryption.keyword
+        case .revisedRSAEncryption: AuthenticationMethod.revisedPublicKeyEncryption.keyword
+        default: family.rawValue
+        }
+    }
+}
+
 extension PhaseOneMethod: CustomStringConvertible {
     package var description: String {
         if hybridUser != nil { return "\(base) of one end and XAUTH of the other" }

@@ -95,6 +95,8 @@ import Testing
             wanted: "10.2.0.0/24"),
     ]
 
+    private static let otherMethod = [("remote {\n            auth = psk", "remote {\n            auth = pubkey")]
+
     private static let identityCases: [Misconfiguration] = [
         .init(
             name: "whom we expect", right: [("id = left.example\n", "id = other.example\n")], side: .right,
@@ -118,6 +120,13 @@ import Testing
         .init(
             name: "wrong secret", right: [("the right one", "the wrong one")], side: .left,
             key: "secrets.ike-net.secret", remedySide: .either, says: ["AUTHENTICATION_FAILED"]),
+        .init(
+            name: "another method", right: otherMethod, side: .right, key: "connections.net.remote.auth",
+            wanted: "psk",
+            says: ["a pre-shared key (auth = psk), and a signature (auth = pubkey) was wanted", "(now pubkey)"]),
+        .init(
+            name: "another method", right: otherMethod, side: .right, key: "local.auth", remedySide: .peer,
+            wanted: "pubkey"),
         .init(
             name: "no secret for the peer",
             right: [("id-1 = left.example", "id-1 = a.test"), ("id-2 = right.example", "id-2 = b.test")], side: .right,
@@ -151,6 +160,9 @@ import Testing
     ]
 
     private static let version1Cases: [Misconfiguration] = [
+        .init(
+            name: "another method", version: 1, right: [("auth = psk", "auth = pubkey")], side: .right,
+            key: "connections.net.remote.auth", wanted: "psk", says: ["a pre-shared key (auth = psk), and", "pubkey"]),
         .init(
             name: "encryption", version: 1, right: proposals("aes128-sha256-ecp256"), side: .right, key: ike,
             wanted: "aes256-sha256"),

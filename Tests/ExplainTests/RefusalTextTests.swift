@@ -64,6 +64,28 @@ import Testing
         )
     }
 
+    @Test func anotherMethodIsNoWrongKey() throws {
+        let peer = try #require(Identity("peer.example.org"))
+        func refusal(_ wanted: String, _ seen: String) -> Refusal {
+            .method(peer: peer, wanted: [wanted], seen: [seen])
+        }
+        #expect(
+            RefusalText.explain(refusal("pubkey", "psk"))
+                == "'peer.example.org' proves itself by a pre-shared key (auth = psk), and a signature (auth = pubkey) was "
+                + "wanted")
+        #expect(RefusalText.explain(refusal("eap-tls", "psk")).hasSuffix("and EAP (auth = eap-tls) was wanted"))
+        #expect(
+            RefusalText.explain(refusal("rsa-encryption", "null")).contains("nothing (auth = null), and auth = rsa-enc")
+        )
+        let two = Refusal.method(peer: peer, wanted: ["psk", "rsa"], seen: [])
+        #expect(
+            RefusalText.explain(two).contains(
+                "no method that is known here, and a pre-shared key (auth = psk) or auth = rsa"))
+        #expect(
+            RefusalText.lines(refusal("pubkey", "psk"))[0].hasPrefix(
+                "set remote.auth = psk here, or local.auth = pubkey"))
+    }
+
     @Test func wrongKeysAndIdentitiesNameThePeer() throws {
         let peer = try #require(Identity("peer.example.org"))
         #expect(RefusalText.explain(.authentication(peer: peer)).contains("pre-shared keys most likely differ"))

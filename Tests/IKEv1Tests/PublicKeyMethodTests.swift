@@ -148,11 +148,8 @@ import Testing
                 }
             })
         pair.establish()
-        guard case .policy(let words)? = pair.responder.refusals.first else {
-            Issue.record("\(pair.responder.refusals)")
-            return
-        }
-        #expect(words.contains("RSA signatures") && words.contains("pre-shared key"))
+        #expect(
+            pair.responder.refusals == [.method(peer: Identity(Pair.left), wanted: ["psk"], seen: ["rsa"])])
         expectNothingLeft(&pair)
     }
 

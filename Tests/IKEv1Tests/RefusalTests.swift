@@ -31,6 +31,19 @@ import Testing
         expectNothingLeft(&pair)
     }
 
+    /// The method is agreed before anybody says who it is.
+    @Test func anotherMethodIsNamed() {
+        var right = Pair.connection(isLeft: false)
+        right.local[0].method = .publicKey(KeyConstraint())
+        right.remote[0].method = .publicKey(KeyConstraint())
+        var pair = Pair(Pair.connection(isLeft: true), right)
+        pair.establish()
+        #expect(
+            pair.responder.refusals == [.method(peer: Identity(Pair.left), wanted: ["pubkey"], seen: ["psk"])])
+        #expect(pair.initiator.refusals == [.peer(notification: 14, name: "NO-PROPOSAL-CHOSEN")])
+        expectNothingLeft(&pair)
+    }
+
     @Test func noKeyForThePeer() {
         for missing in Pair.Side.allCases {
             var pair = Pair(key: missing == .initiator ? "" : "secret", otherKey: missing == .responder ? "" : "secret")

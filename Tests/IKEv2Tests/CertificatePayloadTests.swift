@@ -141,7 +141,20 @@ import Testing
         #expect(asking.wantsStatuses && asking.certificateRequests.isEmpty)
     }
 
-    /// Who is to sign, and proves itself with a pre-shared key, is not let in; nor the other way round.
+    @Test(arguments: Pair.Side.allCases) func aSignatureIsNoSharedKey(side: Pair.Side) {
+        var connections = [Pair.connection(isLeft: true), Pair.connection(isLeft: false)]
+        connections[side.rawValue].local[0].method = .publicKey(KeyConstraint())
+        var pair = Pair(connections[0], connections[1])
+        pair.establish()
+        let peer = Identity(side == .initiator ? "left.example" : "right.example")!
+        pair.run(for: .seconds(300))
+        #expect(pair[side.other].closed == .refused(.method(peer: peer, wanted: ["psk"], seen: ["pubkey"])))
+        // What cannot be the right proof costs nobody a look at it.
+        #expect(pair[side.other].verifications.isEmpty && pair[side.other].usable.isEmpty)
+        #expect(pair[side].closed == .refused(.peer(notification: 24, name: "AUTHENTICATION_FAILED")))
+    }
+
+    /// Who is to sign, and proves itself with a pre-shared key, is not let in.
     @Test(arguments: Pair.Side.allCases) func theOtherMethodIsRefused(side: Pair.Side) {
         var connections = [Self.connection(isLeft: true), Self.connection(isLeft: false)]
         connections[side.rawValue].local[0].method = .preSharedKey
@@ -150,7 +163,7 @@ import Testing
         #expect(pair[side.other].usable.isEmpty)
         pair.run(for: .seconds(300))
         let peer = Identity(side == .initiator ? "left.example" : "right.example")!
-        #expect(pair[side.other].closed == .refused(.authentication(peer: peer)))
+        #expect(pair[side.other].closed == .refused(.method(peer: peer, wanted: ["pubkey"], seen: ["psk"])))
         #expect(pair.initiator.closed != nil && pair.responder.closed != nil)
         #expect(pair.initiator.inbound.isEmpty && pair.responder.inbound.isEmpty)
     }

@@ -149,10 +149,9 @@ import Testing
                 $0.local[0].userIdentity = nil
             })
         pair.establish()
-        guard case .refused = pair.responder.closed else {
-            Issue.record("\(String(describing: pair.responder.closed))")
-            return
-        }
+        let host = Identity("left.example")!
+        #expect(
+            pair.responder.closed == .refused(.method(peer: host, wanted: ["eap-mschapv2"], seen: ["psk"])))
         expectNothing(&pair)
     }
 
@@ -164,6 +163,8 @@ import Testing
                 $0.remote[0].userIdentity = nil
             })
         pair.establish()
+        let host = Identity("left.example")!
+        #expect(pair.responder.closed == .refused(.method(peer: host, wanted: ["psk"], seen: ["eap"])))
         expectNothing(&pair)
     }
 

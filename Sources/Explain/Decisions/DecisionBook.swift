@@ -46,7 +46,8 @@ package struct DecisionBook: Sendable {
     /// Whom the peer says, or is expected, to be.
     private static func peer(_ refusal: Refusal, _ snapshot: SessionSnapshot, _ connection: Connection?) -> Identity {
         switch refusal {
-        case .authentication(let peer), .identity(_, let peer), .noCredential(_, let peer): return peer
+        case .authentication(let peer), .method(let peer, _, _), .identity(_, let peer), .noCredential(_, let peer):
+            return peer
         default: break
         }
         if let identity = snapshot.remoteIdentity { return identity }

@@ -56,7 +56,7 @@ struct Reasoning {
         case .noConnection: break
         case .noProposal(.ike, let mismatch): approach.offered = mismatch.offered
         case .identity(_, let seen): approach.identity = seen
-        case .authentication(let peer), .noCredential(_, let peer):
+        case .authentication(let peer), .method(let peer, _, _), .noCredential(_, let peer):
             // Main Mode has no more than the address where the secret is wrong (RFC 2409 §5.4).
             if peer != Identity(scene.remote.address) { approach.identity = peer }
         default: return []
@@ -117,6 +117,7 @@ struct Reasoning {
         case .identity(let wanted, let seen):
             identityRemedies(wanted, seen)
         case .authentication(let peer): secretRemedies(peer)
+        case .method(_, let wanted, let seen): methodRemedies(wanted, seen)
         case .noCredential(let local, let remote): credentialRemedies(local, remote)
         case .peer(let number, _): scene.version == 1 ? peerRemediesV1(number) : peerRemediesV2(number)
         case .timeout:
@@ -261,6 +262,15 @@ struct Reasoning {
         return [
             Remedy(.here, "connections.\(owner ?? "NAME").remote.id", current: texts(wanted), wanted: "\(seen)"),
             Remedy(.peer, "local.id", current: "\(seen)", wanted: wanted.first.map { "\($0)" }),
+        ]
+    }
+
+    private func methodRemedies(_ wanted: [String], _ seen: [String]) -> [Remedy] {
+        let owner = scene.connection.isEmpty ? candidates.first?.connection ?? "NAME" : scene.connection
+        let (ours, theirs) = (wanted.joined(separator: " or "), seen.joined(separator: " or "))
+        return [
+            Remedy(.here, "connections.\(owner).remote.auth", current: ours, wanted: theirs),
+            Remedy(.peer, "local.auth", current: theirs, wanted: ours),
         ]
     }
 

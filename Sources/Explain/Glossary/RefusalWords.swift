@@ -25,6 +25,7 @@ enum RefusalWords {
             ),
             ("identity", .identity(wanted: [.exactly(there)], seen: here)),
             ("authentication", .authentication(peer: there)),
+            ("method", .method(peer: there, wanted: ["pubkey"], seen: ["psk"])),
             ("no-credential", .noCredential(local: here, remote: there)),
             ("user-authentication", .userAuthentication(user: there)), ("user-refused", .userRefused(user: here)),
             ("groups", .groups(user: there, wanted: ["staff"], has: ["guests"])),
@@ -54,7 +55,7 @@ enum RefusalWords {
         case .noConnection: "this end, to a peer's first message; the peer sees NO_PROPOSAL_CHOSEN"
         case .noProposal: "this end, to an offer; the peer sees NO_PROPOSAL_CHOSEN"
         case .selectors: "this end, to a child's request; the peer sees TS_UNACCEPTABLE or INVALID-ID-INFORMATION"
-        case .identity, .authentication, .noCredential, .certificate, .rounds:
+        case .identity, .authentication, .method, .noCredential, .certificate, .rounds:
             "this end, when the peer authenticates; the peer sees AUTHENTICATION_FAILED"
         case .userAuthentication:
             "this end, when the peer's user authenticates (XAUTH, EAP); the peer sees STATUS=FAIL or EAP-Failure"
@@ -70,7 +71,8 @@ enum RefusalWords {
 
     private static func remedy(_ refusal: Refusal) -> String {
         switch refusal {
-        case .noConnection, .identity, .authentication, .noCredential, .userAuthentication, .userRefused, .rounds,
+        case .noConnection, .identity, .authentication, .method, .noCredential, .userAuthentication, .userRefused,
+            .rounds,
             .groups:
             RefusalText.lines(refusal).joined(separator: "; ")
         case .certificate: "look at each check: parley pki verify, or parley log"
