@@ -50,7 +50,7 @@ enum Alerts {
         case .protocolViolation: ["parse-error-body"]
         case .timeout: ["half-open-timeout"]
         case .noConnection: ["peer-init-unreachable"]
-        case .peer, .policy: []
+        case .peer, .peerWithKey, .policy: []
         }
     }
 

@@ -91,6 +91,7 @@ struct Tally {
         case .certificate: "certificate"
         case .rounds: "rounds"
         case .peer: "peer"
+        case .peerWithKey: "peer-with-key"
         case .protocolViolation: "protocol-violation"
         case .timeout: "timeout"
         case .policy: "policy"

@@ -28,6 +28,8 @@ package enum RefusalText {
         case .certificate(let report): ChainReportText.summary(report)
         case .rounds(let fault): explain(fault)
         case .peer(let number, let name): "the peer refused with \(name) (\(number))\(peerHint(number))"
+        case .peerWithKey(let number, let name):
+            "the peer refused with \(name) (\(number)), by keys that it has because its pre-shared key is the same"
         case .protocolViolation(let rule): "the peer broke the protocol: \(rule)"
         case .timeout: "the peer did not finish in time"
         case .policy(let reason): reason
@@ -47,6 +49,8 @@ package enum RefusalText {
                 "set remote.auth = \(seen.joined(separator: " or ")) here, or local.auth = "
                     + "\(wanted.joined(separator: " or ")) on the peer; in version 1 one method is for both ends"
             ]
+        case .peerWithKey:
+            ["the pre-shared key is not to blame; look in the peer's log for what it did not like of our message"]
         case .noCredential(_, let remote):
             ["add a section secrets.ike-NAME with 'id = \(remote)' and the secret"]
         case .identity(_, let seen): ["set remote.id = \(seen), or change local.id on the peer"]

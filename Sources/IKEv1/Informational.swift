@@ -142,17 +142,19 @@ extension IKEv1Session {
     }
 
     /// An encrypted message between 5 and 6: an initiator's message 5 was not liked. Where it cannot be read, the keys
-    /// differ, and so most likely the pre-shared keys.
+    /// differ, and so most likely the pre-shared keys. Where its HASH holds they are the same, whatever it says. Its IV comes of
+    /// message 5, or, where the peer has not taken that, of what was before it.
     private mutating func receiveEarly(
         _ datagram: Datagram, _ header: Header, _ negotiation: Negotiation, _ context: inout Context
     ) throws(Fault) {
         guard isInitiator, header.responder.value == responderCookie, let keys = negotiation.keys,
             let chain = negotiation.chain, negotiation.exchange.passed == 5
         else { throw .dropped("an Informational before the ISAKMP SA stands") }
-        let payloads: [Payload]
-        do throws(Fault) {
-            payloads = try open(datagram, header, keys, lastBlock: chain.iv)
-        } catch {
+        var opened = try? open(datagram, header, keys, lastBlock: chain.iv)
+        if opened == nil, let earlier = negotiation.earlierIV {
+            opened = try? open(datagram, header, keys, lastBlock: earlier)
+        }
+        guard let payloads = opened else {
             failPhaseOne(.authentication(peer: wantedIdentity), &context)
             return
         }
@@ -161,8 +163,12 @@ extension IKEv1Session {
             guard let notification = try? NotificationPayload(parsing: payload.body), notification.isError else {
                 continue
             }
+            let (type, name) = (notification.type, NotificationName.of(notification.type))
+            let showsKey =
+                negotiation.method.seed == .preSharedKey && type != NotificationType.authenticationFailed
             failPhaseOne(
-                .peer(notification: notification.type, name: NotificationName.of(notification.type)), &context)
+                showsKey ? .peerWithKey(notification: type, name: name) : .peer(notification: type, name: name),
+                &context)
             return
         }
     }

@@ -30,6 +30,8 @@ struct Negotiation: Sendable {
     var seed: Secret?
     var keys: PhaseOneKeys?
     var chain: CipherChain?
+    /// The IV before our message 5 of Main Mode, for a peer that says something without having taken that.
+    var earlierIV: [UInt8]?
     /// A message that waits for SKEYID: message 5 of Main Mode, message 2 of Aggressive Mode.
     var early: Datagram?
     /// The bodies of both ID payloads, where they are said before SKEYID is known.

@@ -62,6 +62,7 @@ extension IKEv1Session {
         }
         if isInitiator { payloads += initialContact(context) }
         if isInitiator { float(context) }
+        negotiation.earlierIV = chain.iv
         let octets = try chain.seal(payloads, header: header(.identityProtection), keys: keys)
         negotiation.chain = chain
         sendPhaseOne(octets, payloads, isProtected: true, &negotiation, &context)

@@ -161,6 +161,8 @@ package enum Refusal: Hashable, Sendable {
     case rounds(RoundFault)
     /// The peer refused with this notify number; `name` is its registered name.
     case peer(notification: UInt16, name: String)
+    /// The same in version 1 before phase 1 is over, in a message that only who has the same pre-shared key can make.
+    case peerWithKey(notification: UInt16, name: String)
     /// The peer broke the protocol; the rule that it broke.
     case protocolViolation(String)
     case timeout

@@ -86,6 +86,15 @@ import Testing
                 "set remote.auth = psk here, or local.auth = pubkey"))
     }
 
+    @Test func whoHasTheSameKeyIsNotToldToCompareIt() {
+        let refusal = Refusal.peerWithKey(notification: 1, name: "INVALID-PAYLOAD-TYPE")
+        #expect(RefusalText.explain(refusal).contains("INVALID-PAYLOAD-TYPE (1)"))
+        #expect(
+            RefusalText.lines(refusal) == [
+                "the pre-shared key is not to blame; look in the peer's log for what it did not like of our message"
+            ])
+    }
+
     @Test func wrongKeysAndIdentitiesNameThePeer() throws {
         let peer = try #require(Identity("peer.example.org"))
         #expect(RefusalText.explain(.authentication(peer: peer)).contains("pre-shared keys most likely differ"))

@@ -1,5 +1,6 @@
 import Cryptography
 import IPsec
+import IPsecDOI
 import ISAKMP
 import Primitives
 import Testing
@@ -29,6 +30,44 @@ import Testing
         #expect(!pair.initiator.refusals.isEmpty)
         #expect(!pair.initiator.events.contains(.established) && !pair.responder.events.contains(.established))
         expectNothingLeft(&pair)
+    }
+
+    /// An authenticated notification before message 6 shows that both ends have the same pre-shared key, so that this is not what is
+    /// wrong. Its IV comes of message 5, or of what was before, where the peer says it without having taken that.
+    @Test(arguments: [true, false]) func anAuthenticatedComplaintIsNoWrongKey(hasTakenProof: Bool) throws {
+        func outcome(_ type: UInt16, isProtectedByTheKey: Bool = true) throws -> [Refusal] {
+            var pair = Pair()
+            // Message 5 and what is behind it are lost.
+            pair.network = { _, number, datagram in number < 4 ? [datagram] : [] }
+            pair.establish()
+            guard case .negotiating(let ours) = pair.initiator.session.phase,
+                case .negotiating(let theirs) = pair.responder.session.phase
+            else {
+                Issue.record("Main Mode has ended")
+                return []
+            }
+            #expect(ours.exchange.passed == 5)
+            var keys = try #require(theirs.keys)
+            let chain = try #require(hasTakenProof ? ours.chain : theirs.chain)
+            let session = pair.responder.session
+            if !isProtectedByTheKey {
+                keys = try PhaseOneKeys(
+                    suite: try #require(session.suite), seed: Secret([UInt8](repeating: 1, count: 32)),
+                    sharedSecret: Secret([2]), initiator: [3], responder: [4])
+            }
+            let notification = NotificationPayload(
+                doi: IPsecDOI.identifier, protocolID: IPsecDOI.protocolISAKMP, spi: session.cookies, type: type)
+            var context = Context(taking: &pair[.responder].environment)
+            let octets = try session.sendProtected(
+                [notification.payload], keys: keys, lastBlock: chain.iv, &context)
+            pair.give(
+                .datagram(Datagram(local: session.remote, remote: session.local, octets: octets)), to: .initiator)
+            #expect(pair.initiator.closed == pair.initiator.refusals.first.map { .refused($0) })
+            return pair.initiator.refusals
+        }
+        #expect(try outcome(1) == [.peerWithKey(notification: 1, name: "INVALID-PAYLOAD-TYPE")])
+        #expect(try outcome(24) == [.peer(notification: 24, name: "AUTHENTICATION-FAILED")])
+        #expect(try outcome(1, isProtectedByTheKey: false) == [.authentication(peer: Identity("right.example")!)])
     }
 
     /// The method is agreed before anybody says who it is.

@@ -119,6 +119,7 @@ struct Reasoning {
         case .authentication(let peer): secretRemedies(peer)
         case .method(_, let wanted, let seen): methodRemedies(wanted, seen)
         case .noCredential(let local, let remote): credentialRemedies(local, remote)
+        case .peerWithKey(let number, _): number == 18 ? identityRemediesOfBoth : []
         case .peer(let number, _): scene.version == 1 ? peerRemediesV1(number) : peerRemediesV2(number)
         case .timeout:
             [Remedy(.either, "\(path).remote_addrs", current: connection.map { texts($0.remoteAddresses) })]
@@ -420,7 +421,12 @@ struct Reasoning {
 
     private var authenticationRemedies: [Remedy] {
         [
-            Remedy(.either, "secrets.\(scene.secret ?? "ike-NAME").secret", wanted: "the same on both sides"),
+            Remedy(.either, "secrets.\(scene.secret ?? "ike-NAME").secret", wanted: "the same on both sides")
+        ] + identityRemediesOfBoth
+    }
+
+    private var identityRemediesOfBoth: [Remedy] {
+        [
             Remedy(
                 .either, "\(path).local.id",
                 current: connection?.localIdentity.map { "\($0)" } ?? "\(scene.local.address)",

@@ -44,6 +44,7 @@ enum RefusalWords {
             ),
             ("rounds", .rounds(RoundFault(.missing, isOurs: false, number: 2, method: "eap-mschapv2"))),
             ("peer", .peer(notification: 14, name: "NO_PROPOSAL_CHOSEN")),
+            ("peer-with-key", .peerWithKey(notification: 1, name: "INVALID-PAYLOAD-TYPE")),
             ("protocol-violation", .protocolViolation("the rule, with its section")),
             ("timeout", .timeout), ("policy", .policy("a limit of our own, in words")),
         ]
@@ -62,7 +63,7 @@ enum RefusalWords {
         case .groups:
             "this end, when the peer's user is known; the peer sees STATUS=FAIL or AUTHENTICATION_FAILED"
         case .userRefused: "the peer, when our user authenticates (XAUTH, EAP)"
-        case .peer: "the peer; its own log says why"
+        case .peer, .peerWithKey: "the peer; its own log says why"
         case .protocolViolation: "this end, to a message against the rules"
         case .timeout: "nobody: answers did not come"
         case .policy: "this end"
@@ -78,7 +79,7 @@ enum RefusalWords {
         case .certificate: "look at each check: parley pki verify, or parley log"
         case .noProposal: "name the same algorithms on both sides; the log shows both lists and the smallest edit"
         case .selectors: "let local_ts here fit remote_ts on the peer, and the other way round"
-        case .peer: "explain the notification that it names, and look in the peer's log"
+        case .peer, .peerWithKey: "explain the notification that it names, and look in the peer's log"
         case .protocolViolation: "look at the message: parley trace, or parley decode on a capture"
         case .timeout: "check the way to the peer: UDP ports 500 and 4500 both ways, and that its daemon runs"
         case .policy: "the sentence names the limit or the rule"
