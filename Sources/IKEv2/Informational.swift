@@ -11,7 +11,11 @@ extension IKESession {
     ) throws(Fault) {
         if content.deletions.contains(where: { $0.securityProtocol == .ike }) {
             try respond(spi, header, to: datagram, [], &context)
-            deletedByPeer(spi, &context)
+            if spi == current?.ownSPI, let error = content.notification(.authenticationFailed) {
+                failedByPeer(error, &context)
+            } else {
+                deletedByPeer(spi, &context)
+            }
             return
         }
         var payloads: [Payload] = []
@@ -33,13 +37,17 @@ extension IKESession {
         try respond(spi, header, to: datagram, payloads, &context)
         for notification in content.notifications {
             guard notification.type != .authenticationFailed else {
-                // RFC 7296 §2.21.2: the peer refuses our proof, and the SA that we believed in never was.
-                fail(.peer(notification: notification.type.rawValue, name: notification.type.name), &context)
+                failedByPeer(notification, &context)
                 return
             }
             context.note("the peer notifies \(notification.type.name)")
         }
         follow(established: content, &context)
+    }
+
+    /// RFC 7296 §2.21.2: the peer refuses our proof, and the SA that we believed in never was. It may delete it besides.
+    private mutating func failedByPeer(_ notification: NotifyPayload, _ context: inout Context) {
+        fail(.peer(notification: notification.type.rawValue, name: notification.type.name), &context)
     }
 
     /// The peer deletes the child whose packets it took under `outbound`. Returns our own SPI for the answer, unless

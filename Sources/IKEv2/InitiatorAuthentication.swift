@@ -245,7 +245,8 @@ extension IKESession {
         }
     }
 
-    /// The responder is not who it should be, and believes the IKE SA to stand: tell it (RFC 7296 §2.21.2).
+    /// The responder is not who it should be, and believes the IKE SA to stand: tell it (RFC 7296 §2.21.2). Some, such as Libreswan,
+    /// keep the SA when they are told no more than why; a Delete behind that ends it there too.
     mutating func bidFarewell(
         _ refusal: Refusal, _ initiation: Initiation, _ context: inout Context
     ) throws(Fault) {
@@ -254,7 +255,8 @@ extension IKESession {
         context.report(.refused(child: nil, refusal))
         phase = .awaitingAuthenticationResponse(initiation)
         try request(
-            spi, .informationalV2, [NotifyPayload(.authenticationFailed).payload], .farewell(refusal), &context)
+            spi, .informationalV2, [NotifyPayload(.authenticationFailed).payload, DeletePayload.ike.payload],
+            .farewell(refusal), &context)
     }
 
     /// Both ends proved who they are.

@@ -186,6 +186,49 @@ import Testing
         #expect(pair.responder.inbound.isEmpty && pair.responder.outbound.isEmpty)
     }
 
+    /// Some peers keep the IKE SA when they hear no more than why (RFC 7296 §2.21.2): the Delete comes with it.
+    @Test func whoDoesNotBelieveTheResponderDeletes() throws {
+        var pair = Pair()
+        pair.network = { side, _, datagram in
+            datagram.octets[18] == (side == .responder ? 35 : 37) ? [] : [datagram]
+        }
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        pair.settle()
+        pair.ends[0].key = Array("changed".utf8)
+        pair.network = { side, _, datagram in datagram.octets[18] == 37 ? [] : [datagram] }
+        pair.run(for: .seconds(5))
+        let farewell = try #require(pair.initiator.sent.last)
+        var sa = try #require(pair.responder.session.current)
+        var reader = ByteReader(farewell.octets)
+        let header = try Header(from: &reader)
+        let payloads = try #require(try sa.open(farewell.octets, header)).inner
+        #expect(payloads.map(\.type) == [.notify, .deleteV2])
+        let content = try MessageContent(payloads)
+        #expect(content.notification(.authenticationFailed) != nil && content.deletions == [.ike])
+        pair.network = { _, _, datagram in [datagram] }
+        pair.give(.datagram(farewell.mirrored), to: .responder)
+        // One answer, which ends the initiator's session too, and both are told why.
+        #expect(pair.responder.closed == .refused(.peer(notification: 24, name: "AUTHENTICATION_FAILED")))
+        #expect(pair.responder.inbound.isEmpty && pair.responder.outbound.isEmpty)
+        pair.settle()
+        #expect(pair.initiator.closed == .refused(.authentication(peer: Identity("right.example")!)))
+    }
+
+    /// One that knows the notification alone.
+    @Test func whoIsToldAloneThatItFailedIsGone() throws {
+        var pair = Pair()
+        pair.establish()
+        var sa = try #require(pair.initiator.session.current)
+        var randomness = Randomness.seeded(9)
+        let octets = try sa.seal(
+            .informationalV2, messageID: sa.nextRequestID, isResponse: false,
+            [NotifyPayload(.authenticationFailed).payload], &randomness)
+        let snapshot = pair.initiator.session.snapshot
+        pair.give(
+            .datagram(Datagram(local: snapshot.remote, remote: snapshot.local, octets: octets[0])), to: .responder)
+        #expect(pair.responder.closed == .refused(.peer(notification: 24, name: "AUTHENTICATION_FAILED")))
+    }
+
     @Test(arguments: Pair.Side.allCases) func aMissingKeyIsNamed(side: Pair.Side) {
         var pair = side == .initiator ? Pair(key: "", otherKey: "x") : Pair(key: "x", otherKey: "")
         pair.establish()
