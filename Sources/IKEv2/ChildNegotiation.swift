@@ -125,7 +125,7 @@ extension IKESession {
     ) throws(Fault) -> (ProposedChild, [Payload]) {
         guard children.count < IKESession.maximumChildren else { throw .tooManyChildren }
         let offers = try content.required(content.offers, "SA").filter { $0.isUnderstood && $0.spi.count == 4 }
-        let offeredRemote = try content.required(content.selectorsInitiator, "TSi")
+        let offeredRemote = widened(try content.required(content.selectorsInitiator, "TSi"), content, material)
         let offeredLocal = try content.required(content.selectorsResponder, "TSr")
         let (policy, localSelectors, remoteSelectors) = try choosePolicy(offeredLocal, offeredRemote, old)
         let place = try placeAmongResources(content, policy, localSelectors, remoteSelectors, replacing: old, context)

@@ -21,6 +21,22 @@ extension IKESession {
         }
     }
 
+    /// As responder: a host that does not know yet which address it is given should offer all of them (RFC 7296 §2.19). OpenIKED
+    /// offers the unspecified one alone, which stands for nobody: beside an address that we give in this exchange it is read as any.
+    func widened(
+        _ offered: [TrafficSelector], _ content: MessageContent, _ material: ChildMaterial
+    ) -> [TrafficSelector] {
+        guard material.isFirst, content.configuration?.kind == .request else { return offered }
+        return offered.map { selector in
+            guard selector.first == selector.last, selector.first.isUnspecified,
+                virtual.assigned.contains(where: { $0.family == selector.family })
+            else { return selector }
+            var selector = selector
+            selector.last = .last(selector.family)
+            return selector
+        }
+    }
+
     /// As initiator: the peer took a part, and says that it would take more as another child. What it left out whole is
     /// offered again; each offer is shorter than the one before, so that this ends.
     mutating func offerRest(of agreed: AgreedChild, _ attempt: ChildAttempt, _ content: MessageContent) {

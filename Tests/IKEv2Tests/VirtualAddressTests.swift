@@ -70,6 +70,42 @@ import Testing
         expectNothingLeft(&pair)
     }
 
+    /// OpenIKED offers 0.0.0.0/32 beside its request for an address, and means any.
+    @Test(arguments: [true, false]) func theUnspecifiedAddressIsAnyBesideARequest(isAsked: Bool) throws {
+        var pair = pair(
+            gateway: {
+                if !isAsked { $0.pools = [] }
+            })
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        while let (side, datagram) = pair.wire.first, datagram.octets[18] == 34 {
+            pair.wire.removeFirst()
+            pair.give(.datagram(datagram.mirrored), to: side)
+        }
+        let request = try #require(pair.wire.first).datagram
+        pair.wire.removeAll()
+        let payloads = try opened(pair, request, by: .responder).map { payload in
+            payload.type == .selectorsInitiator
+                ? SelectorPayload.payload(.selectorsInitiator, [selector("0.0.0.0/32")]) : payload
+        }
+        #expect(payloads.contains { $0.type == .selectorsInitiator } && payloads.contains { $0.type == .configuration })
+        var sa = try #require(pair.initiator.session.current)
+        var randomness = Randomness.seeded(5)
+        let octets = try sa.seal(.ikeAuth, messageID: 1, isResponse: false, payloads, &randomness)
+        pair.give(
+            .datagram(Datagram(local: request.remote, remote: request.local, octets: try #require(octets.first))),
+            to: .responder)
+        pair.settle()
+        if isAsked {
+            #expect(pair.responder.usable.first?.remoteSelectors == [selector("10.3.0.1/32")])
+            #expect(pair.initiator.usable.first?.localSelectors == [selector("10.3.0.1/32")])
+            #expect(pair.disagreements == [])
+        } else {
+            // Nobody is given an address, so that nobody is meant.
+            #expect(pair.responder.usable.isEmpty)
+            #expect(pair.responder.events.contains(.noticed(.keptWithoutChild)))
+        }
+    }
+
     @Test func anAddressThatIsAskedForIsGiven() {
         var pair = pair(vips: ["10.3.0.77"])
         pair.establish()
