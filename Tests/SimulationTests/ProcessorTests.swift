@@ -79,7 +79,6 @@ import Testing
         var world = Self.world()
         let gone = try #require(Self.children(world, host).first { $0.resource == number })
         world.command(.terminate(Target(childID: gone.id)), to: host)
-        #expect(Self.passes(&world))
         world.run(for: .seconds(5))
         for each in 0..<2 { #expect(Self.numbers(world, each).count == 2) }
         #expect(Self.passes(&world))
