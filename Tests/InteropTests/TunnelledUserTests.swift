@@ -16,7 +16,7 @@ extension VirtualHost {
         var name: String { method == "eap-tls" ? certificate : "joe" }
     }
 
-    fileprivate func text(of side: Side, _ user: TunnelledUser) -> String {
+    func text(of side: Side, _ user: TunnelledUser) -> String {
         let plain = side == .left ? host : gateway
         let marks = Self.ends(side, side.other).map { "    \($0)" }.joined(separator: "\n")
         let shown = user.method == "eap-tls" ? ["certs = \(user.certificate).pem"] : []
