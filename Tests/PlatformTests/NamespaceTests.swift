@@ -176,7 +176,7 @@ final class TwoHosts: Sendable {
                     } == 0)
                 var received: [[UInt8]] = []
                 var (descriptor, ready) = (receiver.descriptor, UInt8(0))
-                while received.count < wanted.count, parley_wait(&descriptor, &ready, 1, 5000) > 0 {
+                while received.count < wanted.count, parley_wait(&descriptor, &ready, 1, 5_000_000_000) > 0 {
                     var incoming = [parley_incoming](repeating: parley_incoming(), count: 16)
                     let count = Int(parley_receive(receiver.descriptor, buffers, 0, &to, &incoming))
                     for index in 0..<max(0, count) {
