@@ -39,19 +39,22 @@ extension IKESession {
         guard policy.usesResources, content.notification(.resourceInformation) != nil else { return nil }
         if let old { return old.resource.map { ($0, old.requestID) } }
         let group = group(policy.name, local, remote)
-        // What we have asked for ourselves counts, since the peer has perhaps answered already.
-        let asked = current?.pending.count { $0.exchange.isNewChild(of: policy.name) } ?? 0
         let most = mostQueues(context)
-        guard group.count + asked < most else { throw .tooManyQueues(most) }
+        guard group.count + asked(policy.name) < most else { throw .tooManyQueues(most) }
         return (freeNumber(group), group.first?.requestID)
     }
 
-    /// The end of an exchange with several rounds: others may have come up meanwhile.
+    /// What we have asked for ourselves counts, since the peer has perhaps answered already.
+    private func asked(_ policy: String) -> Int {
+        current?.pending.count { $0.exchange.isNewChild(of: policy) } ?? 0
+    }
+
+    /// The end of an exchange with several rounds: others may have come up meanwhile, or be on their way.
     func checkResources(of proposed: ProposedChild, _ context: Context) throws(Fault) {
         guard proposed.resource != nil else { return }
         let most = mostQueues(context)
         let group = group(proposed.policy.name, proposed.localSelectors, proposed.remoteSelectors)
-        guard group.count < most else { throw .tooManyQueues(most) }
+        guard group.count + asked(proposed.policy.name) < most else { throw .tooManyQueues(most) }
     }
 
     // MARK: Both

@@ -163,6 +163,26 @@ import Testing
         #expect(pair.initiator.closed == nil && pair.responder.closed == nil)
     }
 
+    /// The same with several rounds of key exchange for each, where one end asks while the other's exchange is under way.
+    @Test(arguments: Array(stride(from: 0, to: 240, by: 8))) func aLimitHoldsWhileExchangesCross(milliseconds: Int) {
+        var pair = Self.pair(true, true, workers: [1, 1]) { connection in
+            connection.children[0].proposals = [
+                MultipleKeyExchangeTests.proposal(Pair.esp, .curve25519, [[.mlkem768]])
+            ]
+        }
+        for index in 0..<2 { pair.ends[index].environment.settings.mostQueues = 2 }
+        #expect(pair.initiator.usable.count == 1)
+        pair.give(.command(.createChild(name: "net")), to: .responder)
+        pair.run(for: .milliseconds(milliseconds))
+        pair.give(.command(.createChild(name: "net")), to: .initiator)
+        pair.run(for: .seconds(20))
+        for side in Pair.Side.allCases {
+            #expect(pair[side].outbound.count <= 2)
+            #expect(pair[side].usable.count <= 2)
+        }
+        #expect(pair.disagreements == [] && pair.initiator.closed == nil && pair.responder.closed == nil)
+    }
+
     /// A wish of ours that had to wait while the peer set them up goes no further than our own limit.
     @Test func ourOwnLimitHolds() {
         var pair = Self.pair(true, true, workers: [1, 1])

@@ -43,7 +43,8 @@ extension Interop {
                 #expect(
                     result.sent > 500
                         && recording.kinds[.espInUDP, default: 0] >= 2 * (result.sent - result.loss))
-                // An end that only just has another SA may be charon's, which then answers nothing for half a second, seldom.
+                // charon loses its child now and then, where rekeyings of the IKE SA and of the child cross, and sends and
+                // answers nothing before there is another: half a second mostly, three on a busy machine. It comes back.
                 let places =
                     result.loss == 0
                     ? [:] : try Recording.places(of: result.unanswered, in: wire.path, profile: profile)
@@ -53,7 +54,8 @@ extension Interop {
                 }
                 let own = places.filter { lab.peer($0.value.side).implementation == .parley }
                 #expect(own.isEmpty, "lost at an end that is Parley: \(own)")
-                #expect(result.loss <= result.sent / 1000 + 40, "\(result)")
+                let isOurs = lab.left.implementation == .parley && lab.right.implementation == .parley
+                #expect(result.loss <= result.sent / (isOurs ? 1000 : 4), "\(result)")
                 // Neither keeps what was replaced: what is left is one IKE SA, and the children that are on their way out.
                 if scenario.version == .v2 {
                     for side in Side.allCases {
