@@ -70,14 +70,15 @@ extension IKESession {
 
     // MARK: Initiator
 
-    /// Our own limit, before we ask for another: the peer may have set some up while our request waited for its turn.
+    /// Our own limit, before we ask for another: the peer may have set some up while our request waited for its turn, and
+    /// others of ours may be on their way.
     func checkResources(
         of policy: ChildPolicy, _ selectors: (local: [TrafficSelector], remote: [TrafficSelector])?, _ context: Context
     ) throws(Fault) {
         guard policy.usesResources else { return }
         let (local, remote) = selectors ?? (localSelectors(of: policy), remoteSelectors(of: policy))
         let most = mostQueues(context)
-        guard group(policy.name, local, remote).count < most else { throw .tooManyQueues(most) }
+        guard group(policy.name, local, remote).count + asked(policy.name) < most else { throw .tooManyQueues(most) }
     }
 
     /// Asks for the next child beside those of its kind, until each processor has one.
@@ -88,7 +89,7 @@ extension IKESession {
 
     private func wantsSibling(_ child: Child, _ context: Context) -> Bool {
         child.resource != nil
-            && group(child.policy, child.localSelectors, child.remoteSelectors).count
+            && group(child.policy, child.localSelectors, child.remoteSelectors).count + asked(child.policy)
                 < min(context.settings.packetWorkers, mostQueues(context))
     }
 

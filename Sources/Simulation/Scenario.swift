@@ -23,9 +23,9 @@ package struct Scenario {
     /// How many packets left at a steady rate after that, in version 2.
     package private(set) var steadyPackets = 0
 
-    package init(seed: UInt64, keepsLog: Bool = false, observes: Bool = false) {
+    package init(seed: UInt64, keepsLog: Bool = false, observes: Bool = false, hasProcessors: Bool = false) {
         self.observes = observes
-        options = VersionTwoOptions(seed: seed)
+        options = VersionTwoOptions(seed: seed, hasProcessors: hasProcessors)
         self.seed = seed
         world = World(seed: seed)
         world.keepsLog = keepsLog

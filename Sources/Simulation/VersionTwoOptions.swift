@@ -50,8 +50,10 @@ struct VersionTwoOptions {
     var hasResources: Bool { ends.allSatisfy(\.usesResources) }
     func mostQueues(at end: Int) -> Int { hasResources ? ends[end].mostQueues : 1 }
 
-    /// - Parameter seed: of a generator of its own, so that what other parts of a scenario draw stays as it is.
-    init(seed: UInt64) {
+    /// - Parameters:
+    ///   - seed: of a generator of its own, so that what other parts of a scenario draw stays as it is.
+    ///   - hasProcessors: whether ends may have SAs for processors.
+    init(seed: UInt64, hasProcessors: Bool) {
         var chance = Randomness.seeded(seed ^ 0x0B07_0F1E)
         ends = (0..<2).map { _ in
             End(
@@ -75,7 +77,7 @@ struct VersionTwoOptions {
         (hasTransport, moves) = (kind == 0, kind == 1)
         var processors = Randomness.seeded(seed ^ 0x9611_0C03)
         // In half of the seeds, one end alone in a few of these.
-        let uses = processors.below(2) == 0
+        let uses = processors.below(2) == 0 && hasProcessors
         for index in ends.indices {
             ends[index].usesResources = uses && processors.below(8) > 0
             let count = 1 + Int(processors.below(4))

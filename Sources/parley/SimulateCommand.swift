@@ -19,6 +19,9 @@ struct SimulateCommand: ParsableCommand {
     @Flag(help: "Run a gateway with three users' hosts (IKEv1's XAUTH, Hybrid and Mode Config) instead of two hosts.")
     var remoteAccess = false
 
+    @Flag(help: "Let half of the hosts have several processors, and SAs for each (RFC 9611).")
+    var processors = false
+
     @Flag(help: "Print the messages and events of every run, not only of broken ones.")
     var verbose = false
 
@@ -77,7 +80,7 @@ struct SimulateCommand: ParsableCommand {
         if remoteAccess { return try runRemoteAccess() }
         var broken = 0
         for number in seed..<(seed + count) {
-            var scenario = Scenario(seed: number, keepsLog: verbose)
+            var scenario = Scenario(seed: number, keepsLog: verbose, hasProcessors: processors)
             let violation = scenario.run()
             if verbose { scenario.world.log.forEach { print($0) } }
             guard let violation else {
@@ -90,7 +93,7 @@ struct SimulateCommand: ParsableCommand {
             }
             broken += 1
             if !verbose {
-                var again = Scenario(seed: number, keepsLog: true)
+                var again = Scenario(seed: number, keepsLog: true, hasProcessors: processors)
                 _ = again.run()
                 again.world.log.suffix(200).forEach { print($0) }
             }

@@ -90,10 +90,11 @@ import Testing
         #expect(world.violation == nil)
     }
 
-    /// Runs that broke the promises of such children once: a wish that waited went past our own limit (216, 907, 986), and a
-    /// rekeying that failed brought back a child that the peer had replaced (623).
-    @Test(arguments: [216, 623, 907, 986] as [UInt64]) func seedsThatFailedOnce(seed: UInt64) {
-        var scenario = Scenario(seed: seed)
+    /// Runs that broke the promises of such children once: a wish that waited, or two at once, went past our own limit (216, 907,
+    /// 986, 5858), as did the peer's that took several rounds beside ours (20175), and a rekeying that failed brought back a
+    /// child that the peer had replaced (623).
+    @Test(arguments: [216, 623, 907, 986, 5858, 20175] as [UInt64]) func seedsThatFailedOnce(seed: UInt64) {
+        var scenario = Scenario(seed: seed, hasProcessors: true)
         #expect(scenario.run() == nil)
     }
 

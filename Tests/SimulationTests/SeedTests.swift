@@ -7,13 +7,15 @@ import Testing
 @Suite struct SeedTests {
     static let count = ProcessInfo.processInfo.environment["PARLEY_SEEDS"].flatMap { UInt64($0) } ?? 10_000
 
-    @Test func everySeedKeepsEveryPromise() async {
+    /// And a tenth as many with SAs for processors, which run again with `parley simulate --processors`.
+    @Test(arguments: [false, true]) func everySeedKeepsEveryPromise(hasProcessors: Bool) async {
         let workers = UInt64(ProcessInfo.processInfo.activeProcessorCount)
+        let count = hasProcessors ? SeedTests.count / 10 : SeedTests.count
         let broken = await withTaskGroup(of: [(UInt64, Violation)].self) { group in
             for worker in 0..<workers {
                 group.addTask {
-                    stride(from: worker + 1, through: SeedTests.count, by: Int(workers)).compactMap { seed in
-                        var scenario = Scenario(seed: seed)
+                    stride(from: worker + 1, through: count, by: Int(workers)).compactMap { seed in
+                        var scenario = Scenario(seed: seed, hasProcessors: hasProcessors)
                         return scenario.run().map { (seed, $0) }
                     }
                 }
@@ -21,9 +23,9 @@ import Testing
             return await group.reduce(into: []) { $0 += $1 }
         }
         for (seed, violation) in broken.sorted(by: { $0.0 < $1.0 }).prefix(20) {
-            Issue.record("parley simulate --seed \(seed): \(violation)")
+            Issue.record("parley simulate \(hasProcessors ? "--processors " : "")--seed \(seed): \(violation)")
         }
-        #expect(broken.isEmpty, "\(broken.count) of \(SeedTests.count) seeds")
+        #expect(broken.isEmpty, "\(broken.count) of \(count) seeds")
     }
 
     /// A fifth as many runs of users' hosts at a gateway; one that fails runs again with `parley simulate --remote-access`.
