@@ -138,15 +138,23 @@ extension ConfigurationChecker {
         if !netBIOS.isEmpty { settings.netBIOSNameServers = netBIOS }
     }
 
+    /// Reads a section inside `charon`, whose keys have been looked at by then; `nil` where there is none.
+    func reader(
+        of name: String, in section: SettingsSection, _ rules: [String: KeyRule], isLenient: Bool
+    ) -> SectionReader? {
+        guard let section = section.section(name) else { return nil }
+        let reader = SectionReader(section: section, path: "charon.\(name)", log: log)
+        if isLenient {
+            note(section, reader, rules)
+        } else {
+            reader.check(keys: rules) { _ in false }
+        }
+        return reader
+    }
+
     /// How packets share payloads (RFC 9347).
     private func aggregation(_ settings: inout Configuration.Settings, _ section: SettingsSection, _ isLenient: Bool) {
-        guard let section = section.section("iptfs") else { return }
-        let reader = SectionReader(section: section, path: "charon.iptfs", log: log)
-        if isLenient {
-            note(section, reader, KnownKeys.aggregation)
-        } else {
-            reader.check(keys: KnownKeys.aggregation) { _ in false }
-        }
+        guard let reader = reader(of: "iptfs", in: section, KnownKeys.aggregation, isLenient: isLenient) else { return }
         var found = settings.aggregation
         if let octets = reader.unsigned("packet_size", 0...65_535) { found.packetOctets = Int(octets) }
         if let packets = reader.unsigned("reorder_window", 0...255) { found.reorderWindow = Int(packets) }

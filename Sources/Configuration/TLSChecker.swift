@@ -3,13 +3,7 @@ import IPsec
 extension ConfigurationChecker {
     /// The section `charon.tls`, with the spellings that strongSwan has (1.0 to 1.3).
     func tlsVersions(_ settings: inout Configuration.Settings, _ section: SettingsSection, isLenient: Bool) {
-        guard let section = section.section("tls") else { return }
-        let reader = SectionReader(section: section, path: "charon.tls", log: log)
-        if isLenient {
-            note(section, reader, KnownKeys.tls)
-        } else {
-            reader.check(keys: KnownKeys.tls) { _ in false }
-        }
+        guard let reader = reader(of: "tls", in: section, KnownKeys.tls, isLenient: isLenient) else { return }
         let words = TLSVersion.allCases.map { ($0.rawValue, $0) }
         let why = "TLS 1.2 is the oldest that is spoken here (RFC 8996)"
         var lowest = settings.tlsVersions.lowerBound
