@@ -44,6 +44,23 @@ import Testing
         }
     }
 
+    /// A target's header of its own name is its module's umbrella, and a module whose umbrella leaves a public header out
+    /// may not be built at all.
+    @Test func umbrellaHeadersIncludeTheOthers() throws {
+        let headers = try files().filter { $0.path.contains("/include/") && $0.path.hasSuffix(".h") }
+        #expect(headers.count >= 10)
+        for (folder, group) in Dictionary(
+            grouping: headers, by: { $0.path.split(separator: "/").dropLast().dropFirst() })
+        {
+            let name = "\(folder.first ?? "").h"
+            let umbrella = try #require(group.first { $0.path.hasSuffix("/" + name) }, "\(folder) has no \(name)")
+            for header in group where header.path != umbrella.path {
+                let include = "#include \"\(header.path.split(separator: "/").last ?? "")\""
+                #expect(umbrella.lines.contains { $0 == include }, "\(umbrella.path) leaves \(header.path) out")
+            }
+        }
+    }
+
     /// That a peer is who it says is known where its proof has just been checked, and nowhere else. Each place here was
     /// read with that in mind; a new one is added when it has been.
     private static let verifiers: Set<String> = [

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "KeptMemory.h"
+
 /// The library's version, such as "1.3.0"; NULL where it cannot be used. Static storage.
 const char *parley_mb_version(void);
 /// Whether the library works with AVX-512 on this processor.
