@@ -140,7 +140,7 @@ enum AH {
 final class OutboundHeader {
     let spi: SPI
     private let authenticator: PacketAuthenticator
-    private let counter: SequenceCounter
+    private var counter: SequenceCounter
     // SAFETY: allocated in init, freed in deinit, never handed out.
     private let copy: UnsafeMutableRawPointer
 

@@ -18,7 +18,10 @@ package enum ESP {
     static let nextHeaderNone: UInt8 = 59
 
     static func tunnelNextHeader(_ family: IPAddress.Family) -> UInt8 {
-        family == .v4 ? nextHeaderIPv4 : nextHeaderIPv6
+        switch family {
+        case .v4: nextHeaderIPv4
+        case .v6: nextHeaderIPv6
+        }
     }
 }
 

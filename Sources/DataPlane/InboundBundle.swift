@@ -79,9 +79,9 @@ extension InboundPlane {
         let isValid = disaggregator.take(
             bundle.payload, bundle.count, sequence: bundle.sequence, room: { arena.next },
             deliver: { packet, count, isMoved in
-                var outcome = InboundAssociation.Outcome()
-                association.deliver(packet, count, bundle, isMoved: isMoved, arena, &outcome)
-                body(finish(outcome, association, bundle.association.remote, bundle.now))
+                var (view, outcome) = (PacketView(), InboundAssociation.Outcome())
+                association.deliver(packet, count, bundle, isMoved: isMoved, arena, &view, &outcome)
+                body(finish(outcome, view, association, bundle.association.remote, bundle.now))
             })
         if !isValid { body(drop(.malformed)) }
     }

@@ -32,6 +32,7 @@ package enum InternetChecksum {
     }
 
     /// The 16-bit sum, not complemented, in memory order.
+    @inlinable
     package static func fold(_ sum: UInt64) -> UInt16 {
         var sum = (sum & 0xFFFF_FFFF) + (sum >> 32)
         sum = (sum & 0xFFFF) + (sum >> 16)
@@ -46,9 +47,11 @@ package enum InternetChecksum {
     package static func pseudoHeader(
         _ packet: UnsafeRawPointer, family: IPAddress.Family, ipProtocol: UInt8, payloadOctets: Int
     ) -> UInt64 {
-        let addresses =
-            family == .v4
-            ? sum(packet + 12, count: 8) : sum(packet + 8, count: 32)
+        let addresses: UInt64
+        switch family {
+        case .v4: addresses = sum(packet + 12, count: 8)
+        case .v6: addresses = sum(packet + 8, count: 32)
+        }
         return addresses &+ UInt64(UInt16(ipProtocol).bigEndian) &+ UInt64(UInt32(payloadOctets).bigEndian)
     }
 }

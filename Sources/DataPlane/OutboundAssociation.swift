@@ -12,11 +12,13 @@ package final class OutboundAssociation {
     package internal(set) var remote: Endpoint
     package let udpEncapsulation: Bool
     package let mode: SecurityMode
+    private let isTransport: Bool
     package let counters: AssociationCounters
     let priority: UInt32
     let localSelectors: [TrafficSelector]
     let remoteSelectors: [TrafficSelector]
     let treatment: PacketTreatment
+    private let copiesDSCP: Bool
     /// Whether later fragments follow the first ones here (RFC 4301 §7.3).
     let carriesFragments: Bool
     package let overhead: Overhead
@@ -30,12 +32,16 @@ package final class OutboundAssociation {
     private let aggregation: Aggregation?
 
     private let cipher: PacketCipher?
-    private let counter: SequenceCounter
+    // SAFETY: `cipher`, which lives as long as this object; looked at for each packet without counting references.
+    private let keyed: Unmanaged<PacketCipher>?
+    /// Octets of the check value; 0 without ESP.
+    private let tagOctets: Int
     private let header: OutboundHeader?
     private let compressor: PayloadCompressor?
     private let compressionIndex: UInt16
     private let isServed: Bool
     // SAFETY (unchecked): one thread uses this object, and counting does not come back to it.
+    @exclusivity(unchecked) private var counter: SequenceCounter
     @exclusivity(unchecked) private var usage: Usage
     private var reportedExhaustion = false
     /// Packets that have all but their cipher's work, where that gains from batches.
@@ -59,15 +65,20 @@ package final class OutboundAssociation {
         remote = association.remote
         udpEncapsulation = association.udpEncapsulation
         mode = association.mode
+        isTransport = association.mode == .transport
         priority = association.priority
         localSelectors = association.localSelectors
         remoteSelectors = association.remoteSelectors
         treatment = association.treatment
+        copiesDSCP = association.treatment.copiesDSCP.copiesOut
         carriesFragments = association.carriesFragments && association.mode == .tunnel
         let overhead = Overhead(association)
         self.overhead = overhead
         self.counters = counters
-        cipher = isForeign ? nil : association.makeCipher(sealing: true)
+        let cipher = isForeign ? nil : association.makeCipher(sealing: true)
+        self.cipher = cipher
+        keyed = cipher.map(Unmanaged.passUnretained)
+        tagOctets = cipher?.tagOctets ?? 0
         counter = SequenceCounter(extended: association.suite.extendedSequenceNumbers, used: sequence)
         header = isForeign ? nil : association.header.flatMap { OutboundHeader($0, sequence: sequence) }
         compressor = isForeign || association.compression == nil ? nil : PayloadCompressor()
@@ -109,8 +120,8 @@ package final class OutboundAssociation {
 
     /// DSCP and ECN of the outer header (RFC 4301 §5.1.2.1, RFC 6040 §4.1).
     package func outerClass(_ inner: UInt8) -> UInt8 {
-        if mode == .transport { return inner }
-        return (treatment.copiesDSCP.copiesOut ? inner & 0xFC : 0) | (treatment.copiesECN ? inner & 3 : 0)
+        if isTransport { return inner }
+        return (copiesDSCP ? inner & 0xFC : 0) | (treatment.copiesECN ? inner & 3 : 0)
     }
 
     /// Where a packet of `count` octets goes; `view` describes it, or a larger one of which it is a segment. `nil` where
@@ -123,7 +134,7 @@ package final class OutboundAssociation {
             skippedOctets: 0, innerOctets: count, paddedOctets: count,
             nextHeader: ESP.tunnelNextHeader(view.flow.family), offset: ESP.headerOctets + cipher.ivOctets,
             sealedOctets: 0)
-        if mode == .transport {
+        if isTransport {
             guard view.isPlain, !view.isFragment, view.flow.family == remote.address.family else { return nil }
             placement.skippedOctets = view.headerOctets
             placement.innerOctets = count - view.headerOctets
@@ -138,7 +149,7 @@ package final class OutboundAssociation {
 
     private func sealedOctets(_ count: Int, _ cipher: PacketCipher) -> Int {
         let block = cipher.blockOctets
-        return ESP.headerOctets + cipher.ivOctets + (count + 2 + block - 1) / block * block + cipher.tagOctets
+        return ESP.headerOctets + cipher.ivOctets + (count + 2 + block - 1) & ~(block - 1) + cipher.tagOctets
     }
 
     /// The outcome of sealing.
@@ -161,6 +172,7 @@ package final class OutboundAssociation {
     /// `placement.innerOctets` from `placement.offset` on are the inner ones.
     ///
     /// With `deferring`, the cipher's work may be left to ``sealDeferred()``, which must come before the packet is sent.
+    @inline(__always)
     package func seal(
         _ start: UnsafeMutableRawPointer, _ placement: Placement, deferring: Bool = false, now: Instant
     ) -> Outcome {
@@ -222,6 +234,7 @@ package final class OutboundAssociation {
         return outcome
     }
 
+    @inline(__always)
     private func charge(_ count: Int, _ outcome: inout Outcome) -> Bool {
         switch usage.charge(count) {
         case .fine: return true
@@ -240,7 +253,7 @@ package final class OutboundAssociation {
     private func encapsulate(
         _ start: UnsafeMutableRawPointer, _ placement: Placement, deferring: Bool = false, _ outcome: inout Outcome
     ) -> Bool {
-        guard let cipher else {
+        guard let keyed else {
             outcome.dropped = .unsupported
             return false
         }
@@ -256,7 +269,7 @@ package final class OutboundAssociation {
                 as: UInt8.self, repeating: 0, count: placement.paddedOctets - placement.innerOctets)
         }
         let trailer = text + placement.paddedOctets
-        let padding = placement.sealedOctets - placement.offset - cipher.tagOctets - placement.paddedOctets - 2
+        let padding = placement.sealedOctets - placement.offset - tagOctets - placement.paddedOctets - 2
         for index in 0..<padding {
             trailer.storeBytes(of: UInt8(truncatingIfNeeded: index + 1), toByteOffset: index, as: UInt8.self)
         }
@@ -268,11 +281,18 @@ package final class OutboundAssociation {
         // 3. IV, ciphertext and check value.
         if deferring, let work, work.hasRoom {
             work.add(PacketCipher.Work(packet: start, count: placement.sealedOctets, sequence: sequence))
-        } else if work.map({ $0.count > 0 }) == true && !sealDeferred()
-            || !cipher.seal(start, count: placement.sealedOctets, sequence: sequence, esn: counter.extended)
-        {
-            outcome.dropped = .sealFailed
-            return false
+        } else {
+            if let work, work.count > 0, !sealDeferred() {
+                outcome.dropped = .sealFailed
+                return false
+            }
+            let isSealed = keyed._withUnsafeGuaranteedRef {
+                $0.seal(start, count: placement.sealedOctets, sequence: sequence, esn: counter.extended)
+            }
+            guard isSealed else {
+                outcome.dropped = .sealFailed
+                return false
+            }
         }
         outcome.octets = placement.sealedOctets
         if counter.isNearlyExhausted { reportExhaustion(&outcome) }
@@ -305,7 +325,7 @@ extension OutboundAssociation {
         guard isServed, !(writesHeader && udpEncapsulation) else { return Outcome(octets: 0, dropped: .unsupported) }
         var skipped = 0
         var nextHeader = ESP.tunnelNextHeader(view.flow.family)
-        if mode == .transport {
+        if isTransport {
             guard view.isPlain, !view.isFragment, view.flow.family == remote.address.family else {
                 return Outcome(octets: 0, dropped: .unsupported)
             }

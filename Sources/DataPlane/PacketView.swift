@@ -11,8 +11,27 @@ package struct Flow: Equatable, Sendable {
     package var source: UInt128
     package var destination: UInt128
 
+    /// The flow of no packet: IPv4 has no such addresses.
+    package static var none: Flow {
+        Flow(family: .v4, ipProtocol: 0, hasPorts: false, source: .max, destination: .max)
+    }
+
+    /// Told by its case: across modules, `==` of an enumeration is a call through its conformance.
+    @inline(__always)
+    var isV4: Bool { if case .v4 = family { true } else { false } }
+
     package var sourceAddress: IPAddress { IPAddress(family: family, value: source) }
     package var destinationAddress: IPAddress { IPAddress(family: family, value: destination) }
+
+    /// Most that are compared are equal, so all is looked at without a branch between.
+    @inline(__always)
+    package static func == (left: Flow, right: Flow) -> Bool {
+        let addresses = (left.source ^ right.source) | (left.destination ^ right.destination)
+        let ports = (left.sourcePort ^ right.sourcePort) | (left.destinationPort ^ right.destinationPort)
+        let protocols = UInt16(left.ipProtocol ^ right.ipProtocol)
+        return addresses == 0 && ports | protocols == 0 && left.hasPorts == right.hasPorts
+            && left.isV4 == right.isV4
+    }
 
     /// A spread of the fields for cache slots; not for anything that an adversary may profit from.
     var slotHash: UInt64 {
@@ -43,26 +62,45 @@ package struct PacketView: Sendable {
     /// Whether the packet must not be cut on its way: DF, which IPv6 implies.
     package var forbidsFragments: Bool
     /// Whether the IP header has neither options nor extension headers behind it.
-    package var isPlain: Bool { headerOctets == (flow.family == .v4 ? 20 : 40) }
+    package var isPlain: Bool { headerOctets == (flow.isV4 ? 20 : 40) }
 
     /// How many IPv6 extension headers are followed before the packet counts as malformed.
     static let maximumExtensionHeaders = 8
 
     /// Reads an IPv4 or IPv6 packet of `count` octets; `nil` where its lengths do not hold together.
     package init?(_ packet: UnsafeRawPointer, count: Int) {
+        self.init()
+        guard read(packet, count: count) else { return nil }
+    }
+
+    /// Of no packet: what ``read(_:count:)`` fills.
+    init() {
+        flow = .none
+        octets = 0
+        headerOctets = 0
+        trafficClass = 0
+        isFragment = false
+        identification = 0
+        fragmentOffset = 0
+        forbidsFragments = false
+    }
+
+    /// As ``init(_:count:)``, in place. False where the lengths do not hold together; what is here is nothing then.
+    mutating func read(_ packet: UnsafeRawPointer, count: Int) -> Bool {
         // SAFETY: the caller vouches for `count` readable octets; each access below follows a check against it.
-        guard count >= 20 else { return nil }
+        guard count >= 20 else { return false }
         switch packet.load(as: UInt8.self) >> 4 {
-        case 4: self.init(v4: packet, count: count)
-        case 6: self.init(v6: packet, count: count)
-        default: return nil
+        case 4: return read(v4: packet, count: count)
+        case 6: return read(v6: packet, count: count)
+        default: return false
         }
     }
 
-    private init?(v4 packet: UnsafeRawPointer, count: Int) {
+    @inline(__always)
+    private mutating func read(v4 packet: UnsafeRawPointer, count: Int) -> Bool {
         let headerOctets = Int(packet.load(as: UInt8.self) & 15) * 4
         let total = Int(packet.bigEndian16(at: 2))
-        guard headerOctets >= 20, total >= headerOctets, total <= count else { return nil }
+        guard headerOctets >= 20, total >= headerOctets, total <= count else { return false }
         let fragment = packet.bigEndian16(at: 6)
         flow = Flow(
             family: .v4, ipProtocol: packet.load(fromByteOffset: 9, as: UInt8.self), hasPorts: false,
@@ -75,12 +113,13 @@ package struct PacketView: Sendable {
         fragmentOffset = fragment & 0x1FFF
         forbidsFragments = fragment & 0x4000 != 0
         if fragment & 0x1FFF == 0 { readPorts(packet) }
+        return true
     }
 
-    private init?(v6 packet: UnsafeRawPointer, count: Int) {
-        guard count >= 40 else { return nil }
+    private mutating func read(v6 packet: UnsafeRawPointer, count: Int) -> Bool {
+        guard count >= 40 else { return false }
         let total = 40 + Int(packet.bigEndian16(at: 4))
-        guard total <= count else { return nil }
+        guard total <= count else { return false }
         flow = Flow(
             family: .v6, ipProtocol: packet.load(fromByteOffset: 6, as: UInt8.self), hasPorts: false,
             source: packet.bigEndian128(at: 8), destination: packet.bigEndian128(at: 24))
@@ -98,13 +137,13 @@ package struct PacketView: Sendable {
             let length: Int
             switch next {
             case 0, 43, 60, 135:
-                guard total >= headerOctets + 8 else { return nil }
+                guard total >= headerOctets + 8 else { return false }
                 length = (Int(packet.load(fromByteOffset: headerOctets + 1, as: UInt8.self)) + 1) * 8
             case 51:
-                guard total >= headerOctets + 8 else { return nil }
+                guard total >= headerOctets + 8 else { return false }
                 length = (Int(packet.load(fromByteOffset: headerOctets + 1, as: UInt8.self)) + 2) * 4
             case 44:
-                guard total >= headerOctets + 8 else { return nil }
+                guard total >= headerOctets + 8 else { return false }
                 length = 8
                 isFragment = true
                 identification = packet.bigEndian32(at: headerOctets + 4)
@@ -112,16 +151,18 @@ package struct PacketView: Sendable {
                 isLaterFragment = fragmentOffset != 0
             default:
                 readPorts(packet)
-                return
+                return true
             }
             followed += 1
-            guard followed <= PacketView.maximumExtensionHeaders, total >= headerOctets + length else { return nil }
+            guard followed <= PacketView.maximumExtensionHeaders, total >= headerOctets + length else { return false }
             flow.ipProtocol = packet.load(fromByteOffset: headerOctets, as: UInt8.self)
             headerOctets += length
         }
+        return true
     }
 
     /// Ports of TCP, UDP, UDP-Lite, SCTP and DCCP; for ICMP type and code stand in for both (RFC 4301 §4.4.1.1).
+    @inline(__always)
     private mutating func readPorts(_ packet: UnsafeRawPointer) {
         switch flow.ipProtocol {
         case 6, 17, 33, 132, 136:
@@ -141,18 +182,22 @@ package struct PacketView: Sendable {
 
 extension UnsafeRawPointer {
     // SAFETY: these read as many octets as their names say at any alignment; callers have checked the length.
+    @inlinable
     package func bigEndian16(at offset: Int) -> UInt16 {
         UInt16(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self))
     }
 
+    @inlinable
     package func bigEndian32(at offset: Int) -> UInt32 {
         UInt32(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self))
     }
 
+    @inlinable
     package func bigEndian64(at offset: Int) -> UInt64 {
         UInt64(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self))
     }
 
+    @inlinable
     package func bigEndian128(at offset: Int) -> UInt128 {
         UInt128(bigEndian64(at: offset)) << 64 | UInt128(bigEndian64(at: offset + 8))
     }

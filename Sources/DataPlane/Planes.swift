@@ -291,10 +291,44 @@ package final class InboundPlane {
                 return .deferred
             }
         }
-        return finish(
-            association.open(
-                packet, count: count, from: from, trafficClass: trafficClass, arena: arena, now: now),
-            association, from, now)
+        var view = PacketView()
+        let outcome = association.open(
+            packet, count: count, from: from, trafficClass: trafficClass, arena: arena, now: now, &view)
+        return finish(outcome, view, association, from, now)
+    }
+
+    /// Opens packets that came together, each of `size` octets but the last one, as far as their SAs carry nothing but IP
+    /// packets and gain nothing from batches. `body` hears of each that is good: where it is, its headers and its SA. Drops
+    /// are counted. The octets of all that were taken; the next packet wants ``open(_:count:from:trafficClass:deferring:now:)``.
+    ///
+    /// SAFETY: the caller vouches for `count` writable octets at `packets`.
+    package func openRun(
+        _ packets: UnsafeMutableRawPointer, count: Int, size: Int, from: Endpoint, trafficClass: UInt8, now: Instant,
+        _ body: (UnsafeMutableRawPointer, PacketView, InboundAssociation) -> Void
+    ) -> Int {
+        var offset = 0
+        var view = PacketView()
+        while count - offset >= ESP.headerOctets, size >= ESP.headerOctets {
+            let spi = UnsafeRawPointer(packets).bigEndian32(at: offset)
+            guard let association = associations[SPI(spi)], association.isPlain else { break }
+            let isExpected = from == association.remote
+            repeat {
+                let packet = packets + offset
+                let octets = min(size, count - offset)
+                var outcome = InboundAssociation.Outcome()
+                association.openPlain(
+                    packet, count: octets, isExpected: isExpected, from: from, trafficClass: trafficClass, now: now,
+                    &view, &outcome)
+                if outcome.hasNews { tell(outcome, association, from, now) }
+                if let inner = outcome.packet {
+                    body(inner, view, association)
+                } else {
+                    drops.count(outcome.dropped ?? .malformed)
+                }
+                offset += octets
+            } while count - offset >= ESP.headerOctets && UnsafeRawPointer(packets).bigEndian32(at: offset) == spi
+        }
+        return offset
     }
 
     @inline(never)
@@ -328,6 +362,7 @@ package final class InboundPlane {
     package func openDeferred(now: Instant, _ body: (Outcome) -> Void) {
         guard let association = deferred.association, deferred.count > 0 else { return }
         association.open(deferred.work.batch)
+        var view = PacketView()
         for index in 0..<deferred.count {
             let work = deferred.work.batch[index]
             guard work.isDone else {
@@ -337,8 +372,8 @@ package final class InboundPlane {
             let (from, trafficClass) = deferred.origin(index)
             let outcome = association.finish(
                 work.packet, count: work.count, sequence: work.sequence, from: from, trafficClass: trafficClass,
-                arena: arena, now: now)
-            body(finish(outcome, association, from, now))
+                arena: arena, now: now, &view)
+            body(finish(outcome, view, association, from, now))
         }
         deferred.clear()
     }
@@ -352,27 +387,34 @@ package final class InboundPlane {
         guard let (offset, family) = AH.find(packet, count) else { return drop(.malformed) }
         let spi = SPI(UnsafeRawPointer(packet).bigEndian32(at: offset + 4))
         guard let association = headers[spi] else { return keep(packet, count, spi, from, trafficClass, now) }
-        return finish(
-            association.openHeader(
-                packet, offset: offset, count: count, family, from: from, trafficClass: trafficClass, arena: arena,
-                now: now),
-            association, from, now)
+        var view = PacketView()
+        let outcome = association.openHeader(
+            packet, offset: offset, count: count, family, from: from, trafficClass: trafficClass, arena: arena,
+            now: now, &view)
+        return finish(outcome, view, association, from, now)
     }
 
-    @inline(__always)
     func finish(
-        _ outcome: InboundAssociation.Outcome, _ association: InboundAssociation, _ from: Endpoint, _ now: Instant
+        _ outcome: InboundAssociation.Outcome, _ view: PacketView, _ association: InboundAssociation, _ from: Endpoint,
+        _ now: Instant
     ) -> Outcome {
+        if outcome.hasNews { tell(outcome, association, from, now) }
+        if let reason = outcome.dropped { return drop(reason) }
+        if let bundle = outcome.bundle { return .bundle(bundle) }
+        guard let packet = outcome.packet else { return drop(.malformed) }
+        return .opened(
+            Opened(packet: packet, view: view, child: association.child, spi: association.spi, queue: association.queue)
+        )
+    }
+
+    @inline(never)
+    private func tell(
+        _ outcome: InboundAssociation.Outcome, _ association: InboundAssociation, _ from: Endpoint, _ now: Instant
+    ) {
         if outcome.reportsEndpoint { report(.mappingChanged(association.child, from)) }
         if outcome.reportsTraffic { report(.inboundTraffic(association.child, now)) }
         if outcome.exhausted { report(.exhausted(association.child)) }
         if outcome.expired { report(.expired(association.child)) }
-        if let reason = outcome.dropped { return drop(reason) }
-        if let bundle = outcome.bundle { return .bundle(bundle) }
-        guard let packet = outcome.packet, let view = outcome.view else { return drop(.malformed) }
-        return .opened(
-            Opened(packet: packet, view: view, child: association.child, spi: association.spi, queue: association.queue)
-        )
     }
 
     func drop(_ reason: DropReason) -> Outcome {

@@ -64,13 +64,16 @@ package struct Segments {
     private static let udp: UInt8 = 17
 
     private let packet: UnsafeRawPointer
-    private let family: IPAddress.Family
+    private let isV4: Bool
     private let isTCP: Bool
     private let ipOctets: Int
     private let headerOctets: Int
     private let payloadOctets: Int
     private let segmentOctets: Int
     private let identification: UInt16
+    /// Sums over what the headers of all segments have in common, the pseudo-header included.
+    private var ipSum: UInt64 = 0
+    private var transportSum: UInt64
 
     /// How many segments there are.
     package let count: Int
@@ -90,13 +93,30 @@ package struct Segments {
         }
         guard transportOctets >= least, view.octets > view.headerOctets + transportOctets else { return nil }
         self.packet = packet
-        family = view.flow.family
+        isV4 = view.flow.isV4
         ipOctets = view.headerOctets
         headerOctets = view.headerOctets + transportOctets
         payloadOctets = view.octets - headerOctets
         self.segmentOctets = segmentOctets
-        identification = family == .v4 ? packet.bigEndian16(at: 4) : 0
+        identification = isV4 ? packet.bigEndian16(at: 4) : 0
         count = (payloadOctets + segmentOctets - 1) / segmentOctets
+        let transport = packet + view.headerOctets
+        transportSum = InternetChecksum.pseudoHeader(
+            packet, family: view.flow.family, ipProtocol: view.flow.ipProtocol, payloadOctets: 0)
+        transportSum = InternetChecksum.sum(transport, count: transportOctets, initial: transportSum)
+        // Length, number and checksum differ.
+        if isV4 {
+            ipSum = InternetChecksum.sum(packet, count: ipOctets)
+            ipSum &+= Self.complement(packet + 2) &+ Self.complement(packet + 4) &+ Self.complement(packet + 10)
+        }
+        // Number, flags and checksum; or length and checksum.
+        transportSum &+= Self.complement(transport + 4) &+ Self.complement(transport + 6)
+        if isTCP { transportSum &+= Self.complement(transport + 12) &+ Self.complement(transport + 16) }
+    }
+
+    /// What takes two octets out of a sum again.
+    private static func complement(_ octets: UnsafeRawPointer) -> UInt64 {
+        UInt64(~octets.loadUnaligned(as: UInt16.self))
     }
 
     /// Octets of segment `index`, headers included.
@@ -112,40 +132,40 @@ package struct Segments {
         target.copyMemory(from: packet, byteCount: headerOctets)
         let payload = InternetChecksum.copy(
             packet + headerOctets + index * segmentOctets, to: target + headerOctets, count: total - headerOctets)
-        if family == .v4 {
+        if isV4 {
             target.store(bigEndian: UInt16(truncatingIfNeeded: total), at: 2)
             target.store(bigEndian: identification &+ UInt16(truncatingIfNeeded: index), at: 4)
-            target.storeBytes(of: 0, toByteOffset: 10, as: UInt16.self)
-            let sum = InternetChecksum.fold(InternetChecksum.sum(target, count: ipOctets))
-            target.storeBytes(of: ~sum, toByteOffset: 10, as: UInt16.self)
+            let lengthAndNumber = UInt64(target.loadUnaligned(fromByteOffset: 2, as: UInt32.self))
+            target.storeBytes(
+                of: ~InternetChecksum.fold(ipSum &+ lengthAndNumber), toByteOffset: 10, as: UInt16.self)
         } else {
             target.store(bigEndian: UInt16(truncatingIfNeeded: total - 40), at: 4)
         }
         let transport = target + ipOctets
-        if isTCP {
-            number(index, transport)
-        } else {
-            transport.store(bigEndian: UInt16(truncatingIfNeeded: total - ipOctets), at: 4)
-        }
-        let field = isTCP ? 16 : 6
-        transport.storeBytes(of: 0, toByteOffset: field, as: UInt16.self)
-        let pseudo = InternetChecksum.pseudoHeader(
-            target, family: family, ipProtocol: isTCP ? Self.tcp : Self.udp, payloadOctets: total - ipOctets)
+        let length = UInt16(truncatingIfNeeded: total - ipOctets)
         // Headers have an even number of octets.
-        let sum = ~InternetChecksum.fold(
-            InternetChecksum.sum(transport, count: headerOctets - ipOctets, initial: pseudo &+ payload))
+        var whole = transportSum &+ payload &+ UInt64(length.bigEndian)
+        if isTCP {
+            whole &+= number(index, transport)
+        } else {
+            transport.store(bigEndian: length, at: 4)
+            whole &+= UInt64(length.bigEndian)
+        }
+        let sum = ~InternetChecksum.fold(whole)
         // A sum of 0 would say that there is none (RFC 768).
-        transport.storeBytes(of: !isTCP && sum == 0 ? 0xFFFF : sum, toByteOffset: field, as: UInt16.self)
+        transport.storeBytes(of: !isTCP && sum == 0 ? 0xFFFF : sum, toByteOffset: isTCP ? 16 : 6, as: UInt16.self)
     }
 
-    /// Number and flags of a segment of TCP (RFC 9293 §3.1).
-    private func number(_ index: Int, _ tcp: UnsafeMutableRawPointer) {
-        let first = packet.bigEndian32(at: ipOctets + 4)
-        tcp.store(bigEndian: first &+ UInt32(truncatingIfNeeded: index * segmentOctets), at: 4)
+    /// Number and flags of a segment of TCP (RFC 9293 §3.1). Their sum.
+    @inline(__always)
+    private func number(_ index: Int, _ tcp: UnsafeMutableRawPointer) -> UInt64 {
+        let number = packet.bigEndian32(at: ipOctets + 4) &+ UInt32(truncatingIfNeeded: index * segmentOctets)
+        tcp.store(bigEndian: number, at: 4)
         // FIN and PSH belong to the last segment, CWR to the first (RFC 3168 §6.1.2).
         var flags = packet.load(fromByteOffset: ipOctets + 13, as: UInt8.self)
         if index != count - 1 { flags &= ~0x09 }
         if index != 0 { flags &= ~0x80 }
         tcp.storeBytes(of: flags, toByteOffset: 13, as: UInt8.self)
+        return UInt64(number.bigEndian) &+ UInt64(tcp.loadUnaligned(fromByteOffset: 12, as: UInt16.self))
     }
 }

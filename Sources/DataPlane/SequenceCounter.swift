@@ -1,5 +1,5 @@
 /// The sequence numbers of one outbound SA (RFC 4303 §2.2, §3.3.3): from 1 on, none twice, none after the last.
-final class SequenceCounter {
+struct SequenceCounter {
     /// Numbers that remain when the SA should be replaced.
     private static let reserve = UInt64(1) << 20
 
@@ -17,7 +17,7 @@ final class SequenceCounter {
     var isNearlyExhausted: Bool { current > last - SequenceCounter.reserve }
 
     /// The next number; `nil` where none is left: the counter never cycles.
-    func next() -> UInt64? {
+    mutating func next() -> UInt64? {
         guard current < last else { return nil }
         current += 1
         return current

@@ -19,6 +19,7 @@ struct Usage {
     init(_ limits: TrafficLimits) { self.limits = limits }
 
     /// Counts a packet of `count` octets in, unless it does not fit any more.
+    @inline(__always)
     mutating func charge(_ count: Int) -> Verdict {
         let afterwards = octets &+ UInt64(count)
         if limits.hardOctets != 0, afterwards > limits.hardOctets { return end() }

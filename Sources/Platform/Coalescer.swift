@@ -6,7 +6,8 @@ import Primitives
 /// reception (LRO), but so that they can be had back as they were: same headers, same size, unbroken numbers.
 ///
 /// Payloads stay where they were opened; a joined packet is written from its parts. What cannot be joined passes
-/// through at once, behind what its flow has waiting.
+/// through at once, behind what its flow has waiting. Joined packets that are whole wait for one another, since a receiver that
+/// gets them together answers them together.
 final class Coalescer {
     private static let slotCount = 8
     /// Segments in a joined packet; one more part is the offload header.
@@ -16,6 +17,7 @@ final class Coalescer {
 
     private struct Slot {
         var flow: Flow
+        // SAFETY: the first packet's, which the caller keeps until `flush()`.
         var first: UnsafeMutableRawPointer
         var ipOctets: Int
         var headerOctets: Int
@@ -23,16 +25,24 @@ final class Coalescer {
         var totalOctets: Int
         var nextSequence: UInt32
         var acknowledgement: UInt32
+        /// 0 where the slot is free.
         var segments: Int
         var isPushed: Bool
+        /// Whether nothing more can join it.
+        var isWhole: Bool
         var queue: Int
     }
 
     private let joinsDatagrams: Bool
     private let write: (UnsafePointer<parley_part>, Int, Int) -> Void
-    // SAFETY (unchecked): one thread uses this object; nothing that looks at a slot comes back to it.
-    @exclusivity(unchecked) private var slots: [Slot?] = Array(repeating: nil, count: slotCount)
-    private var oldest = 0
+    // SAFETY: allocated in init, freed in deinit; all are initialized, and indices are below `slotCount`. A ring, which is
+    // written from the oldest on.
+    private let slots: UnsafeMutablePointer<Slot>
+    // SAFETY (unchecked): one thread uses this object; nothing that looks at these comes back to it.
+    @exclusivity(unchecked) private var oldest = 0
+    @exclusivity(unchecked) private var used = 0
+    /// Whose flow came last: most likely it comes next.
+    @exclusivity(unchecked) private var latest = 0
     // SAFETY: allocated in init, freed in deinit. Slot `i` has the parts from `i * partsPerSlot` on; the last run of
     // them and the headers' last place are for packets that pass alone. Packets in slots belong to the caller, who keeps
     // them until `flush()`.
@@ -48,9 +58,17 @@ final class Coalescer {
         parts = .allocate(capacity: count)
         parts.initialize(repeating: parley_part(), count: count)
         headers = .allocate(byteCount: (Self.slotCount + 1) * 16, alignment: 16)
+        slots = .allocate(capacity: Self.slotCount)
+        slots.initialize(
+            repeating: Slot(
+                flow: .none, first: headers, ipOctets: 0, headerOctets: 0, segmentOctets: 0, totalOctets: 0,
+                nextSequence: 0, acknowledgement: 0, segments: 0, isPushed: false, isWhole: false,
+                queue: 0),
+            count: Self.slotCount)
     }
 
     deinit {
+        slots.deallocate()
         parts.deallocate()
         headers.deallocate()
     }
@@ -63,7 +81,7 @@ final class Coalescer {
         guard view.flow.ipProtocol == 6 || isDatagram && joinsDatagrams else {
             return pass(packet, view.octets, queue, isVerified: false)
         }
-        let plainOctets = view.flow.family == .v4 ? 20 : 40
+        let plainOctets = Self.isV4(view.flow) ? 20 : 40
         guard !view.isFragment, view.headerOctets == plainOctets, view.octets >= plainOctets + (isDatagram ? 8 : 20)
         else {
             // Its ports may be hidden, so that its flow is not known.
@@ -76,27 +94,28 @@ final class Coalescer {
         let flags = raw.load(fromByteOffset: plainOctets + 13, as: UInt8.self)
         let headerOctets = plainOctets + tcpOctets
         let payloadOctets = view.octets - headerOctets
-        let index = slots.firstIndex { $0?.flow == view.flow }
+        let index = slot(of: view)
         // Only data with ACK, and PSH at most (RFC 9293 §3.1): other flags mean something where they stand.
         guard tcpOctets >= 20, payloadOctets > 0, flags & ~0x08 == 0x10, Self.isIntact(raw, view) else {
-            if let index { flush(index) }
+            if let index { flush(through: index) }
             return pass(packet, view.octets, queue, isVerified: false)
         }
         let sequence = raw.bigEndian32(at: plainOctets + 4)
-        if let index, let slot = slots[index] {
-            if slot.nextSequence == sequence, slot.headerOctets == headerOctets,
-                slot.acknowledgement == raw.bigEndian32(at: plainOctets + 8), payloadOctets <= slot.segmentOctets,
-                slot.totalOctets + payloadOctets <= Self.maximumOctets, slot.segments < Self.maximumSegments,
-                Self.haveEqualHeaders(UnsafeRawPointer(slot.first), raw, view.flow.family, headerOctets)
+        if let index {
+            let slot = slots + index
+            if !slot.pointee.isWhole, slot.pointee.nextSequence == sequence, slot.pointee.headerOctets == headerOctets,
+                slot.pointee.acknowledgement == raw.bigEndian32(at: plainOctets + 8),
+                Self.hasRoom(slot, payloadOctets),
+                Self.haveEqualHeaders(UnsafeRawPointer(slot.pointee.first), raw, view.flow.family, headerOctets)
             {
-                append(packet + headerOctets, payloadOctets, isPushed: flags & 0x08 != 0, to: index, slot)
-                return
+                return append(packet + headerOctets, payloadOctets, isPushed: flags & 0x08 != 0, to: index)
             }
-            flush(index)
+        } else if flags & 0x08 != 0 {
+            return pass(packet, view.octets, queue, isVerified: true)
         }
-        if flags & 0x08 != 0 { return pass(packet, view.octets, queue, isVerified: true) }
         start(
-            packet, view, queue, headerOctets, payloadOctets, numbers: (sequence, raw.bigEndian32(at: plainOctets + 8)))
+            packet, view, queue, headerOctets, payloadOctets, isWhole: flags & 0x08 != 0,
+            numbers: (sequence, raw.bigEndian32(at: plainOctets + 8)))
     }
 
     /// Datagrams of one size follow each other; a shorter one is the last.
@@ -104,72 +123,101 @@ final class Coalescer {
         let raw = UnsafeRawPointer(packet)
         let headerOctets = ipOctets + 8
         let payloadOctets = view.octets - headerOctets
-        let index = slots.firstIndex { $0?.flow == view.flow }
+        let index = slot(of: view)
         // Without a checksum of its own, the joined packet's would be new.
         guard payloadOctets > 0, Int(raw.bigEndian16(at: ipOctets + 4)) == payloadOctets + 8,
             raw.bigEndian16(at: ipOctets + 6) != 0, Self.isIntact(raw, view)
         else {
-            if let index { flush(index) }
+            if let index { flush(through: index) }
             return pass(packet, view.octets, queue, isVerified: false)
         }
-        if let index, let slot = slots[index] {
-            if payloadOctets <= slot.segmentOctets, slot.totalOctets + payloadOctets <= Self.maximumOctets,
-                slot.segments < Self.maximumSegments,
-                Self.haveEqualHeaders(UnsafeRawPointer(slot.first), raw, view.flow.family, headerOctets)
+        if let index {
+            let slot = slots + index
+            if !slot.pointee.isWhole, Self.hasRoom(slot, payloadOctets),
+                Self.haveEqualHeaders(UnsafeRawPointer(slot.pointee.first), raw, view.flow.family, headerOctets)
             {
-                return append(packet + headerOctets, payloadOctets, isPushed: false, to: index, slot)
+                return append(packet + headerOctets, payloadOctets, isPushed: false, to: index)
             }
-            flush(index)
         }
-        start(packet, view, queue, headerOctets, payloadOctets, numbers: (0, 0))
+        start(packet, view, queue, headerOctets, payloadOctets, isWhole: false, numbers: (0, 0))
     }
 
     /// Writes all that waits.
     func flush() {
-        for index in slots.indices where slots[index] != nil { flush(index) }
+        while used > 0 { writeOldest() }
+    }
+
+    /// Writes what waits up to this slot.
+    private func flush(through index: Int) {
+        while slots[index].segments != 0 { writeOldest() }
+    }
+
+    /// Where packets of this flow wait: the slot that was begun last.
+    @inline(__always)
+    private func slot(of view: PacketView) -> Int? {
+        if slots[latest].segments != 0, slots[latest].flow == view.flow { return latest }
+        guard used > 0 else { return nil }
+        var distance = used
+        while distance > 0 {
+            distance -= 1
+            let index = (oldest + distance) % Self.slotCount
+            if slots[index].flow == view.flow {
+                latest = index
+                return index
+            }
+        }
+        return nil
+    }
+
+    /// Whether another part of `octets` fits behind what a slot has.
+    @inline(__always)
+    private static func hasRoom(_ slot: UnsafeMutablePointer<Slot>, _ octets: Int) -> Bool {
+        octets <= slot.pointee.segmentOctets && slot.pointee.totalOctets + octets <= maximumOctets
+            && slot.pointee.segments < maximumSegments
     }
 
     private func start(
         _ packet: UnsafeMutableRawPointer, _ view: PacketView, _ queue: Int, _ headerOctets: Int,
-        _ payloadOctets: Int, numbers: (sequence: UInt32, acknowledgement: UInt32)
+        _ payloadOctets: Int, isWhole: Bool, numbers: (sequence: UInt32, acknowledgement: UInt32)
     ) {
-        let index: Int
-        if let free = slots.firstIndex(where: { $0 == nil }) {
-            index = free
-        } else {
-            index = oldest
-            oldest = (oldest + 1) % Self.slotCount
-            flush(index)
+        if used == Self.slotCount {
+            repeat { writeOldest() } while used > 0 && slots[oldest].isWhole
         }
+        let index = (oldest + used) % Self.slotCount
         slots[index] = Slot(
             flow: view.flow, first: packet, ipOctets: view.headerOctets, headerOctets: headerOctets,
             segmentOctets: payloadOctets, totalOctets: view.octets,
             nextSequence: numbers.sequence &+ UInt32(truncatingIfNeeded: payloadOctets),
             acknowledgement: numbers.acknowledgement, segments: 1,
-            isPushed: false, queue: queue)
+            isPushed: isWhole, isWhole: isWhole, queue: queue)
+        used += 1
+        latest = index
         parts[index * Self.partsPerSlot + 1] = parley_part(base: packet, count: view.octets)
     }
 
-    private func append(
-        _ payload: UnsafeMutableRawPointer, _ count: Int, isPushed: Bool, to index: Int, _ slot: Slot
-    ) {
-        var slot = slot
-        slot.segments += 1
-        slot.totalOctets += count
-        slot.nextSequence &+= UInt32(truncatingIfNeeded: count)
-        slot.isPushed = isPushed
-        parts[index * Self.partsPerSlot + slot.segments] = parley_part(base: payload, count: count)
-        slots[index] = slot
+    @inline(__always)
+    private func append(_ payload: UnsafeMutableRawPointer, _ count: Int, isPushed: Bool, to index: Int) {
+        let slot = slots + index
+        slot.pointee.segments += 1
+        slot.pointee.totalOctets += count
+        slot.pointee.nextSequence &+= UInt32(truncatingIfNeeded: count)
+        slot.pointee.isPushed = isPushed
+        parts[index * Self.partsPerSlot + slot.pointee.segments] = parley_part(base: payload, count: count)
         // A short segment or a push can only be the last.
-        if isPushed || count < slot.segmentOctets { flush(index) }
+        if isPushed || count < slot.pointee.segmentOctets || !Self.hasRoom(slot, count) {
+            slot.pointee.isWhole = true
+        }
     }
 
-    private func flush(_ index: Int) {
-        guard let slot = slots[index] else { return }
-        slots[index] = nil
+    private func writeOldest() {
+        let index = oldest
+        let slot = slots[index]
+        slots[index].segments = 0
+        oldest = (oldest + 1) % Self.slotCount
+        used -= 1
         if slot.segments == 1 { return pass(slot.first, slot.totalOctets, slot.queue, isVerified: true) }
         let packet = slot.first
-        if slot.flow.family == .v4 {
+        if Self.isV4(slot.flow) {
             packet.store(bigEndian: UInt16(truncatingIfNeeded: slot.totalOctets), at: 2)
             packet.storeBytes(of: 0, toByteOffset: 10, as: UInt16.self)
             let sum = InternetChecksum.fold(InternetChecksum.sum(packet, count: slot.ipOctets))
@@ -191,7 +239,7 @@ final class Coalescer {
         header.flags = OffloadHeader.needsChecksum
         header.kind =
             isDatagram
-            ? OffloadHeader.datagrams : slot.flow.family == .v4 ? OffloadHeader.tcpV4 : OffloadHeader.tcpV6
+            ? OffloadHeader.datagrams : Self.isV4(slot.flow) ? OffloadHeader.tcpV4 : OffloadHeader.tcpV6
         header.headerOctets = UInt16(truncatingIfNeeded: slot.headerOctets)
         header.segmentOctets = UInt16(truncatingIfNeeded: slot.segmentOctets)
         header.checksumStart = UInt16(truncatingIfNeeded: slot.ipOctets)
@@ -214,9 +262,14 @@ final class Coalescer {
         write(run, count, queue)
     }
 
+    /// Told by its case: `==` of another module's enumeration is a call through its conformance.
+    @inline(__always)
+    private static func isV4(_ flow: Flow) -> Bool { if case .v4 = flow.family { true } else { false } }
+
     /// Whether the packet's checksums hold. A joined packet gets new ones, which must not hide that they did not.
+    @inline(__always)
     private static func isIntact(_ packet: UnsafeRawPointer, _ view: PacketView) -> Bool {
-        if view.flow.family == .v4,
+        if isV4(view.flow),
             InternetChecksum.fold(InternetChecksum.sum(packet, count: view.headerOctets)) != 0xFFFF
         {
             return false

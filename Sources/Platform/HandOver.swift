@@ -61,9 +61,12 @@ final class PacketRing: Sendable {
         return true
     }
 
+    /// Whether ``next()`` has a packet. The reader's alone.
+    var hasNext: Bool { cursor != written.load(ordering: .acquiring) }
+
     /// The next packet; `nil` where there is none. The reader's alone.
     func next() -> Packet? {
-        guard cursor != written.load(ordering: .acquiring) else { return nil }
+        guard hasNext else { return nil }
         var offset = cursor & (Self.capacity - 1)
         var count = base.load(fromByteOffset: offset, as: Int.self)
         if count == Self.skips {
@@ -144,6 +147,9 @@ final class HandOver: Sendable {
             for receiver in 0..<count where given & 1 << UInt(receiver) != 0 { all.mailboxes[receiver].knock() }
             given = 0
         }
+
+        /// Whether others have given anything.
+        var hasReceived: Bool { incoming.contains { $0._withUnsafeGuaranteedRef { $0.hasNext } } }
 
         /// Hands what others have given to `take`, up to `most` packets of each. The packets stay where they are until
         /// ``release()``. False from `take` ends it. Whether there may be more.

@@ -107,6 +107,7 @@ final class InboundWorker {
     /// stop.
     private func takeHandedOver() -> Bool? {
         mailbox.answer()
+        guard desk.hasReceived else { return false }
         let now = Clock.now()
         var goesOn = true
         let mayHaveMore = desk.receive(most: Self.handOversAtOnce) { packet in
@@ -196,12 +197,19 @@ final class InboundWorker {
                     let buffer = parley_receiver_buffer(receiver, used + UInt32(index))
                 else { continue }
                 let size = message.segment == 0 ? message.count : message.segment
+                // SAFETY: the receiver's buffer holds `message.count` octets of this message.
                 var offset = 0
                 while offset < message.count {
-                    // SAFETY: the receiver's buffer holds `message.count` octets of this message.
-                    let octets = min(size, message.count - offset)
-                    take(buffer + offset, octets, message.traffic_class, socket, from, to, now)
-                    offset += octets
+                    if socket.purpose == .encapsulation {
+                        offset += plane.openRun(
+                            buffer + offset, count: message.count - offset, size: size, from: from,
+                            trafficClass: message.traffic_class, now: now
+                        ) { deliver($0, $1, of: $2.child, queue: $2.queue) }
+                        guard offset < message.count else { break }
+                    }
+                    let one = min(size, message.count - offset)
+                    take(buffer + offset, one, message.traffic_class, socket, from, to, now)
+                    offset += one
                 }
                 octets += message.count
             }
@@ -334,12 +342,16 @@ final class InboundWorker {
     private func deliver(_ outcome: InboundPlane.Outcome) {
         if case .bundle(let bundle) = outcome { return plane.unpack(bundle, settle: settle) { deliver($0) } }
         guard case .opened(let opened) = outcome else { return }
-        SegmentSize.clamp(opened.packet, opened.view, limit: segmentLimit)
+        deliver(opened.packet, opened.view, of: opened.child, queue: opened.queue)
+    }
+
+    @inline(__always)
+    private func deliver(_ packet: UnsafeMutableRawPointer, _ view: PacketView, of child: ChildID, queue: Int) {
+        SegmentSize.clamp(packet, view, limit: segmentLimit)
         if let coalescer {
-            coalescer.add(opened.packet, view: opened.view, queue: opened.queue)
+            coalescer.add(packet, view: view, queue: queue)
         } else {
-            receivePacket?(
-                Array(UnsafeRawBufferPointer(start: opened.packet, count: opened.view.octets)), opened.child)
+            receivePacket?(Array(UnsafeRawBufferPointer(start: packet, count: view.octets)), child)
         }
     }
 }

@@ -146,6 +146,7 @@ final class OutboundWorker {
     /// stop.
     private func takeHandedOver() -> Bool? {
         mailbox.answer()
+        guard desk.hasReceived else { return false }
         let now = Clock.now()
         var goesOn = true
         let mayHaveMore = desk.receive(most: Self.handOversAtOnce) { packet in
@@ -265,11 +266,27 @@ final class OutboundWorker {
             guard association.owner == desk.worker else {
                 return handOver(read, count, segments.count, to: association)
             }
-            for index in 0..<segments.count {
-                put(segments.octets(index), view, association, now) { segments.write(index, to: $0) }
-            }
+            put(segments, view, association, now)
         default: drops.count(.malformed)
         }
+    }
+
+    /// Puts what a packet stands for into batches. All segments but the last are alike.
+    private func put(_ segments: Segments, _ view: PacketView, _ association: OutboundAssociation, _ now: Instant) {
+        let last = segments.count - 1
+        if association.aggregator == nil, association.isPlain,
+            let placement = association.placement(view, count: segments.octets(0)),
+            placement.sealedOctets <= Self.maximumOctets
+        {
+            for index in 0..<last {
+                seal(placement, segments.octets(0), view, association, now) { segments.write(index, to: $0) }
+            }
+        } else {
+            for index in 0..<last {
+                put(segments.octets(index), view, association, now) { segments.write(index, to: $0) }
+            }
+        }
+        put(segments.octets(last), view, association, now) { segments.write(last, to: $0) }
     }
 
     /// Lets `write` put an inner packet of `octets` octets into the batch, and seals it there.
@@ -286,6 +303,15 @@ final class OutboundWorker {
             drops.count(.unsupported)
             return
         }
+        seal(placement, octets, view, association, now, write: write)
+    }
+
+    /// The same for a packet whose place is known.
+    @inline(__always)
+    private func seal(
+        _ placement: Placement, _ octets: Int, _ view: PacketView, _ association: OutboundAssociation, _ now: Instant,
+        write: (UnsafeMutableRawPointer) -> Void
+    ) {
         let sealed = placement.sealedOctets
         let outerClass = association.outerClass(view.trafficClass)
         let forbidsFragments = association.forbidsFragments(view)

@@ -186,4 +186,41 @@ func segments(of packet: [UInt8], kind: UInt8 = OffloadHeader.tcpV4, octets: Int
         others.flush()
         #expect(others.written.count == 20)
     }
+
+    /// What is whole waits for what else comes of its flow, in order, and for no more than there is room for.
+    @Test func wholeOnesAreWrittenTogether() {
+        let bench = CoalescerBench()
+        bench.add(segment(payload: 100))
+        bench.add(segment(sequence: 101, payload: 100, flags: 0x18))
+        bench.add(segment(sequence: 201, payload: 100))
+        bench.add(segment(sequence: 301, payload: 40))
+        bench.add(segment(sequence: 341, payload: 100, flags: 0x18))
+        #expect(bench.written.isEmpty)
+        bench.flush()
+        #expect(bench.written.map { $0.packet.count - 52 } == [200, 140, 100])
+        #expect(bench.written.map { $0.packet[33] } == [0x18, 0x10, 0x18], "PSH where it was")
+
+        let many = CoalescerBench()
+        for number in 0..<9 {
+            let first = UInt32(1 + number * 150)
+            many.add(segment(sequence: first, payload: 100))
+            many.add(segment(sequence: first + 100, payload: 50))
+        }
+        #expect(many.written.count == 8)
+        many.flush()
+        #expect(many.written.count == 9)
+    }
+
+    /// What may not wait goes behind all that its flow has waiting, whole or not, and nothing else need go.
+    @Test func urgentOnesKeepTheirPlace() {
+        let bench = CoalescerBench()
+        bench.add(segment(payload: 100))
+        bench.add(segment(sequence: 101, payload: 50))
+        bench.add(segment(sequence: 151, payload: 100))
+        bench.add(segment(port: 2000, payload: 100))
+        bench.add(segment(sequence: 251, payload: 0, flags: 0x11))
+        #expect(bench.written.map { $0.packet.count - 52 } == [150, 100, 0])
+        bench.flush()
+        #expect(bench.written.count == 4)
+    }
 }
